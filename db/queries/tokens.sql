@@ -1,0 +1,33 @@
+-- name: TokenCreate :one
+-- Call TokenSupersede first, with the user's row held.
+INSERT INTO one_time_tokens (id, user_id, purpose, address, hash, client, expires_at)
+VALUES (@id, @user_id, @purpose, @address, @hash, @client, now() + make_interval(secs => @undelivered_seconds::float8))
+RETURNING *;
+
+-- name: TokenSupersede :exec
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = @user_id AND purpose = @purpose AND used_at IS NULL AND superseded_at IS NULL;
+
+-- name: TokenSupersedeAll :exec
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = @user_id AND used_at IS NULL AND superseded_at IS NULL;
+
+-- name: TokenByID :one
+SELECT *, (expires_at <= now())::boolean AS is_expired, coalesce(used_at > now() - interval '10 minutes', false)::boolean AS is_just_used
+FROM one_time_tokens WHERE id = @id;
+
+-- name: TokenConsume :one
+-- Single use is this one statement. No row: expired, used or superseded meanwhile.
+UPDATE one_time_tokens SET used_at = now()
+WHERE id = @id AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+RETURNING *;
+
+-- name: TokenDeliver :exec
+-- The time to live starts when the mail is first handed over, within three days of the token.
+UPDATE one_time_tokens
+SET delivered_at = now(),
+    expires_at = least(now() + make_interval(secs => sqlc.arg(ttl_seconds)::float8), created_at + make_interval(secs => sqlc.arg(ttl_seconds)::float8 + 259200))
+WHERE id = sqlc.arg(id) AND delivered_at IS NULL;
+
+-- name: TokenEraseOld :execrows
+DELETE FROM one_time_tokens WHERE expires_at < now() - interval '30 days';

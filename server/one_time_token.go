@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"usermanager/gen/api"
+	"usermanager/gen/query"
+	"usermanager/server/secret"
+)
+
+// tokenKinds is what each kind of mailed token is for, and how long it lives from its first delivery.
+var tokenKinds = map[query.TokenPurpose]struct {
+	purpose secret.Purpose
+	mail    query.MailKind
+	ttl     time.Duration
+}{
+	query.TokenPurposeVerifyEmail: {secret.PurposeVerifyEmail, query.MailKindVerifyEmail, 24 * time.Hour},
+	query.TokenPurposeInvitation:  {secret.PurposeInvitation, query.MailKindInvitation, 72 * time.Hour},
+}
+
+// undeliveredTTL bounds the life of a token whose mail never left.
+const undeliveredTTL = 72 * time.Hour
+
+// sendToken makes a token for the user's present address and queues its mail. It kills the older link of the
+// same kind. The caller holds the user's row, or has just made it.
+func (s *Server) sendToken(ctx context.Context, q *query.Queries, tx pgx.Tx, user query.User, purpose query.TokenPurpose, client string) error {
+	kind := tokenKinds[purpose]
+	if err := q.TokenSupersede(ctx, user.ID, purpose); err != nil {
+		return fmt.Errorf("supersede token: %w", err)
+	}
+	id, err := newID()
+	if err != nil {
+		return err
+	}
+	token := s.Secret.MintToken(kind.purpose, id, user.ID, user.EmailCanonical)
+	_, err = q.TokenCreate(ctx, query.TokenCreateParams{
+		ID: id, UserID: user.ID, Purpose: purpose, Address: user.EmailCanonical, Hash: secret.TokenHash(token), Client: client,
+		UndeliveredSeconds: undeliveredTTL.Seconds(),
+	})
+	if err != nil {
+		return fmt.Errorf("create token: %w", err)
+	}
+	return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: kind.mail, TokenID: &id})
+}
+
+// findToken looks a submitted token up and proves that it is one of ours for this purpose, whatever its state.
+func (s *Server) findToken(ctx context.Context, text string, purpose query.TokenPurpose) (query.TokenByIDRow, error) {
+	token, err := secret.ParseToken(text)
+	if err != nil {
+		return query.TokenByIDRow{}, s.wrongToken(ctx)
+	}
+	row, err := s.query.TokenByID(ctx, token.ID)
+	if isNoRows(err) {
+		return query.TokenByIDRow{}, s.wrongToken(ctx)
+	}
+	if err != nil {
+		return query.TokenByIDRow{}, fmt.Errorf("look token up: %w", err)
+	}
+	if row.Purpose != purpose || !s.Secret.VerifyToken(tokenKinds[purpose].purpose, token, row.UserID, row.Address) {
+		return query.TokenByIDRow{}, s.wrongToken(ctx)
+	}
+	return row, nil
+}
+
+// wrongToken refuses a token that was never ours, and slows a source down that tries many. Tokens have 256
+// secret bits, so a right one need not be slowed down.
+func (s *Server) wrongToken(ctx context.Context) error {
+	within, wait, err := s.count(ctx, s.query, limitTokenGuesses, requestOf(ctx).source())
+	if err != nil {
+		return err
+	}
+	if !within {
+		return &Problem{Code: api.ProblemCodeTooManyRequests, RetryAfter: wait}
+	}
+	return invalidToken()
+}
+
+func invalidToken() *Problem {
+	problem := fail(api.ProblemCodeTokenInvalid)
+	problem.Errors = []api.FieldError{fieldError(api.FieldLocationBody, "/token", api.FieldCodeInvalidFormat, nil)}
+	return problem
+}
+
+// checkOpen says why a token that is ours cannot be used, or nil.
+func checkOpen(t query.TokenByIDRow) error {
+	switch {
+	case t.UsedAt != nil, t.SupersededAt != nil:
+		return fail(api.ProblemCodeTokenUsed)
+	case t.IsExpired:
+		return fail(api.ProblemCodeTokenExpired)
+	}
+	return nil
+}
+
+// consumeToken uses a token up and proves its address, in one transaction with do. Of many at once one
+// succeeds; the others are told token_used.
+func (s *Server) consumeToken(ctx context.Context, t query.TokenByIDRow, action query.AuditAction, do func(q *query.Queries, user query.User) error) (query.User, error) {
+	var user query.User
+	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
+		if _, err := q.TokenConsume(ctx, t.ID); isNoRows(err) {
+			return fail(api.ProblemCodeTokenUsed)
+		} else if err != nil {
+			return fmt.Errorf("consume token: %w", err)
+		}
+		var err error
+		user, err = q.UserVerify(ctx, t.UserID, t.Address)
+		if isNoRows(err) {
+			return invalidToken() // the account is gone, or its address is another one now
+		}
+		if err != nil {
+			return fmt.Errorf("verify address: %w", err)
+		}
+		if err := do(q, user); err != nil {
+			return err
+		}
+		return s.audit(ctx, q, auditEntry{action: action, subject: &user.ID, new: map[string]any{"role": user.Role}})
+	})
+	return user, err
+}
+
+func verifiedAccount(user query.User) api.VerifiedAccount {
+	return api.VerifiedAccount{
+		UserID: user.ID, Email: user.Email, Nickname: user.Nickname, Role: api.Role(user.Role), EmailVerified: user.EmailVerified,
+	}
+}
+
+func nothingMore(*query.Queries, query.User) error { return nil }
+
+// linkFor is where a mailed token leads: the client's template, else the built-in page.
+func (s *Server) linkFor(purpose query.TokenPurpose, client, token string, userID uuid.UUID) string {
+	templates := s.Links[client]
+	switch purpose {
+	case query.TokenPurposeVerifyEmail:
+		return fillTemplate(templates.VerifyEmail, token, s.absolute("/verify-email/"+userID.String()+"/"+token, nil))
+	case query.TokenPurposeInvitation:
+		return fillTemplate(templates.Invitation, token, s.absolute("/invitations/"+token, nil))
+	}
+	return ""
+}

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"usermanager/gen/api"
+	"usermanager/gen/query"
+)
+
+func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+const concealed = "If the address can be used, a mail is on its way."
+
+// Register opens an unverified account. The verification mail is queued in the same transaction, so neither
+// exists without the other.
+func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (api.RegisterResponseObject, error) {
+	if !s.RegistrationOpen {
+		return nil, fail(api.ProblemCodeRegistrationClosed)
+	}
+	perSource := limit{"registration", s.RegistrationLimit, time.Hour}
+	within, wait, err := s.count(ctx, s.query, perSource, requestOf(ctx).source())
+	if err != nil {
+		return nil, err
+	}
+	if !within {
+		return nil, &Problem{Code: api.ProblemCodeTooManyRequests, RetryAfter: wait}
+	}
+	hash, err := s.Hasher.Hash(ctx, req.Body.Password) // slow on purpose, so before the transaction
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
+	params, err := newUser(newUserFields{
+		email: req.Body.Email, nickname: req.Body.Nickname, firstName: req.Body.FirstName, lastName: req.Body.LastName,
+		bio: req.Body.Bio, language: req.Body.PreferredLanguage, acceptLanguage: req.Params.AcceptLanguage,
+		pictureURL: req.Body.ProfilePictureURL, linkedinURL: req.Body.LinkedinProfileURL, githubURL: req.Body.GithubProfileURL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var user query.User
+	err = s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) (err error) {
+		if user, err = createUser(ctx, q, params); err != nil {
+			return err
+		}
+		if err := q.PasswordSet(ctx, user.ID, hash); err != nil {
+			return err
+		}
+		if err := s.sendToken(ctx, q, tx, user, query.TokenPurposeVerifyEmail, clientOf(req.Body.Client)); err != nil {
+			return err
+		}
+		return s.audit(ctx, q, auditEntry{action: query.AuditActionUserRegistered, subject: &user.ID})
+	})
+	if err != nil && !isTaken(err) {
+		return nil, fmt.Errorf("register: %w", err)
+	}
+	var taken *Problem
+	if err != nil {
+		taken = s.describeTaken(ctx, params, s.RegistrationConceal)
+	}
+	if s.RegistrationConceal && (taken == nil || taken.Code == api.ProblemCodeEmailTaken) {
+		if taken != nil {
+			if err := s.tellOwner(ctx, params.EmailCanonical); err != nil {
+				return nil, err
+			}
+		}
+		return api.Register202JSONResponse{Message: concealed}, nil
+	}
+	if taken != nil {
+		return nil, taken
+	}
+	return api.Register201JSONResponse{
+		Body:    s.apiProfile(user),
+		Headers: api.Register201ResponseHeaders{Location: s.absolute("/users/"+user.ID.String(), nil)},
+	}, nil
+}
+
+// isTaken says whether the database refused an account because of its e-mail address or its nickname.
+func isTaken(err error) bool {
+	if isNoRows(err) {
+		return true // createUser: the nickname
+	}
+	code := asProblem(err).Code
+	return code == api.ProblemCodeEmailTaken || code == api.ProblemCodeNicknameTaken
+}
+
+// describeTaken says which of the two was taken, and both if it was both. A concealing server does not say what
+// it knows of the address when something else is wrong, too.
+func (s *Server) describeTaken(ctx context.Context, params query.UserCreateParams, conceals bool) *Problem {
+	taken, err := s.query.UserTaken(ctx, query.UserTakenParams{EmailCanonical: params.EmailCanonical, Nickname: params.Nickname, ID: params.ID})
+	if err != nil {
+		return asProblem(fmt.Errorf("look taken names up: %w", err))
+	}
+	problem := fail(api.ProblemCodeEmailTaken)
+	if !taken.Nickname || taken.Email && !conceals {
+		problem.Errors = append(problem.Errors, fieldError(api.FieldLocationBody, "/email", api.FieldCodeTaken, nil))
+	}
+	if !taken.Nickname {
+		return problem
+	}
+	if len(problem.Errors) == 0 {
+		problem.Code = api.ProblemCodeNicknameTaken
+	}
+	problem.Errors = append(problem.Errors, fieldError(api.FieldLocationBody, "/nickname", api.FieldCodeTaken, nil))
+	if problem.Suggestions, err = s.suggestNicknames(ctx, params.Nickname); err != nil {
+		return asProblem(err)
+	}
+	return problem
+}
+
+// tellOwner mails the owner of an address that somebody tried to register with it; nobody else learns of it.
+func (s *Server) tellOwner(ctx context.Context, canonical string) error {
+	return s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
+		within, err := s.withinAll(ctx, q, "attempt:"+canonical, limitMailHour)
+		if err != nil || !within {
+			return err
+		}
+		user, err := q.UserByEmail(ctx, canonical)
+		if isNoRows(err) {
+			return nil // deleted in the meantime
+		}
+		if err != nil {
+			return fmt.Errorf("look owner up: %w", err)
+		}
+		return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: query.MailKindRegistrationAttempt})
+	})
+}
+
+// newUserFields are the fields that an account can be opened with, by its owner or by staff.
+type newUserFields struct {
+	email                              string
+	nickname, firstName, lastName, bio *string
+	language, acceptLanguage           *string
+	pictureURL, linkedinURL, githubURL *string
+	role                               query.UserRole // default AUTHENTICATED
+}
+
+func newUser(f newUserFields) (query.UserCreateParams, error) {
+	email, err := parseEmail(f.email)
+	if err != nil {
+		return query.UserCreateParams{}, err // the contract refused it before
+	}
+	id, err := newID()
+	if err != nil {
+		return query.UserCreateParams{}, err
+	}
+	params := query.UserCreateParams{
+		ID: id, Email: email.display, EmailCanonical: email.canonical, FirstName: f.firstName, LastName: f.lastName, Bio: f.bio,
+		PreferredLanguage: preferredLanguage(f.language, f.acceptLanguage),
+		ProfilePictureURL: f.pictureURL, LinkedinProfileURL: f.linkedinURL, GithubProfileURL: f.githubURL,
+		RoleWhenVerified: query.UserRoleAUTHENTICATED,
+	}
+	if f.nickname != nil {
+		params.Nickname = *f.nickname
+	}
+	if f.role != "" {
+		params.RoleWhenVerified = f.role
+	}
+	return params, nil
+}
+
+func clientOf(name *string) string {
+	if name == nil {
+		return ""
+	}
+	return *name
+}
