@@ -19,7 +19,7 @@ func (s *Server) docsRoutes(e *echo.Echo) {
 		return
 	}
 	files := v5emb.New("", "", "/docs")
-	e.GET("/docs/*", echo.WrapHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	withHead{e}.GET("/docs/*", echo.WrapHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		files.ServeHTTP(w, r)
 	})))

@@ -31,7 +31,7 @@ var inboxPage = template.Must(template.New("inbox").Parse(`<!doctype html>
 
 // inboxRoutes shows the mails of the development server. They are no part of the contract.
 func (s *Server) inboxRoutes(e *echo.Echo) {
-	e.GET("/dev/inbox", s.showInbox)
+	withHead{e}.GET("/dev/inbox", s.showInbox)
 	e.DELETE("/dev/inbox", func(c echo.Context) error {
 		if err := s.Inbox.DeleteAll(); err != nil {
 			return fmt.Errorf("empty inbox: %w", err)

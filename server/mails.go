@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func (s *Server) mailData(ctx context.Context, row query.MailForSendingRow) (mai
 		data.Role = string(*row.Mail.Role)
 	}
 	if row.Mail.Kind == query.MailKindRegistrationAttempt {
-		data.Link = fillTemplate(s.Links[""].SignIn, "", s.absolute("/docs", nil))
+		data.Link = fillTemplate(s.Links[""].SignIn, "", cmp.Or(s.Product.URL, s.issuer()))
 	}
 	if row.Mail.TokenID == nil {
 		return data, 0, nil

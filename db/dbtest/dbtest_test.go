@@ -231,7 +231,7 @@ func TestMainCleansUpAtATerminationSignal(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	for lines.Scan() { // until it has ended and its server, too: that would hold the pipe open
+	for lines.Scan() { // until its end
 	}
 	err = cmd.Wait()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 130 {

@@ -41,8 +41,8 @@ func hostileNames() []string {
 func TestHostileNamesAreNotRepeated(t *testing.T) { // I-18, I-19
 	t.Parallel()
 	names := hostileNames()
-	if len(names) < 100 {
-		t.Fatalf("%d samples, want at least 100", len(names))
+	if len(names) < 150 { // two thirds of them meet every kind below
+		t.Fatalf("%d samples, want at least 150", len(names))
 	}
 	for _, name := range names {
 		if greetable(name) {
@@ -51,7 +51,7 @@ func TestHostileNamesAreNotRepeated(t *testing.T) { // I-18, I-19
 	}
 }
 
-// Every sample in every kind, through the real template: the mail is byte for
+// A hundred samples in every kind, through the real template: the mail is byte for
 // byte the one without a name, and its links are the template's.
 func TestHostileNamesLeaveEveryMailAsItIs(t *testing.T) { // I-19
 	t.Parallel()
@@ -65,7 +65,10 @@ func TestHostileNamesLeaveEveryMailAsItIs(t *testing.T) { // I-19
 			if got, want := urlsIn(t, neutral.HTML), templateURLs(kind); !slices.Equal(got, want) {
 				t.Errorf("URLs without a name = %q, want %q", got, want)
 			}
-			for _, name := range hostileNames() {
+			for i, name := range hostileNames() {
+				if i%3 == 2 {
+					continue // milliseconds each: more than 100 of every sort are enough
+				}
 				d.Name, d.Nickname = name, name
 				// Equal mails have equal URLs; parsing each again would only take time.
 				if got := mustRender(t, r, kind, d); got != neutral {
