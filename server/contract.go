@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -210,7 +211,7 @@ func (op *operation) readBody(c echo.Context) (map[string]any, error) {
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBodyBytes))
 	if err != nil {
-		if tooLarge := (*http.MaxBytesError)(nil); asError(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, fail(api.ProblemCodePayloadTooLarge)
 		}
 		return nil, &Problem{Code: api.ProblemCodeMalformedRequest, cause: err} // the client stopped sending

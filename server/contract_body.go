@@ -11,9 +11,6 @@ import (
 	"usermanager/gen/api"
 )
 
-// asError is errors.As with the target's type inferred.
-func asError[T error](err error, target *T) bool { return errors.As(err, target) }
-
 // parseJSON reads one JSON object, strictly (RFC 7493): duplicate keys, invalid UTF-8, lone surrogates and
 // anything behind the document are refused. encoding/json accepts all four, and then the validator and the
 // handler could see different things (I-01, I-02, I-03).
@@ -30,9 +27,8 @@ func parseJSON(data []byte) (map[string]any, error) {
 }
 
 func malformedJSON(err error) error {
-	var syntax *jsontext.SyntacticError
 	pointer, code := "", api.FieldCodeMalformed
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		pointer = string(syntax.JSONPointer)
 	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {

@@ -145,21 +145,20 @@ func schemaErrors(err error, location api.FieldLocation, base string) []api.Fiel
 	if err == nil {
 		return nil
 	}
-	var multi openapi3.MultiError
-	if errors.As(err, &multi) {
+	if multi, ok := errors.AsType[openapi3.MultiError](err); ok {
 		var all []api.FieldError
 		for _, e := range multi {
 			all = append(all, schemaErrors(e, location, base)...)
 		}
 		return all
 	}
-	var schemaErr *openapi3.SchemaError
-	if !errors.As(err, &schemaErr) {
+	schemaErr, ok := errors.AsType[*openapi3.SchemaError](err)
+	if !ok {
 		return nil
 	}
 	pointer := base
-	for _, part := range schemaErr.JSONPointer() {
-		pointer += pointerTo(part)
+	if path := schemaErr.JSONPointer(); len(path) > 0 {
+		pointer = pointerTo(path[0]) // objects are flat: a rule of the contract
 	}
 	code, params := schemaCode(schemaErr)
 	if code == "" {

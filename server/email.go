@@ -43,7 +43,7 @@ func parseEmail(text string) (emailAddress, error) {
 }
 
 func isDotAtom(local string) bool {
-	for _, atom := range strings.Split(local, ".") {
+	for atom := range strings.SplitSeq(local, ".") {
 		if atom == "" {
 			return false
 		}

@@ -134,7 +134,10 @@ func parseLanguage(text string) (string, error) {
 	return canonical, nil
 }
 
-const defaultLanguage = "en" // what mails are written in when nobody said anything
+const (
+	defaultLanguage = "en"  // what mails are written in when nobody said anything
+	anyLanguage     = "mul" // what the parser makes of *, which Node sends when nobody chose
+)
 
 // preferredLanguage is what was asked for, else the first of Accept-Language, else English.
 func preferredLanguage(given, acceptLanguage *string) string {
@@ -144,9 +147,9 @@ func preferredLanguage(given, acceptLanguage *string) string {
 		}
 	}
 	if acceptLanguage != nil {
-		tags, _, err := language.ParseAcceptLanguage(*acceptLanguage)
-		if err == nil && len(tags) > 0 {
-			if tag, err := parseLanguage(tags[0].String()); err == nil {
+		tags, _, _ := language.ParseAcceptLanguage(*acceptLanguage) // none when it is malformed
+		for _, accepted := range tags {
+			if tag, err := parseLanguage(accepted.String()); err == nil && tag != anyLanguage {
 				return tag
 			}
 		}

@@ -169,7 +169,9 @@ func (s *system) account(n server.NewAccount) account {
 	return account{id: user.ID, email: user.Email, nickname: user.Nickname}
 }
 
-func uniqueEmail() string { return "u" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com" }
+func uniqueEmail() string {
+	return "u" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com"
+}
 
 // login signs in with a password and returns the token.
 func (s *system) login(email, password string) string {
@@ -350,4 +352,3 @@ func (b *lockedBuffer) String() string {
 }
 
 func ptr[T any](v T) *T { return &v }
-

@@ -56,7 +56,7 @@ func (s *Server) showInbox(c echo.Context) error {
 }
 
 func wantsJSON(r *http.Request) bool {
-	for _, accepted := range strings.Split(r.Header.Get("Accept"), ",") {
+	for accepted := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
 		if mediaType, _, err := mime.ParseMediaType(accepted); err == nil && mediaType == "application/json" {
 			return true
 		}

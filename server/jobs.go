@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +58,7 @@ func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	if tries := len(job.Errors) + 1; tries <= mailEagerTries {
 		pause = min(time.Second<<min(tries-1, 10), mailEagerPause)
 	}
-	return time.Now().Add(pause - rand.N(pause/10+1)) //nolint:gosec // jitter is no secret
+	return time.Now().Add(pause - pause/10*time.Duration(job.ID%10)/10) // spread, so that a queue does not come back all at once
 }
 
 // quietHandler passes warnings and errors of the job library on; its chatter is not ours.

@@ -37,11 +37,8 @@ func (s *Server) Login(ctx context.Context, req api.LoginRequestObject) (api.Log
 		return nil, fmt.Errorf("look account up: %w", err)
 	}
 	match, outdated, err := s.verifyPassword(ctx, account.Hash, req.Body.Password)
-	if busy := (*secret.BusyError)(nil); errors.As(err, &busy) || ctx.Err() != nil {
-		s.releaseAttempt(ctx, attempt) // nothing was evaluated
-		return nil, err
-	}
 	if err != nil {
+		s.releaseAttempt(ctx, attempt) // nothing was evaluated: too busy, or the client has gone
 		return nil, err
 	}
 	if !match {
@@ -53,9 +50,9 @@ func (s *Server) Login(ctx context.Context, req api.LoginRequestObject) (api.Log
 	s.clearAttempt(ctx, attempt)
 	switch user := account.User; {
 	case !user.EmailVerified:
-		return nil, fail(api.ProblemCodeEmailNotVerified)
+		return nil, s.refuseOwner(ctx, user, api.ProblemCodeEmailNotVerified)
 	case user.IsLocked:
-		return nil, fail(api.ProblemCodeAccountLocked)
+		return nil, s.refuseOwner(ctx, user, api.ProblemCodeAccountLocked)
 	}
 	token, err := s.openSession(ctx, account.User)
 	if err != nil {
@@ -81,6 +78,17 @@ func (s *Server) verifyPassword(ctx context.Context, hash, password string) (mat
 		return false, false, nil // nobody gets in by it
 	}
 	return match, outdated, err
+}
+
+// refuseOwner turns the right password away, and records that somebody holds the one of a shut account.
+func (s *Server) refuseOwner(ctx context.Context, user query.User, code api.ProblemCode) error {
+	err := s.audit(ctx, s.query, auditEntry{
+		action: query.AuditActionLoginRefused, subject: &user.ID, new: map[string]any{"code": code},
+	})
+	if err != nil {
+		return err
+	}
+	return fail(code)
 }
 
 // openSession makes a session and its access token, and records the login.

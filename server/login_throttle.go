@@ -63,7 +63,7 @@ func (s *Server) reserveAttempt(ctx context.Context, canonical string) (attempt,
 
 func (s *Server) reserve(ctx context.Context, q *query.Queries, addressKey []byte, source string, attempts int, window time.Duration) (query.LoginFailureReserveRow, error) {
 	row, err := q.LoginFailureReserve(ctx, query.LoginFailureReserveParams{
-		AddressKey: addressKey, Source: source, MaxFailures: int32(attempts), //nolint:gosec // a small setting
+		AddressKey: addressKey, Source: source, MaxFailures: int32(attempts),
 		WindowSeconds: window.Seconds(), WaitSeconds: s.LoginWait.Seconds(),
 	})
 	if !isNoRows(err) {

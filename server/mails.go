@@ -73,7 +73,7 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 		return s.endMail(ctx, row.Mail, fmt.Errorf("render mail: %w", err))
 	}
 	err = s.Mail.Send(ctx, mail.Message{ID: row.Mail.ID, Kind: mail.Kind(row.Mail.Kind), To: row.User.Email, Content: content})
-	if permanent := (*mail.PermanentError)(nil); errors.As(err, &permanent) {
+	if _, isPermanent := errors.AsType[*mail.PermanentError](err); isPermanent {
 		return s.endMail(ctx, row.Mail, err)
 	}
 	if err != nil {

@@ -132,8 +132,11 @@ func createUser(ctx context.Context, q *query.Queries, params query.UserCreatePa
 		}
 		params.Nickname = nickname
 		user, err := q.UserCreate(ctx, params)
-		if err == nil || try == nicknameTries || !isNoRows(err) {
+		if err == nil || !isNoRows(err) {
 			return user, err
+		}
+		if try == nicknameTries { // not the caller's fault, so not errors.Is(err, pgx.ErrNoRows)
+			return query.User{}, fmt.Errorf("generate nickname: %d taken in a row", try)
 		}
 	}
 }

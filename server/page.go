@@ -34,7 +34,7 @@ func (s *Server) encodeCursor(c cursor, filters string) string {
 	if c.isBackward {
 		plain[0] = 1
 	}
-	plain = binary.BigEndian.AppendUint64(plain, uint64(c.at.UnixMicro())) //nolint:gosec // read back the same way
+	plain = binary.BigEndian.AppendUint64(plain, uint64(c.at.UnixMicro()))
 	plain = append(plain, c.id[:]...)
 	return base64.RawURLEncoding.EncodeToString(s.Secret.Seal(secret.PurposeCursor, plain, []byte(filters)))
 }
@@ -50,7 +50,7 @@ func (s *Server) decodeCursor(text, filters string) (cursor, error) {
 	}
 	return cursor{
 		isBackward: plain[0] == 1,
-		at:         time.UnixMicro(int64(binary.BigEndian.Uint64(plain[1:9]))), //nolint:gosec // written the same way
+		at:         time.UnixMicro(int64(binary.BigEndian.Uint64(plain[1:9]))),
 		id:         uuid.UUID(plain[9:]),
 	}, nil
 }

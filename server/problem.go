@@ -103,33 +103,32 @@ var constraintProblems = map[string]api.ProblemCode{
 
 // asProblem finds the refusal in an error. What nobody foresaw is internal_error and says nothing.
 func asProblem(err error) *Problem {
-	var (
-		problem *Problem
-		busy    *secret.BusyError
-		pgErr   *pgconn.PgError
-		httpErr *echo.HTTPError
-	)
-	switch {
-	case errors.As(err, &problem):
+	if problem, ok := errors.AsType[*Problem](err); ok {
 		return problem
-	case errors.As(err, &busy):
+	}
+	if busy, ok := errors.AsType[*secret.BusyError](err); ok {
 		return &Problem{Code: api.ProblemCodeServerBusy, RetryAfter: busy.RetryAfter, cause: err}
-	case errors.As(err, &pgErr) && constraintProblems[pgErr.ConstraintName] != "":
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && constraintProblems[pgErr.ConstraintName] != "" {
 		return &Problem{Code: constraintProblems[pgErr.ConstraintName], cause: err}
-	case isDatabaseUnavailable(err):
+	}
+	if isDatabaseUnavailable(err) {
 		return &Problem{Code: api.ProblemCodeDatabaseUnavailable, RetryAfter: time.Second, cause: err}
-	case errors.As(err, &httpErr) && httpErr.Code == http.StatusNotFound:
-		return fail(api.ProblemCodeNotFound)
-	case errors.As(err, &httpErr) && httpErr.Code == http.StatusMethodNotAllowed:
-		return fail(api.ProblemCodeMethodNotAllowed)
+	}
+	if httpErr, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch httpErr.Code {
+		case http.StatusNotFound:
+			return fail(api.ProblemCodeNotFound)
+		case http.StatusMethodNotAllowed:
+			return fail(api.ProblemCodeMethodNotAllowed)
+		}
 	}
 	return &Problem{Code: api.ProblemCodeInternalError, cause: err}
 }
 
 // isDatabaseUnavailable says whether the same request may succeed when the database is itself again.
 func isDatabaseUnavailable(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
 		case "25006", // read_only_sql_transaction: a standby was promoted elsewhere
 			"40001", "40P01", // serialization failure, deadlock: retried before, see inTx
@@ -142,9 +141,9 @@ func isDatabaseUnavailable(err error) bool {
 		}
 		return false
 	}
-	var connectErr *pgconn.ConnectError
-	var netErr net.Error
-	return errors.As(err, &connectErr) || errors.As(err, &netErr) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
+	_, isNet := errors.AsType[net.Error](err)
+	return isConnect || isNet || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
@@ -164,7 +163,7 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	body := api.LoginProblem{
 		Type:        "urn:usermanager:problem:" + string(p.Code),
 		Title:       kind.title,
-		Status:      int32(kind.status), //nolint:gosec // an HTTP status
+		Status:      int32(kind.status),
 		Detail:      p.sentence(),
 		Instance:    "urn:uuid:" + r.id,
 		Code:        p.Code,

@@ -64,6 +64,7 @@ func (s *Server) withSuggestions(ctx context.Context, err error, nickname string
 		problem.Suggestions = free
 	case api.ProblemCodeEmailTaken:
 		problem.Errors = []api.FieldError{fieldError(api.FieldLocationBody, "/email", api.FieldCodeTaken, nil)}
+	default:
 	}
 	return problem
 }
@@ -122,7 +123,7 @@ func checkVersion(ifMatch *string, user query.User) error {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
 		return nil
 	}
-	for _, tag := range strings.Split(*ifMatch, ",") {
+	for tag := range strings.SplitSeq(*ifMatch, ",") {
 		if strings.TrimSpace(tag) == etag(user) {
 			return nil
 		}

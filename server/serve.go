@@ -43,7 +43,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drain time.Duration)
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	time.Sleep(drain) // the listener still answers
+	<-time.After(drain) // the listener still answers
 	finish, cancel := context.WithTimeout(running, finishTimeout)
 	defer cancel()
 	err := httpServer.Shutdown(finish)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,11 +20,15 @@ const txTries = 3
 func (s *Server) inTx(ctx context.Context, do func(q *query.Queries, tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return do(query.New(tx), tx) })
-		var pgErr *pgconn.PgError
-		if try == txTries || !errors.As(err, &pgErr) || pgErr.Code != "40001" && pgErr.Code != "40P01" {
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if try == txTries || !ok || pgErr.Code != "40001" && pgErr.Code != "40P01" {
 			return err
 		}
-		pause := time.Duration(try)*10*time.Millisecond + rand.N(10*time.Millisecond) //nolint:gosec // jitter is no secret
+		jitter, randErr := randomBelow(10)
+		if randErr != nil {
+			return errors.Join(err, randErr)
+		}
+		pause := time.Duration(10*try+jitter) * time.Millisecond
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -103,7 +103,7 @@ func (s *Server) userPageBackward(ctx context.Context, params query.UserListPara
 func (s *Server) userList(p api.ListUsersParams, filters url.Values, page userPage, total int64) api.UserList {
 	limit, skip := limitOf(p), skipOf(p)
 	list := api.UserList{
-		Total: min(total, countBound), TotalRelation: api.TotalRelationExact, Size: int32(len(page.rows)), Limit: limit, //nolint:gosec // at most 100
+		Total: min(total, countBound), TotalRelation: api.TotalRelationExact, Size: int32(len(page.rows)), Limit: limit,
 		Page: nullable.NewNullNullable[int32](), Skip: nullable.NewNullNullable[int32](),
 		NextCursor: nullable.NewNullNullable[string](), PrevCursor: nullable.NewNullNullable[string](),
 	}
@@ -151,7 +151,7 @@ func (s *Server) userList(p api.ListUsersParams, filters url.Values, page userPa
 	} else {
 		toCursor(api.RelNext, list.NextCursor) // further than skip goes
 	}
-	if last := max(0, int32(total)-1) / limit * limit; list.TotalRelation == api.TotalRelationExact { //nolint:gosec // at most 10 000
+	if last := max(0, int32(total)-1) / limit * limit; list.TotalRelation == api.TotalRelationExact {
 		toSkip(api.RelLast, last)
 	}
 	return list

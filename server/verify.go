@@ -42,8 +42,7 @@ func (s *Server) VerifyEmailLink(ctx context.Context, req api.VerifyEmailLinkReq
 
 // atPath says that the refused token was in the path.
 func atPath(err error) error {
-	var problem *Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*Problem](err); ok {
 		for i := range problem.Errors {
 			problem.Errors[i].Location = api.FieldLocationPath
 		}

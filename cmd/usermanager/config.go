@@ -110,7 +110,7 @@ type row struct {
 	source string // "flag", "environment", "file", "default", or "" when it is not set
 }
 
-func (l *loaded) refuse(format string, args ...any) {
+func (l *loaded) refusef(format string, args ...any) {
 	l.problems = append(l.problems, fmt.Sprintf(format, args...))
 }
 
@@ -127,7 +127,7 @@ func (l *loaded) isDefault(name string) bool {
 func (l *loaded) require(names ...string) {
 	for _, r := range l.rows {
 		if slices.Contains(names, r.name) && r.source == "" && !l.broken[r.name] {
-			l.refuse("%s is not set: %s", r.name, r.about)
+			l.refusef("%s is not set: %s", r.name, r.about)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func (p process) load(flags *pflag.FlagSet, presets map[string]string) *loaded {
 	// and a test has another.
 	for _, layer := range []map[string]any{inFile, inEnvironment} {
 		if err := v.MergeConfigMap(layer); err != nil {
-			l.refuse("settings cannot be merged: %v", err)
+			l.refusef("settings cannot be merged: %v", err)
 		}
 	}
 	into := reflect.ValueOf(&l.config).Elem()
@@ -174,7 +174,7 @@ func (p process) load(flags *pflag.FlagSet, presets map[string]string) *loaded {
 		if flag := flags.Lookup(s.flag); s.flag != "" && flag != nil && flag.Changed {
 			source = "flag"
 			if err := v.BindPFlag(s.key, flag); err != nil {
-				l.refuse("--%s cannot be read: %v", s.flag, err)
+				l.refusef("--%s cannot be read: %v", s.flag, err)
 			}
 		}
 		l.set(into.Field(s.field), s, v.Get(s.key), source)
@@ -202,7 +202,7 @@ func (l *loaded) set(field reflect.Value, s setting, raw any, source string) {
 	}
 	if err != nil {
 		l.broken[s.name] = true
-		l.refuse("%s (%s) %v.", s.name, source, err)
+		l.refusef("%s (%s) %v.", s.name, source, err)
 		return
 	}
 	field.Set(reflect.ValueOf(value))
@@ -213,7 +213,7 @@ func (l *loaded) checkTogether() {
 	c := &l.config
 	email, password := "BOOTSTRAP_ADMIN_EMAIL", "BOOTSTRAP_ADMIN_PASSWORD"
 	if l.isSet(email) != l.isSet(password) && !l.broken[email] && !l.broken[password] {
-		l.refuse("BOOTSTRAP_ADMIN_EMAIL and BOOTSTRAP_ADMIN_PASSWORD are set together or not at all.")
+		l.refusef("BOOTSTRAP_ADMIN_EMAIL and BOOTSTRAP_ADMIN_PASSWORD are set together or not at all.")
 	}
 	if c.ProductURL == "" && c.PublicURL != nil {
 		c.ProductURL = c.PublicURL.String()

@@ -28,7 +28,8 @@ func (p process) configCommand() *cobra.Command {
 			if err := l.err(); err != nil {
 				return err
 			}
-			if l.requireForServe(); len(l.problems) > 0 {
+			l.requireForServe()
+			if len(l.problems) > 0 {
 				fmt.Fprintf(p.stdout, "\nserve would refuse to start:\n%v\n", l.err())
 			}
 			return nil

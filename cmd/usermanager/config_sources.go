@@ -49,17 +49,17 @@ func (p process) readFile(l *loaded, flags *pflag.FlagSet) (layer, clients map[s
 	if flag := flags.Lookup("config"); flag != nil && flag.Changed {
 		path, optional = flag.Value.String(), false
 	}
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
 	if errors.Is(err, fs.ErrNotExist) && optional {
 		return layer, nil
 	}
 	if err != nil {
-		l.refuse("The configuration file cannot be read: %v.", err)
+		l.refusef("The configuration file cannot be read: %v.", err)
 		return layer, nil
 	}
 	var all map[string]any
 	if err := yaml.Unmarshal(content, &all); err != nil {
-		l.refuse("%s is not a YAML map of settings%s.", path, lineOf(err))
+		l.refusef("%s is not a YAML map of settings%s.", path, lineOf(err))
 		return layer, nil
 	}
 
@@ -74,7 +74,7 @@ func (p process) readFile(l *loaded, flags *pflag.FlagSet) (layer, clients map[s
 		case key == "clients":
 			sets, isMap := value.(map[string]any)
 			if !isMap && value != nil {
-				l.refuse("%s: clients must be a map of names to links.", path)
+				l.refusef("%s: clients must be a map of names to links.", path)
 			}
 			clients = sets
 		case known[key]:
@@ -82,9 +82,9 @@ func (p process) readFile(l *loaded, flags *pflag.FlagSet) (layer, clients map[s
 				layer[key] = value
 			}
 		case known[strings.ToLower(key)]:
-			l.refuse("%s: unknown key %s, keys are in lower case: %s.", path, key, strings.ToLower(key))
+			l.refusef("%s: unknown key %s, keys are in lower case: %s.", path, key, strings.ToLower(key))
 		default:
-			l.refuse("%s: unknown key %s, `usermanager config` lists all.", path, key)
+			l.refusef("%s: unknown key %s, `usermanager config` lists all.", path, key)
 		}
 	}
 	l.openSecretFiles(layer, "file")
@@ -109,13 +109,13 @@ func (l *loaded) openSecretFiles(layer map[string]any, source string) {
 		}
 		delete(layer, s.key+"_file")
 		if _, both := layer[s.key]; both {
-			l.refuse("%s and %s_FILE (%s) are both set: keep one.", s.name, s.name, source)
+			l.refusef("%s and %s_FILE (%s) are both set: keep one.", s.name, s.name, source)
 			continue
 		}
 		content, err := readSecretFile(fmt.Sprint(path))
 		if err != nil {
 			l.broken[s.name] = true // so that nobody says on top that it is missing
-			l.refuse("%s_FILE (%s) %v.", s.name, source, err)
+			l.refusef("%s_FILE (%s) %v.", s.name, source, err)
 			continue
 		}
 		layer[s.key] = content
@@ -126,7 +126,7 @@ func (l *loaded) openSecretFiles(layer map[string]any, source string) {
 const maxSecretFile = 64 << 10
 
 func readSecretFile(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) // #nosec G304 -- the operator names the file
 	if err != nil {
 		return "", unreadable(err)
 	}
@@ -189,12 +189,12 @@ var clientName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,49}$`)
 func (l *loaded) readClients(clients map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
 		if !clientName.MatchString(name) {
-			l.refuse("clients: a name is up to 50 of a-z, 0-9, _ and -, unlike %q.", name)
+			l.refusef("clients: a name is up to 50 of a-z, 0-9, _ and -, unlike %q.", name)
 			continue
 		}
 		links, isMap := clients[name].(map[string]any)
 		if !isMap {
-			l.refuse("clients.%s must be a map with link_verify_email, link_invitation and link_sign_in.", name)
+			l.refusef("clients.%s must be a map with link_verify_email, link_invitation and link_sign_in.", name)
 			continue
 		}
 		var set server.LinkTemplates
@@ -204,7 +204,7 @@ func (l *loaded) readClients(clients map[string]any) {
 		for _, key := range slices.Sorted(maps.Keys(links)) {
 			target, known := targets[key]
 			if !known {
-				l.refuse("clients.%s: unknown key %s.", name, key)
+				l.refusef("clients.%s: unknown key %s.", name, key)
 				continue
 			}
 			kind := "token link"
@@ -216,7 +216,7 @@ func (l *loaded) readClients(clients map[string]any) {
 				_, err = parseKind(kind, text)
 			}
 			if err != nil {
-				l.refuse("clients.%s.%s %v.", name, key, err)
+				l.refusef("clients.%s.%s %v.", name, key, err)
 				continue
 			}
 			*target = text

@@ -162,7 +162,7 @@ func TestAConfigurationPrintsWithoutItsSecrets(t *testing.T) {
 	if !strings.Contains(l.config.DatabaseURL.reveal(), canary) {
 		t.Fatal("the canary is not in the configuration, so this test cannot fail")
 	}
-	encoded, _ := json.Marshal(l.config)
+	encoded, _ := json.Marshal(l.config) //nolint:musttag // what a careless caller would do
 	printed := []string{string(encoded)}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		printed = append(printed, fmt.Sprintf(format, l), fmt.Sprintf(format, *l), fmt.Sprintf(format, l.config))

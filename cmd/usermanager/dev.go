@@ -76,13 +76,13 @@ func (p process) devCommand() *cobra.Command {
 func (l *loaded) checkForDev(o devOptions) {
 	host, _, _ := net.SplitHostPort(l.config.ListenAddr)
 	if ip, err := netip.ParseAddr(host); l.config.ListenAddr != "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		l.refuse("dev has known passwords, so it listens on this machine only: set LISTEN_ADDR or --listen to localhost:8080 or 127.0.0.1:8080.")
+		l.refusef("dev has known passwords, so it listens on this machine only: set LISTEN_ADDR or --listen to localhost:8080 or 127.0.0.1:8080.")
 	}
 	if o.reset && l.isSet("DATABASE_URL") {
-		l.refuse("--reset deletes dev's own database only: unset DATABASE_URL, or empty that database yourself.")
+		l.refusef("--reset deletes dev's own database only: unset DATABASE_URL, or empty that database yourself.")
 	}
 	if o.seed < 0 || o.seed > maxSeed {
-		l.refuse("--seed must be from 0 to %d.", maxSeed)
+		l.refusef("--seed must be from 0 to %d.", maxSeed)
 	}
 }
 
@@ -261,11 +261,11 @@ func (d *dev) announce(databaseURL string) {
 	for _, account := range devAccounts() {
 		fmt.Fprintf(d.stdout, "  %-9s %s\n", account.name, account.email)
 	}
-	token := "usermanager dev token admin"
+	command := "usermanager dev token admin"
 	if d.folder.path != d.data {
-		token += " --data-dir " + d.folder.path
+		command += " --data-dir " + d.folder.path
 	}
-	fmt.Fprintf(d.stdout, "\n`%s` prints a bearer token. Ctrl-C stops everything.\n", token)
+	fmt.Fprintf(d.stdout, "\n`%s` prints a bearer token. Ctrl-C stops everything.\n", command)
 }
 
 // valueOf is what somebody set a setting that is not secret to.

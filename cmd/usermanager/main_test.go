@@ -65,7 +65,7 @@ func withEnv(env ...string) func(*process) {
 // reachableDir is a folder that PostgreSQL can enter when root runs the tests; those of t.TempDir are closed.
 func reachableDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "usermanager-cmd-")
+	dir, err := os.MkdirTemp("", "usermanager-cmd-") //nolint:usetesting // the reason for this function
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func openPool(ctx context.Context, url string, maxConnections int) (*pgxpool.Poo
 		// parseKind has parsed it before, so this cannot be the URL; pgx's sentence would quote it all the same.
 		return nil, errors.New("DATABASE_URL cannot be used any more")
 	}
-	config.MaxConns = int32(maxConnections)
+	config.MaxConns = int32(maxConnections) // #nosec G115 -- at most 1000, see parseScalar
 	config.MinConns = min(config.MinConns, config.MaxConns)
 	config.MinIdleConns = min(config.MinIdleConns, config.MaxConns)
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = connLifetime, connJitter

@@ -52,7 +52,7 @@ func (p process) serveCommand() *cobra.Command {
 func (l *loaded) requireForServe() {
 	l.require("DATABASE_URL", "SECRET_KEY", "SMTP_URL", "MAIL_FROM")
 	if l.config.AccessTTL > maxAccessTTL {
-		l.refuse("ACCESS_TTL must not be longer than %s in production.", maxAccessTTL)
+		l.refusef("ACCESS_TTL must not be longer than %s in production.", maxAccessTTL)
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *running) stop(t *testing.T) int {
 // get returns the status of a GET.
 func get(t *testing.T, url string) int {
 	t.Helper()
-	response, err := http.Get(url)
+	response, err := (&http.Client{Timeout: patience}).Get(url)
 	if err != nil {
 		t.Errorf("GET %s: %v", url, err)
 		return 0

@@ -691,7 +691,7 @@ type FieldCode string
 
 // FieldError One unmet rule of one field.
 //
-// Example: {"code":"invalid_email","detail":"This is not an e-mail address.","location":"body","params":{},"pointer":"/email"}
+// Example: {"code":"invalid_email","detail":"This is not an e-mail address that can be used.","location":"body","params":{},"pointer":"/email"}
 type FieldError struct {
 	// Code Which rule a field does not meet.
 	//
@@ -732,7 +732,7 @@ type FieldError struct {
 
 	// Detail A sentence for a person.
 	//
-	// Example: This is not an e-mail address.
+	// Example: This is not an e-mail address that can be used.
 	Detail string `json:"detail"`
 
 	// Location Where the field was.
@@ -2279,7 +2279,7 @@ type ClientInterface interface {
 
 	// GetOwnProfile Read the own profile
 	//
-	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `internal_error`, `database_unavailable`.
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
 	//
 	// Corresponds with GET /users/me (the `GetOwnProfile` operationId).
 	GetOwnProfile(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2288,7 +2288,7 @@ type ClientInterface interface {
 	//
 	// Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2299,7 +2299,7 @@ type ClientInterface interface {
 	//
 	// Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2858,7 +2858,7 @@ func (c *Client) CreateUser(ctx context.Context, params *CreateUserParams, body 
 
 // GetOwnProfile Read the own profile
 //
-// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `internal_error`, `database_unavailable`.
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
 //
 // Corresponds with GET /users/me (the `GetOwnProfile` operationId).
 func (c *Client) GetOwnProfile(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2877,7 +2877,7 @@ func (c *Client) GetOwnProfile(ctx context.Context, reqEditors ...RequestEditorF
 //
 // Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2898,7 +2898,7 @@ func (c *Client) UpdateOwnProfileWithBody(ctx context.Context, params *UpdateOwn
 //
 // Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4790,7 +4790,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOwnProfileWithResponse Read the own profile
 	//
-	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `internal_error`, `database_unavailable`.
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4801,7 +4801,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4812,7 +4812,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6064,8 +6064,6 @@ type GetOwnProfileHTTPResponse struct {
 	JSON200 *OwnProfile
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
-	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -6086,11 +6084,6 @@ func (r GetOwnProfileHTTPResponse) GetJSON200() *OwnProfile {
 // GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
 func (r GetOwnProfileHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 	return r.ApplicationProblemJSON401
-}
-
-// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r GetOwnProfileHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
-	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -6156,8 +6149,6 @@ type UpdateOwnProfileHTTPResponse struct {
 	ApplicationProblemJSON400 *BadRequest
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
-	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
@@ -6193,11 +6184,6 @@ func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON400() *BadRequest
 // GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
 func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 	return r.ApplicationProblemJSON401
-}
-
-// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
-	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
@@ -8002,7 +7988,7 @@ func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, params
 
 // GetOwnProfileWithResponse Read the own profile
 //
-// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `internal_error`, `database_unavailable`.
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8019,7 +8005,7 @@ func (c *ClientWithResponses) GetOwnProfileWithResponse(ctx context.Context, req
 //
 // Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8036,7 +8022,7 @@ func (c *ClientWithResponses) UpdateOwnProfileWithBodyWithResponse(ctx context.C
 //
 // Absent fields stay, `null` clears. Role, e-mail address and professional status are not changed here.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `nickname_taken`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9272,13 +9258,6 @@ func ParseGetOwnProfileHTTPResponse(rsp *http.Response) (*GetOwnProfileHTTPRespo
 		}
 		response.ApplicationProblemJSON401 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSON403 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9365,13 +9344,6 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 			return nil, err
 		}
 		response.ApplicationProblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
 		var dest Conflict
@@ -12819,22 +12791,6 @@ func (response GetOwnProfile401ApplicationProblemPlusJSONResponse) VisitGetOwnPr
 	return err
 }
 
-type GetOwnProfile403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
-}
-
-func (response GetOwnProfile403ApplicationProblemPlusJSONResponse) VisitGetOwnProfileResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(403)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type GetOwnProfile500ApplicationProblemPlusJSONResponse struct {
 	InternalErrorApplicationProblemPlusJSONResponse
 }
@@ -12928,22 +12884,6 @@ func (response UpdateOwnProfile401ApplicationProblemPlusJSONResponse) VisitUpdat
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type UpdateOwnProfile403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
-}
-
-func (response UpdateOwnProfile403ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16012,282 +15952,282 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3/d9s2su+/gsu77+y2j5blb4mtnj17HddJnDpO1naa3W5yJViEJFQUoRKQZTXP//s7mAFIkAT1xXYd",
-	"O/X+sHVEAgQGg8HMYOYzX4KuGI1FwhIlg9aXgF3R0Thm8Pd+t8vGikX6bzkZjWg6C1r5r2FwSeMJ009H",
-	"TEraZ0ErOOoRNWCERlHKpCRdmpALRiaSRSGhZER5TLgkIiFcSTKls0ZwfR0GP4ruZMQSVfxS9qvzJTFm",
-	"CR3zoBVsNZqNLWj9mtFYDYptzW9OS6momsigFYghtHozHZ6x0hfNb06rIZvJoPWfLwGN+0ErODzb3HkW",
-	"hEE3vQxawfs1/NeQR0Er2NB/Kd3N4UEQBhOp6SF5PwiDq6AV9Ha33r3Z+nHz6uXGi/7u5eRiTx2zjf7r",
-	"t7///PwZ2z2fyL3J+9eXpz8ffgjCQHdz1X55+PvpZG+09ez18UlbTdiznb3jk/G/Pj4bH8zOFB/++9ef",
-	"jj4e7dBmcP1Zz+mEd4cJHbH9S8pjesFjrsfjztD7hjNfir/HLGj1aCxZGCSmRdAKaESDMEgZlSIJWoGi",
-	"Q5YEYSAn/T6TiotEk0q/1d54HoTwx/Ym/rF2EcAI302T96no8ZgVx+X87ozmgougFXxMuWKSjFPRT+lI",
-	"kp5ICUv6PGGSqAFVJBIkEYqwKy4VmTHVgBViVLGoTVXQCjabm8/WmhtrzZ3z5l6r2Ww1m78EYcA0P+K8",
+	"7H3/d9u4se+/gsvbd9rNo2X5W2JrT0+v43USZx0ntZ1Nu02uBIuQhBVFaAnIsjbP//s7mAFIkAT1xXYS",
+	"O+v+0HVEAgQGg8HMYOYzn4OuGI1FwhIlg9bngF3R0Thm8Pd+t8vGikX6bzkZjWg6C1r5r2FwSeMJ009H",
+	"TEraZ0ErOOoRNWCERlHKpCRdmpALRiaSRSGhZER5TLgkIiFcSTKls0ZwfR0GP4nuZMQSVfxS9qvzJTFm",
+	"CR3zoBVsNZqNLWj9itFYDYptzW9OS6momsigFYghtHo9HZ6x0hfNb06rIZvJoPWfzwGN+0ErODzb3Hka",
+	"hEE3vQxawbs1/NeQR0Er2NB/Kd3N4UEQBhOp6SF5PwiDq6AV9Ha33r7e+mnz6sXG8/7u5eRiTx2zjf6r",
+	"N3/88uwp2z2fyL3Ju1eXp78cvg/CQHdz1X5x+MfpZG+09fTV8UlbTdjTnb3jk/G/PjwdH8zOFB/++7ef",
+	"jz4c7dBmcP1Jz+mEd4cJHbH9S8pjesFjrsfjztD7hjNfir/HLGj1aCxZGCSmRdAKaESDMEgZlSIJWoGi",
+	"Q5YEYSAn/T6TiotEk0q/1d54FoTwx/Ym/rF2EcAI306Td6no8ZgVx+X87ozmgougFXxIuWKSjFPRT+lI",
+	"kp5ICUv6PGGSqAFVJBIkEYqwKy4VmTHVgBViVLGoTVXQCjabm0/XmhtrzZ3z5l6r2Ww1m78GYcA0P+K8",
 	"/scwfqMrRvZJ+5KlvMf1BlDphIVBj6dStQ0x9oEYfa4Gk4v2GMfenqS6v4FSY9laX8eHust1JB3wSXNj",
-	"b3cj2umuPafN5trzZrO5tqv/r5n/T7MSl9Ark5KLhMbZesQ0H8OxuGQx7WqaxTwZsognNUOZTqcN+woM",
-	"iCdmTPpXZPFBynqmSWt9PRZdGg+EVK3d5m5zfSJZKtdH+lMjpgZCz+TV4XkQ6i2ZUr36bZhen6nCYqZM",
-	"j0OyuBdchzf4yPv984PX1c9MxhFVzPMlFnEVXH/2MO44ZT2WpixqxzTpT1BgsWTt1Qt4mNO6jbKijd9A",
-	"HkomcYxvaeKOeVdN0jKRza+y4TCTpnJjnGgpkIoYGOfD+evDk/Ojg/3zwx+1oHC+UubUHcOplyzVQwta",
-	"m3oTvYehF4QyGevfsq0TfJo0m1vd/4pEV83GjAzUKIafGD5QXMX4J9Od4Y/rzq/BdRicMaV40pfFT2W/",
-	"ulKj22VStpUYsqQtWVckkQxae81mGMAKMxAMLAkKy/IlGNGrdsySvpbeW80wGPEk/3cYjKlSLNWi5n//",
-	"s7/2C137vbm29zn/s732+fu/6JGOqZRTkUblPjd3nhU73Q2DsYh5V08EDj7JNUsB8/w24SmT7Yj3ubI7",
-	"Pvs1FlOWdqmW6aUncsy6XO/P0u+T8bjYwrzY7g5oSruKpfow+q//+e+//J//1TTffPb9374LG//4FLS+",
-	"XP8/XJF8LcapiCbdbON/kCwlb2lC+0yfkORsJhUbwTT6XCrcKPqsG7METrtzdlU66+CXnGHMwdoi5lwN",
-	"g3O9mqdMjkUiS+xWfFTDCHpzzd4MLl51+Tv+5uWH3482TviRPBqp8S8HR8+Ofj3kxwdvmuxf+/r5IDpQ",
-	"v0Vb/+S9fzbYVrPR3Yz1srCrMVCTJ4afZFeM9XjNTmyljEbE/mOqT4ogDJARNecHreAFoylLgQqabMWZ",
-	"wC8P+MShPNbySvR50ta7YTTWelrz/s+iWHSHelzmFJp7OtnhVuiwZekAryEtvgQ1BNv8BVSrRI8T6DJr",
-	"I/lC0OVAu9La4fVXPhOXpOHCU9Ow4urn5aoDmHuiFkaBZ+ndjWJ9Mu6nNCqe7+/Ozn2DgRcLo7GN9eGu",
-	"2bFtNVE8m5HrppSr9iRRmrXw98eiB+if29MBSxwpcAfKgibhMZeqKvfgV0f2ccVGyPVPUvBJCj5JwScp",
-	"+I1IQU0pPtJa/UZzNbb+B7T7+0ZzIevGXALvypsw72JOQLFaYAT8CU1ddqXa3UkqRZqtDSzoBqzzZemZ",
-	"5L/jMznkY5CjSigtvjbMX+2UxdaEYFe0q0B7/tksyH63KyZlZ135oXOurCruqx6nGsNZsrS9vAC/vgZL",
-	"MaUjhsaX9XAeG/5/zWiE9kHEZDflY0OBV/ySSdKpbpgO0YwKDs8LEc1IJJjUJ2IDDBeYqN1TIUt++O3v",
-	"zcauPkd0pwP8WBjYwwuGsmbHosV7d8BG1Ji0x8aA3WhqI8hYNlKlPOnD2hzAAv9zwtJZdQIdhz86RKQw",
-	"l8v8hx6h4D8gU64GMB1JR4z0eKwJVZzN/j/tDH6Dj2UTMCw2d9wjnmQ/+GZxqPmhZhLnAy6tXzkk0wFV",
-	"7JKl4EfWVnZxlFVW8w05O0h9I97c2V5ywJb1awb+UROVajXqkiX5DERaYRVk/9qR5hvFHbIZ1IUQMaNo",
-	"7B/13lLVHdTx8/mAkc7hOe13UI2bUkm0Gd0gp+i8iFpke3MXuEFMFOElhv4UbH4K6vj4qLcGH5/DCD5C",
-	"miG/gzHSeNWh/0CEaQlaqmZhMU2sX+Aehi+PQTOsYQF8SC5mRCra63kX36qUntXPFc9FCy/fOwd3zWDc",
+	"b3cj2umuPaPN5tqzZrO5tqv/r5n/T7MSl9Ark5KLhMbZesQ0H8OxuGQx7WqaxTwZsognNUOZTqcN+woM",
+	"iCdmTPpXZPFBynqmSWt9PRZdGg+EVK3d5m5zfSJZKtdH+lMjpgZCz+Tl4XkQ6i2ZUr36bZhen6nCYqZM",
+	"j0OyuBdchzf4yLv984NX1c9MxhFVzPMlFnEVXH/yMO44ZT2WpixqxzTpT1BgsWTt5XN4mNO6jbKijd9A",
+	"HkomcYxvaeKOeVdN0jKRza+y4TCTpnJjnGgpkIoYGOf9+avDk/Ojg/3zw5+0oHC+UubUHcOplyzVQwta",
+	"m3oTvYOhF4QyGevfsq0TfJw0m1vd/4pEV83GjAzUKIafGD5QXMX4J9Od4Y/rzq/BdRicMaV40pfFT2W/",
+	"ulKj22VStpUYsqQtWVckkQxae81mGMAKMxAMLAkKy/I5GNGrdsySvpbeW80wGPEk/3cYjKlSLNWi5n//",
+	"s7/2K137o7m29yn/s7326clf9EjHVMqpSKNyn5s7T4ud7obBWMS8qycCB5/kmqWAeX6f8JTJdsT7XNkd",
+	"n/0aiylLu1TL9NITOWZdrvdn6ffJeFxsYV5sdwc0pV3FUn0Y/df//Pdf/s//appvPn3ytx/Cxj8+Bq3P",
+	"1/8PVyRfi3Eqokk32/jvJUvJG5rQPtMnJDmbScVGMI0+lwo3ij7rxiyB0+6cXZXOOvglZxhzsLaIOVfD",
+	"4Fyv5imTY5HIErsVH9Uwgt5cs9eDi5dd/pa/fvH+j6ONE34kj0Zq/OvB0dOj3w758cHrJvvXvn4+iA7U",
+	"79HWP3nvnw221Wx0N2O9LOxqDNTkieEn2RVjPV6zE1spoxGx/5jqkyIIA2REzflBK3jOaMpSoIImW3Em",
+	"8Ms9PnEoj7W8En2etPVuGI21ntb8+mdRLLpDPS5zCs09nexwK3TYsnSA15AWn4Magm3+CqpVoscJdJm1",
+	"kXwh6HKgXWnt8Pobn4lL0nDhqWlYcfXzctUBzD1RC6PAs/TuRrE+GfdTGhXP97dn577BwIuF0djG+nDX",
+	"7Ni2miiezch1U8pVe5IozVr4+0PRA/TP7emAJY4UuANlQZPwmEtVlXvwqyP7uGIj5PpHKfgoBR+l4KMU",
+	"/E6koKYUH2mtfqO5Glv/A9r9faO5kHVjLoF35U2YdzEnoFgtMAL+hKYuu1Lt7iSVIs3WBhZ0A9b5svRM",
+	"8j/wmRzyMchRJZQWXxvmr3bKYmtCsCvaVaA9/2IWZL/bFZOys6780DlXVhX3VY9TjeEsWdpeXoBfX4Ol",
+	"mNIRQ+PLejiPDf+/YjRC+yBispvysaHAS37JJOlUN0yHaEYFh+eFiGYkEkzqE7EBhgtM1O6pkCU//v73",
+	"ZmNXnyO60wF+LAzs4QVDWbNj0eK9O2AjakzaY2PAbjS1EWQsG6lSnvRhbQ5ggf85YemsOoGOwx8dIlKY",
+	"y2X+Q49Q8B+QKVcDmI6kI0Z6PNaEKs5m/592Br/Dx7IJGBabO+4RT7IffLM41PxQM4nzAZfWrxyS6YAq",
+	"dslS8CNrK7s4yiqr+YacHaS+EW/ubC85YMv6NQP/oIlKtRp1yZJ8BiKtsAqyf+1I843iDtkM6kKImFE0",
+	"9o96b6jqDur4+XzASOfwnPY7qMZNqSTajG6QU3ReRC2yvbkL3CAmivASQ38MNj8GdXx81FuDj89hBB8h",
+	"zZDfwhhpvOrQfyTCtAQtVbOwmCbWL/AVhi+PQTOsYQF8SC5mRCra63kX36qUntXPFc9FCy/fOQd3zWDc",
 	"V24wkoLCu2A8x/r0rBkGHJZEJEb2FEagj2nf5/EUdz8asR6dxOZk74l0BCoBT9TWpj5U6RUfTUZm2UY8",
-	"Mf/KlpAnivWNc8hejbyneJlU5bwpTRSLiD2fKiLHMtWYwtWTGXR2nGXOweykqxE8Oz4Ws8ObJx7tp5aR",
+	"Mf/KlpAnivWNc8hejbyjeJlU5bwpTRSLiD2fKiLHMtWYwtWTGXR2nGXOweykqxE8Oz4Ws8ObJx7tp5aR",
 	"jzUy0Rmtd3Q7S4jxUxGz+aveI0qPVx/speOldMb7hgjqgDu8v6CC9d/r+V3mOj6V63osMKizIR/PHZQS",
-	"ZEylJOKSpT+AYatEn6kBS/Fc7JjzsjDgGkYFxcod4lzWLDBn08uc4HH1c+bLVIxA4o3ATCZavy2f2Uc/",
-	"vth/9e/XP18923+9v9/ft/97Mfzl48bl8cfT+OLjrvrl1c/qYrZR/W3q52x0896OrTXtjyL/zI4i5BS4",
-	"QE6Lc1rWZq+O2qqN88adLddkAm8689h6VryYaK7t0bXe5y+712vZ39tL/L2xef2XoEqRaxwWk+qFiLh7",
-	"EX+UXHJltPIvQVckytyY0/E45l14sv6rxMcZob44lyPBgRiNeczS7zf2djatn/xuGOR62Q1Znswpzjaf",
-	"er4iWq/N7Z6VJm1tjn5Ku6ykChacRq9S9JJ4bYylJ5UPc/50tCKw+mSyG/ezAU1ZBDvCrirKJkq6Io4Z",
-	"7U/Y8oO2g1k05D6fx3FXa9PpdE1vmLVJGrOkKyIMGXEm0E9poux9TMaP7r1dsJ/QeKZ49/uN3e0tY9zl",
-	"RmBhBVeYYJ8v4K9TuC+7KXdVzQyPQ7LGLVd1yNQRY+n52sksmrJkSYRGS/cG8qRu8isMszyA+QM+Q68g",
-	"nOSr7Rvc02/3T/ZfHZ4uP0Dng/NH9qEchLDS8G7hZfc5uZNJHC89xfLIl5nn6oILZog+p8rGWHGoiwUV",
-	"MNTs0PrTlx/l1zgFncHOmxX8gtfsoAm8oJF9vX6K41RcxGz0f0tThQ54ckljHmUOQdeFd4TPSObJyTx4",
-	"WqaDQlpoHAYRUygLwPrAnzMvGLlgsUj6Wq8GZT/mUjXImaKpIrRPeUJ6VnMF5sjNwDQVqQxa//ms9Tep",
-	"aNIFvS1NWloday1W/Xq9IFOjlvUQQhsbJLgNoQaFuLbPYQDxMT5CmZMNRihZOoLAjLRlFqJVopte1RGN",
-	"9ZHJonaar2e+FG/tY2IfV1ej2kVhQYxPkuNa4IDfnL07aZCDAesOyW8ToZgMSVeMRlQSmkQkmiATMTJk",
-	"M/kolsJHqAWrUaUb7Lzl9u177ASbVD0EpkfSpQnuAHSsablwIJJezLs33bg01j3NHGd5If4LnxLHQ1hm",
-	"l0oH5e1L0XNPBlRaZyVXmcu1QU6EGvCkrzkqZj1tHesmbKweDKPszWEUD4UW8EmFYHrJ0RGLka+FFThc",
-	"g+BmGxNbpr7bziH8fpKR3fjeuSQMu7Ix1HDwywY54/2E8ARcdimTTBXsgMIiZJ+9zQcDDN4z3K2FSWDu",
-	"TzRDXofBWPAEVOdgHXXC64e6+KXFWbDw7lpd23t1Go14acmPqVQEfseQO++Z6TQubzguYQXjSjcN8pYO",
-	"GZFixETCCIslI/oPOCYfxW7zkmYB2R1Kaapb+8i32awvtHa7lRqXKW8fwxLoNxrkXFNcE9l4nJypLbm1",
-	"anpeZRtlNuHD2kn1If35ileWZMFql1ZIr7iYJm3qu1t+N82klmet3WYVlTQ7hyO9tkqQmZikcDdkmjTI",
-	"vhwSmghw9Ba34WPYaUXaLCC6S6o/QOkRiUppxLtKwv2D3gNSiZShAvRSpBc8ilhyQw1oxKXkSb89Zin8",
-	"KUpC4S0+J85zj9Jc7cThmX9r5khFzHIjBl5UcE4+GH7YmqcQ+6iwSCOuEgUsT5oM20qIdiymRVKf0mRI",
-	"lBBEP6kSudCwTs3kuZE4xV2pm9nt+EB34jzKl4iygOYFGt3dXuzSOGYpGdEZUDcShnOvw+CVSNgNtx7G",
-	"02MsfuRJBSD2UZUXik3LzBDzZAgGh3kBl78nUkJJwqb6QH4oa78xzwwtU2HB4heJolcSf5lIP3nh9zra",
-	"moc1hL1gpj2aDeOYdjESAQjM0kdGYjPZpegL797d1jLXq9C3o1gAbWkyIyORMthoR1qdS2h8qEl6Yz8d",
-	"9tFmthPXT4fPCD7z+ekKjR3eOBMjhlb8lGkTMBVJn4iEaPErecQa5JSNRYqmZb6WhPcIV0Qq+mDcQjsL",
-	"PHQlEi300BUodjdMU0dsMC9YeslSYBe4pbq1Y/cxORQdV3L+pSdXo+/2coFM0r37nI3Q9huXPxBirXdR",
-	"9pknsbQ086wim25ruBmNP0ueKaFJgDWQxTdW3NbFxnOsCXyjQeBCVZv6cjLWvOQTOxCQ8BiMigp9Fjmt",
-	"i+TKXdaJUDV3B8Y5CkK9/vrA04uzFu/GJg4e9M4sNDdTmbSBB45rWqveP8bV8ZNuKfdygZJ3fCpksUFc",
-	"kpT3ByokFxOUqXa/mDND4p1CvtfN1eYNdzq0xawVzNkr5Yhkj4l5XOWzahel44P0OIsjSWjKgPAUvOgz",
-	"IgdiEkfkgv2A0hUvnCVhtDswTt3RkhpI7siwt/FlsQNj0OQ1rpOVvLxZaNPX9PJubs7ha99CLeDq6rrd",
-	"IVO/xCU3rnlQevTyG+JruQIHWM7G7+ksFjQ6F+KYpv2buj3G2Au6aWw/OTubj6DPBx5X2bnaRY1ODQ9T",
-	"LToT8myb/MRfPHx1eWOebPRRZwEPVYn1R6jLNcS2rHPKetYNc5v4mpRFLFGcxrImyMZ5YU6kTeGtAuOU",
-	"Lm1N1osr+s2eeODn68YygTYFMiwbbeM0umM+croGQZRRGtOJYMk/fvy4tj9RA/1eFxK1y+Htpy8PyLPn",
-	"O82QbBVj2xGxRFtz8ejvnwJnkpC4tFS4/Y4vUenaMvn5IBVKxTdmc71DRzSZOdn4Ra+lIPoxyR77nJfl",
-	"LlwGtx3gWQJ6yhpPZIN8pFyFmtUTotIZBpI9dB7f3Jvr16zSaqF7s0y6u7QMkdTgPFaCTCmm/zmcfcpU",
-	"Olvb7ylfht4Zoj+5TTPGftZcKueikiKz+2x7Yf5WxtofEgfD7kbMHVFFL6hk7UmxKweZ0LxB3DeqLO7t",
-	"qCTGtbHNu8wq5Cmoq1xJYhs3yLnlc8ITQslIjFhSsGo1E4iUpjyelT71IDwi87SEGkou2ABewsIWQIfQ",
-	"xUTOyqhl+gGBB9WFcpv5pJAVP4SiFWWW4JtemSLFFiyIS8A7Pmuxa7s/aCKnLCWJmD4yoWScUSx6yyJO",
-	"z+HNG0mnSd5Ve6T7Mnk1BXSf/B0C7xB4p8r4NZ25JjdLohzhgKOXJzLIrIXuQzJJ9BprdZRFj8B62ZnD",
-	"/bUUXLARagj6R9gxA7hkwbilfIhgyJwI9VJMkptqd4lQ7Z5t70TdCUXwZ0/AXdakeL6lzFwYga+ZYiBN",
-	"FlP8UGyQ7Tmc4M56UUxbRoQ7u3W29CNy0oVoXePlOBHqlNFo9qdQcf5MCgxwRVtMFCAclZQYeEiyhx5F",
-	"ptS8tBL2s1a5v2BkxPupfvVRELtKgEV6SYkeQOLBBBBs25GYlkIIz8wjAo885C00LTuFjaai/3L7cbj7",
-	"cRC5RIRFJC7Q5O7CbQw1FR1CJKa9DZaPSff7ptzQT87mpXl3HjU1W6TAkwA9/TK7J7vJfRti3LW7Tm5Z",
-	"AZJNPyXZU89tW7mD0mVbln7SHdCkD9ADXForYMRoovgIgjZoRLhN66RJRFI2ZlRhXC+2fTB8NPfiq0qy",
-	"RfdeZQreDRd1LBBVxwZcaYp3J2nKErhs1h+tMNNpJstuxU6p002VnZxL0Tp28t2bZobk4TntY4jATEwg",
-	"ZIlQSex8HwqbbO4uwSbOPJdkk6zFH8Em2WV0BmyBEJIHsbj5jZaLKN/uZj05yQDOC8S84MkJ8HTjU6C0",
-	"oSDGLMlCeyS5mBGewcUQkcSzx5EP4KXLorQAD5nuhlX2LTlpihTGMPAKZQFwA9bhz+ZJf/KTfx0/+Z/d",
-	"C/6NO8DPhXhLk5kJb5e3vXFOnX48N87Z4zk3zs47VR7O7EwLUjjkSbTg3vlR3C87s172fjlrckdHEAEA",
-	"T4va2h2g2+kxMPGHhE7UQKT89xsrUjQPBqlXsvcLL83Tteu6c1VujO4Eg0xa9Rvzl4wJt28mhV/DhWg8",
-	"hsigejotCpCuIZteZHtPVaxi5IvewjeIBcCsC98qdFTWds1CuOk0WRoZyZbuIcmZpWK1SqRZMlirQKm7",
-	"kTYnglRH9EiCtP7E98VPt8I3dTjOuRD+kPJzIY5F0r8pF6XcZKtjFw7vnB6ZrHco61HhGLdhyWLLYld7",
-	"br4X5vIkmeN090F5oeddFZdIsYgpXMrcPRqHommf1RHzOnRi/G/lgsZUa56njZRz1+2juvT1/Lkng909",
-	"HRvkQIxnwCnTgYhNrlHPRb/2I/XYM8ZogYs/tEoyhzmxHmomR3kNlkqct69rBns0KT3eJbcVPirAW2hK",
-	"l4LoHxnk2YNK4VmcvVOTsZN9wQt17iTF0wgvOWj8PhVjlipARzfFKsbOT18K9WDLNiQjnVeH52Rdmjq2",
-	"naxiSDqJWanaTRkwPTMkHRDrQnWQze2yQhcGV2vdAesOg1aQsGk7a3md4a9/JUT/xeD8uRL7nwzsPxv/",
-	"56yFuPiVdaEEnVsy3kHYvVV9+PLiZp19qbgXpNYxky4zKaZjlkqRFCm3+gDChRp7kVB2fD76VHHiV2Ns",
-	"AFSuzrvHptnc5Q+aXxi5SBkd4q4bWpDOjAo3Ap0uk2FeGRCX6xW7gsl3Y26Ui6rWktARi4hkSst1WAUo",
-	"00aU0GtTHPyUXZRHUyzJYAtFu1Wi5w3QDOw6q0xZKeEEgXiab5zrkr4oSwtvsQErMexRVC4xVR1WX6yV",
-	"OKwIn+2rT5aQakUahJ8vFy9adtU0E+kv+6DGyyN4l5C8smZxELWVN/MSGyn3CKNlh6nHo/89EOAT/k+Q",
-	"fyj4XCyKWRGzdMTjmYdwDkr/bannL77poZ9bgtNPwfpCnX8UKd2vATHd2u0lHmQJgzhCLIlHL6S94Snu",
-	"joXHTuG4zOAw/eUqy4N4cfCebD9HLE+DLt4p1dUzJfto4iJHjGjEaqud2ZKYK9RAKjCCHe11Tb3M8iT0",
-	"cmv9CJbdzwkLKmveITtc28IoTqWtSo0mjw2qzTOhD+KSzETEDlARGmT/QlwyUuiNcEUSxiJExoVa76Sj",
-	"e5NY2x2LLyWTkWbP8jhsnYcw2P/x7dGJPoDrC0vNE7uvUij0dYp1pq7WbE3/NVt83hlR5fhHOe87/H80",
-	"XrD6Mx9dhaXTPSHvxizZf3+UudEKXPHFlu4PWkFWu7/ybdDBD8A4qh5uvDsA5ZdQA2yQoV+OGFONT8mn",
-	"ZI107CQ7LQI5CGUIBHhpkgwTMU3a8BTfLIawwwN8FywA8IR1WmTfOK70P/X77GrMuppN4NVkEiNkBo1j",
-	"MS2NIcc/0q9hAyVEWw5Eqjotcqb/ax0gnRFPOvk7sUj6nRY5dlwknRG9ct6QIxrHnRZ5AUCV5eY07cPo",
-	"gZVLLXtsinSQ+g1FYkalwh4KFi9jUTZPodo8aWsO77TIiVAWkrhjJ47vFV0a5lXjbLWUgyyR4uvAm+bt",
-	"ivWLip+jEBfbTlKnJb2QIp4oRgrSinw4Pc7kqLYwCU96ArvRh0ppBXF62Qzh2CnNL6u0ar5MUMQT+ztR",
-	"tF9sYc8M02JLa5BbTRIzrR7KkES8z5UMSVuPei00pSeoeUH/CG80DMvD5bse7E9srDJL0YSaFL/cHdCU",
-	"dvVXOi1yIBKVipjkP+quzavkQ8K7IjLtLfrqZDxmaZdK3A0E/rmm/23HVt5rtqGmZ9aQwL+WagcThTbw",
-	"V+17csy6nMbwpvk7n1elleb8rhiNRAINMkAC4C64iB4zMY6BxfIWaKrBR97q09i4hM0h/VcJkM26H2nG",
-	"NlETGsezNrvqxhPJL/XkDzJB0BWjC54wUx2rA6KlY9d0DBXqOy2CivNIgG5PEziximIMLQPgJRRfxkIB",
-	"48SMXisbRj4kfbBYMjRpAzEN72VYeO0hmxn5NWQzQsdjRlNJ1DTjqAw2rjAnAHf7lDgHoHPrWZC7QRjk",
-	"sjUIg7L0hMpvRj6av63L2go8+7ONpS6IM91lLqiCsOphLfvfHCEShEFZFjgvxHn94/KOBncZ7kfnab7B",
-	"tKpT3krOb9kucX4Dvnf+bbjbTBi52PzDMqh+u8J7MDRkK2ctjFkZ5lDxLgsEThGYoqpSvczO7UA4xzNg",
-	"v7IVwcgkGTGFh7nomaIB+sAtagz37iUt+zG6RhOZ51HMVZbrfGg38vksnM4CB4873yXGfGxfvnbIUqPx",
-	"LS7uHVbUNarPK5XSRGKRdtSYQxRQVBoNgyaRUUgKaw+1h67cIWw0PfpitoTe+/C95gYxb1itw1KoSPl1",
-	"j9ejroS5q0Rn9M5HEiLTZKyQ0fZznbp77CxanT8HNcgpla5hYVja1nQ15UNNqejCVjVvVpbMtSA8PAv2",
-	"ERyIUA8alK4+v2QNOPgTiwuX2aiYBMUVGq9OVR7N1Vir58aGUf6wMovXjMZYl9WRHfb6IRDD6r62D+fv",
-	"Euz3DN8tL73pwreqhXZVsiYzzDKGhBVtaRJzs0FsDTWXSGJYpIMY+kjwZjoszZ/G/aAVHJ5t7jzTPJle",
-	"Bq3g/Rr+awj3OBv6LwXQigdYyVJ3ycHKDFpBb3fr3ZutHzevXm686O9eTi721DHb6L9++/vPz5+x3fOJ",
-	"3Ju8f315+vPhhyAMdDdX7ZeHv59O9kZbz14fn7TVhD3b2Ts+Gf/r47PxwexM8eG/f/3p6OPRDm1WlwTG",
-	"W6FV3BcpV4OSq8nOqrBbPVSBWZf7PJiklyVHmqWL64Lw9TfkUZ1dOmSzUAs1I2bgFuKv0g1Vy7624fHX",
-	"VT+lPAWgf2IzEytRoMbBEqSA1f3iwdCh6KIp9IhMsKjLKw9thUgjnlDFQnJBJXu2PUnjYt+rsdVCOs1u",
-	"NIhVODVcoq6+Kxj0yiHraRLpESLj4BqEwOg+qfFmOjxjyn+SPd/ZeB6SnZJ6NGQzvE1+6Hv9c2W349Ar",
-	"Jf8nFzHvAgg3HjtwwswKkXHAqlyx0ULxrWUiqhFH+Lqzp2ma0ll16fSofGtzTKV661Xs4FKITZlUeB0E",
-	"VSSxEHgIqt6nYDqYwckpBxg2AOEuyT8+BaXlBF/oZnPz2VpzY625c97cazWbrebmL7CKSYSJa7w3yxRh",
-	"fQZhvgNeC5UkqvJqFPpgJl2o/ZTYmpfQUXGL1Awkc9pGVLE1xUclV/l2E+04TKFBR6FHjiJmx1x8EUPy",
-	"n/S719lcl2t0Bi9XlpcDOgb2FGr6zFvrn8wgPWqtvfOGCHF6ISaqQTqJSKzbXoHeph8mAl80V5P2UNfv",
-	"BmF5OXMHNBhqToaVAVDTO3fcT2kERpfWztom4RVtnaGx67I/Je8n2v7tUR5rMV9UJUqfryxTkZoVUnR+",
-	"m7AJGP+Q95lqTVDPk3RSptIZB49lRiqTHhLxCF+nQ0YgVQHeNAHEpCPRj1FupoQYEq77lkM+HmdfRadk",
-	"FpCcGxfUgXh2SohkpUUapIPBI50WSRFKE7ZrX4jIs1I4VVgWHLAmLlrNZkB6b2A0SoHG5qUqbXlS1tgG",
-	"yNgDpcat9XVtWsQDIVVrt7nbBDBeuY67jamB0NLg1eF5EAZ6yyOXgKTvM+UUetYDjmEYca8qIfCLFaXL",
-	"OE2rlzpzh1V/nbPttxftPBZsaZ4M3+Kb1+XJ+oRx9kaWGGOvI5AZMvTvmFFI0ijd/pXIt1ABAfouKiQe",
-	"V2SRbhbiAmSUKE3PK5xyanhnjz3pU6hL4zif7JSrgcvWyDrv353Bfz7A/++fH7wOwuDHw+PD88MiF+Pr",
-	"VSYuVeZfLUgkZVT6rN6XIkV784fsKIUyhSKO8iWsAOqHIA+mg1lxPc8GNGVREXMWnK2UdEUcM9qfsFvE",
-	"jOD9eWVtYWLe9XNRszwWt7UEUW7FUq9jmnKGF40diCDsaM7GeP/tPa0Vbuopr+64MsO4oeuqhbXzlIAY",
-	"HHZVuo6+i3jJhe4u5ncwWtpg7wSuMAqDK4Ovlu7M/d+Rfk8mS1Q6w8AkPfyiYxN+qno2ITJ8GRXWcaOW",
-	"NNmKKuvGd5bH+eH0JJOGoovoDN0STVYNCS3Yyn7BmMeMVngKDOXOv9aM5Fg7itATyN3SHn/Ve7tfHObq",
-	"o/OLbVnjnXl9fv6e4MPChyGKtT4/b2dvz8nO23Y+meXnlYJgvYrlFDbGVKRDoleT0SjXaHopY1ndVlnP",
-	"TzmtsnKoCyIoXc7aqvKVCdX1HTd6a+k1wxuvwkL5AnsX8oxN+alhX+bZy8tHCS/8fjmS1OTMwPQzjnEc",
-	"u9mGy3y+Ds8XlzuTIVZo1R4Oy56lJUm0P1GDzfyIA8lG/pafEtuNre8aBBUk7NOVzjbYhUiR+XuTiKYR",
-	"wcshCTzpOWbgqXeLH/UTLKnqLtYyvGj6lKyb+twhN+4XSNL2c5itGQ8uWYyusKQs3kvUBFRvFiM7/2bf",
-	"+u4ff/HpTfVx3+flUul5YFBC45ni3e83dre3bhbiDSHswjd/Q9QWoXndQH2uY3lcJfEmAH+cR/mam6Gs",
-	"koh3vtV7roIIKwWqLppjaRNnn14QEW7rQu8j/gSPOTpgXf9MDg1i9mAeZxhghKNVabOr1GULVFedNy4O",
-	"ScWHA9f2PIuCga9ZrIVsxGaQZqoXQsSMwmVffXjkviRUDtEUrizEMpss1+nnqTWW2Kf49qKj8aU++UQW",
-	"860FVszBfVDwBc4/+LyK3Zxzr8RHzu2+C2xi5lucwDz+Oq0xej4OZnZBReqEimXF2a3lptUA567eCTWo",
-	"uaYvFTrPJ58NaWJy5NxMCHrVjg3lttAeyv9djGLfX/vFBrJnf2IsezUlwum14rXPAiQKjKc/PkftWoCJ",
-	"UBz4sp+83Rcz2pQ/d3jwdn9t89kmSVl/EtOUsCtIKq7cRs+j6apKjDP/0KV/Pk4ftzouEM/9ZWZ8UwmH",
-	"g5gmLCWSwd1vyakNmSA3y+PoQhJK1K7xizd/CbJECM85geXL8lJy6Ip28xNM4oEvcaA+HWDJDLjmhn5X",
-	"Qq+4xDTOJLIT6+/G8Ptj8JeIq4coL7gIugcX4g0+Yj1Lpc9MxhFVzPMlFnEFGYuV89UXXZ9Fvru0bqO2",
-	"3sZvIA8lkziuCW5fNmQdg8wrgQvuV8qcumM41SDrBa3N65tkS/0BeVELr2ncDVixyc4PFt0XNZe9L6r6",
-	"W/zpTfsSbr+jED14iNgwMnBdEDdHurSchTVXg/QrMWXR4VNa/YEt9qsFgjqa192lRy1cvD8qH6pMvYUD",
-	"8RmHHz4c/Xj5fFXPDgjV/Jphwks2z9Yz3+fLQrgyFnOjRpQg7pvL6dJ3nLe1kJr3kqi18hqbE6j2srRL",
-	"45ilZERnKJmmS1/iwz3Zglv8eRaNCSnQD0MySfhvEwZWLQMIdCX9EmMJ02GFRK9l8rQ8/c8/zbw3+50S",
-	"t3eI5k+Lity4q/v7e0oQW5kNbQ7Y3Ms4/c518cz2HG6h9TgCAbVGMve427nNcZepBuVxvBWXTOJhp/l1",
-	"BuPAW7HO4Tntd7IsFixqXxhiyV/9bNs1Y/aazecbe3ubO9vPt5t7exsLoOWKNgXIXRs14BjGzunmCsYQ",
-	"FBzvjvGzUo2U855pZtGrcn7hDqqc8wWFp8Ag+RJZUeczmt57ZcDr87fHRdb5NGk2t7r/FYkuJJEN1CiG",
-	"nxg+AH8z/qB7xB/XnV+rLjev0+29cXe9FzHvesLkOrA5JHiYO4TKIaqR3ZhKyQDsKM9ZCEkn4VJ1AHsX",
-	"XkMzkvzt7D3ZbTbXnm29+K5BXgg1MNEUBLMSMmemhOudulwZx7/hjAq4S6qiO6P4vHbWi5wamzvPis6B",
-	"3TAYG0qVvmHTKk0ahhE+2a95wkb5iU3TKP+ep31Y0DV80U0SaQX/9T///Zf/8796yTefff+378LGPz4F",
-	"rS/X/w8ZwrDCSi4Wk86FtzYQry4J7SmWkpOXPxXVeSBPvRcE/bw397ysMJLd245jnPH/3Mvw4m65ri57",
-	"1UDDDLxl9H4fs1T7q6TErdZ3xm6+a2rRI50qm3VW+4LDuB6vUCUTcKnOfbzv1SMtLLi0yX1FqbrUdlk1",
-	"ltfwTjjHjeYhjne9KwzlWTkvNbxHTV0EyenLA7K3vfP8Tx0R8hSp8RSp8RSp8RSpcbtIjTlytw6gYkZo",
-	"hmuJ4OE9A1BQzJe2gOWdFtluNjEsA6BRu4UsagxxfnP27iQklGRZuZhrlOXon79c2w2JFCNmilf2EEQi",
-	"h7Mt5f9PUilS99P4C4zYeApCbbhf5JnimCfe4zFclkF3NQDV0O9Gg5wIcoHIwxhQoDuXlbG4cMq25XkO",
-	"/i1JRjI9IHY11p+AwXGl+wPrTv/T3kgNqCQsicqgEE4hfPuZD5j9nIO7Gqi/zGJpkYRh6HkcETqmqSrC",
-	"DYxZCn8KHPmWoSV4uv5qIiZi2h06GDEms58mQ4OoOnWbGiRU/RjUnAHvD8wJaR1oIoVfWYo9oQGbCJUZ",
-	"sW5/WTAQlyTl/YEKycVEFWDlTLKx8WDjuiIl2xhVu0R/mBqKr7sGnoUxqBSKsX12Tg9fHZ2dn+6fH707",
-	"+bt5luOLQIVSeHc7Xy2ROizBkRUsZMuYqoFZIrh5KsF4bDd37DzUAG9GZGgKhEHQtEWTcWlrURO2m3vY",
-	"uIRFcrEATcGeAtWO7JM5XfxAOo5k6gBz92wsBPYPXhYajXihb/BZwa9Ie83bA4FJSAawXSo6k7oj7EdM",
-	"k7b5qu3ozKb8ag7RyxuSiMVMMQAfYSOhIDV5JFl8yWRIEgi1TVPWBR7jKXG2l+GtWIu1WZFb9yCbuAi+",
-	"BCZhrAmMCmY509gCcgxZ0jZSQfe1YQSawaPMpIgSgggL54OtJnJOEy2sEGoRvl7NHiEWeaVcVg263GyQ",
-	"5eqiQReVAn/Qx5ZzKmhd8NLIdKhMYcA/HGBmaLONbarIyt7WXqxv6GenkcEcGaRlhDuCS8auiPQpA0Fy",
-	"Jcz0jJsqJ7rudlOTBc/WDvjjpXFqXqRAdAdxqQDva9v6FjbJkYfEJJWwXppj8tOQxRa+pVzaDPrdLS9V",
-	"BSMGCoyY/Cs4PDb3sOzBGk9sfdop5RZ0J68aTWAck7TLwvzGwc1DKH3DFjGx37BVSMbM9lMoSGLON8XS",
-	"hMZtTAxokR19ph+Lft9iyhQAy00rp/4PNDG8BjlOMI08UwL0W0l6GWCVr1ST20lWujfD5sJKQObLxTq3",
-	"tmFnHeTC7+hfbJkDE2roau6NI4t5lVscpj+3qOvc3kpVWhM2xZDWAlBNRUFzAVxASQrCOQVNasppeJQQ",
-	"B8slVyO0VuqoBpmD2j3f9fcLB3Q5UzAr4OZWOq+eh1nnNjqseFBZ/z2cIUEYOMcDZDAXxXhgEIKtKM7+",
-	"PTE19qrVO32FXksQ/LU1HHz2Qhmj3VPhsbKZ3d+cokPFPRWE5Wpi/hJv1YrWxYLDBR+2j88qFhbW5XtC",
-	"4F0JgVeLWsRM4ZJEbByLGaT+DcD8uGQpjUkvhUOtbAZ/Tbhe3EmmSBAk7AFqLzkQozHkr9l7vpT1aWry",
-	"+xZHujyB+j6B+v4JQH2dGI9WPZJip93RKllnrVOPpkiWwAdeJhK+Fh34FoD/uTBAD4+9Qzt5+dNBaHwV",
-	"AJXHEnb3uSPzygM8YR5/FcxjL6DvgjQXt9jv2xovJmaXdN6/Ozsn66nRQjqlascFiKoxaIxG9SyiVY39",
-	"uQenzEPeo/2TfZIyixYHJqI9ztnMqBh/60gW9zoh6bCIK/1fyOPuQhhDSDqwtfUf45Rd6v8m7Ar+rYVx",
-	"57vQ5ngxQrsZEJyZCIQ4hxh/HAZ5vza2BYNYLrW6rDUVFPBZ3Ag4nGMGfxiYDv2TmCb2bxOqojX3DKej",
-	"iPtRwo6A4XiIJ1kS/ezoDDdLGjzkuNIItwvCET2xDbzxLKDv+VP/HmOVBE9JL+tWuh99qqacyjmCIvPU",
-	"eji+Si2VqsjwgwOevDv599t3H87y+ucDeskcd7JxApYcpjTJgLCNKxLj2dDdBIDl4AHH+0Vt/acWQM2i",
-	"BtovB+FdQqtDPXEFaBYiZjdEtFgi/tCFXKwAR+gffWL7zOgEfqYB/SCHO8msHgSg0kwry1BTjoeiLbFe",
-	"LQQFIoQohE79J2Agj1y9687Swhw96JuNyoom3SzNR/MVeQsXn2CPns2kYqOS88ael9VkUO9y1dYdhiTJ",
-	"pICaRmJ+WbqKhtW+VcVhh1nKY7E6nbQngAxJHg3tuQEHNWH5dM2N5oIo8KXSTyFGsMSOywSJ5Q0Lq1zJ",
-	"KqejDCHcvKnFGpADBOFYU6go5WsZZYkoDpeTFiESldTASuCTO7FS36FrNjjhv5YZQj+/+uTauVajKnT7",
-	"9345ZNaUjmgRrBzhCYD1UQSKCp4aTNV6mJiQ7DQ25ghIzZ2zN4OLV13+jr95+eH3o40TfiSPRmr8y8HR",
-	"s6NfD/nxwZsm+9e+fj6IDtRv0dY/ee+fDbbVbHQ3Y3Axw8Eu2zwxO8/W6DCGRytlNCL2H1iyw7o1zcSw",
-	"ku986eDz+b35eI5IEHvNZ7vfZVZlp1BUu+OFKr39vJ2F2t3Y2/SFbDmUmSvS8qrgf4wwq8FGyJJY4EY/",
-	"T2EJiWRjis6Cixm5iGkyLG3muWu7GDbBXf35+xk4/Rxr9RY3cukuwumyQHk7e+8mzTqvxmCJKaZNaYvE",
-	"WSFXXzNs+7lalDrw7llF41NjA3qC1tkV7WpzThsrVLWhVolxHOQFEjaapNlskhFV3QLqGTQG5EdsWByU",
-	"fVoZ04dSourNrK198CXZCEip6CzEgjEd0o0ZxST0RVbXA3brz8/O8bn5/yi/8vIjeVB+5uWH/VX9zqtT",
-	"9+H5oW9B6hX80vtwzTzOvdPFOYHZzKR8qjX3wPyuq3GH12mCR8Yq2JirHhYEucs670wkygVzYqX6lCda",
-	"NckwOv50J0wdkIANVNNUMgFqEL3ibIDcwTVJFI8JFp7y5PpjwcjGQIzHLH1cF7BPB+XTQfkIDkrYYGuD",
-	"p3PyGzwnpa94UxFiCgPMJWMPH10KwtHasejzJA8zazXvH3fKBAda5WIuEpUdboUOW5YO8Jo9Sm9fpuKr",
-	"4l8tScOFCFnAuTfBxlp1AHPRswqjQNysuxvFen6LnY8GIeMrg4EXC6Oxja8/441322JDIg4Xct2UctUG",
-	"Bcv+/lgwv6D6hj4QHCnwBAz2BAx2Q2Aw/8lRVUoh/0Fi+oG0WM08jompwCemFMA2ICeh8Om5DvLNje3n",
-	"27tbz7afO15yb2rsE4TZ14Aws+d55Z4V0+4uZqglLYdZdh+QaLlS4QWqgoAuSFPTvMwiwpN5UmNrFamx",
-	"GK3MVWeWKSf1BPT2UIDeCoqELwG7kI3Kb3a8VVWTKn6N4rExB23BfJEwm6flpoVdsJ5ItekCRFHpTD+x",
-	"WZim6tVHyhXkLeuNnOdU/kAwRBDy2PAalI30B4XBhLiT3fCEnfeEnbcidp5P910h6u0JfO8JfO9m4Hse",
-	"xivrG3W6tEesu5pV8WhxdYR5kH/a4D3mUvkBh8a0D/FfYHGHtkwoLFQVnyk7JKsmBbQnwgTE6l6XPlXB",
-	"Il8cOQeZxp6tCB+mOJGBiEspcxvNBdhsC8MH/doE1lTl/cGFmOhtinFyIYTMTf2axoCl7BaqxoYvmpBd",
-	"KZv1Oyd1T7+GBLpgfZ7IH4gWtbhaKMAavmCfxeeE91Q8mYwuWJrF+sJ3wVm9Yb4LOsmY9jXZLmYG2qW4",
-	"aosA9UryqGakLsJeyi6XoJR+jYuJGbVWaIq0yjbG6sSS/HdWx77lfbM0IRZZwnLIx3UfNVpf9uGlV2fR",
-	"lioPa/HqKKF8Nt5rMSUjmsyMdIFYqR/Ay96BFm2biNOZR7TiweYZX814st4XR7a58WCVwxC2r51jpW/D",
-	"GFa+mU1lVq64w4tcPE/m/2xOnn2TD19vDI1TIXpZionxC/Vpqfr8l5WvGaplh2rKEkiWtpe/OKi4H+fk",
-	"z5gUj9VrNt3MsbYfT+lMEj39pdxpS9k0N7FcVkKYtuT3ugl9GUd/iP/IUxCrXadEGnWutBy1u2B2qF+8",
-	"Wa5MTbjyS32YqRzqRe/Dr5IHVcCXg7FWyaAPAdadpFzNzvTi48wEnajBpn/ZIcoWQ2ZAQmTgH7JBOldr",
-	"kP/UIVIz+3TAuwMMOh5Q888fXDCTiHV5xCRG+BCqEMPSIEqEqBZkcctQqgewkAboku7FYgrDdZMfcHjw",
-	"qxO6HLSCU0YR3EtMExvJ3MgtCBPUDCWVkj7zvQlTy957xS9xYCA74AhqmeTJVvAjwkxpdS9lUumDFN7I",
-	"X4XESfR+wmvoJym/5Y6dxnH5sb2gMqMBfGo6tLpKbr44IJPY0E7iKLnkZpzoJbBfsLHbH+CeaR0Mj8L9",
-	"N3JIGJgV1wTHhDVMvcgpX6ZwYWrF8ZSnVaBVicbF5fgcOkl1AFFZPEkWDepznnh3T+P/fH19DTiqPYHY",
-	"tomiXZBAi/Ktild/kNMMPruGSPvrMe+yRLL1EdyjltNFnByY0KY1usAdob2XCU0eI3CmHogDxYawX5+S",
-	"778HsFj5/fcgDDp0jOiOXCTrBhjz//4qRdIxqRvbO8+/a5BOV0QMcKoApsnc8oWkg0iX8ISW0Hk/JQjP",
-	"+wOhZHtzsxZ6yzoWAe/V4HSFtlY2ALIBGCIU7dczQ8SBlI0ZVVJ/Rk4uRlwpFpFLGk9YgxwCem9Wjx0h",
-	"fS02qLm8MjXvMpAoTZkz3k+0hsyT779v2UR02EQd86KeZQFeckFSCwGdzBa3NDYjl58SlKFRWXrmwrNQ",
-	"6gwhx6YhkYJQg4lHEQvP4lAiRp7+F9jLmbcWZ3asSWCWHIzaFumJOBZT0gGFE5OwHb200yC6VTLUrUQC",
-	"+KLGyaz7AGv4e21lfF80iD8lsHBcgQ/eMJw+m5P+99+ThDH0JlskOlwLAy8WtTQHRa6n64JqQSsdrDTo",
-	"8xCYKDUZVlmp8iJa8A+2qLk0zAKnlSSdHIK10wCUU+BeWF8W5Y5mE4aFpyLidZl96uz3t0fnK25ug5Vb",
-	"Lykyx2DQbGw0mrqNSUMLWoHNQxtTNQDxvd6YsjheA5TK9V+nQ9n41dxR9H1VbKHGPUsvedduBIyZKSRt",
-	"SucuAOh9oPdNiyQItOeGYRyZqJQ306HEqpCwJDC0zWbTCkmTse8KGztMo2BBCzmBUdQpuvbV9TfT4Rkz",
-	"ehAov4tU46xBRbpq5WjIZvrwdLQqPI3kZDSi6SzX3vWLUAOzD5GGZ0hIfSqEwXokurKW7mdT2u+zlHw4",
-	"spJtKlK4YLGCgzXIu14Pn3Z+fHdw9ndQXzvuAjj4pL51kAMx/VGPYuFCKHal1gdqFN90BaDmyPL0N697",
-	"qY/+kesw2G5u1/WTTWf9RKiXgC43b7l+NNiQKP+N8e1ftRwDQ65jNWrQQoXPt3rGzDmS4RRCMm0KDnvH",
-	"1g5R9BYiu10MVMDRgXiJwuJWYZrDMtZoWIARDX0gnmEtxGboA8gMy6iXoQ8aMqxAPoZFOMewBqHRx6ZI",
-	"5qMcfCRDxX4holk9C9hXOJPr++U+ru9N+JT9MMvvgmpL74bwsIzZH83F++MFjaxdrJtsLNHklcAo8O2N",
-	"rcUvv0eGOxfiGOATod3O4nYfcp58q1kSk0bDYHtzc3HjHCkeA5Gw4d7ihudCvKXJ7NSiLF6Hwc4yVDwy",
-	"zJ4VVthpLkEbI1k+OACN86QU8jChLgixI6dy5pYeWfUFdu117YGzj95uxGSwNZZojgFLjoWA88fowiKR",
-	"kxEipw4QhzYXTAXA37qDp7CfxzSlI4bQFf/xky1/BbOI31M1gJjNR3l0bSxxdH1Iud42wjh6anUNc3vn",
-	"OKOW5I+YX7LfazniXEy6A/8Kz1HsjvklSzBZ8J7k62tGY80KS69Q1qCyRvuaIvM1uyNp/S6g/1LdolZZ",
-	"QIdKrX7wTutym7l20E9poiqI/8ZAL4L+o2suM0JozIfsB6x6Bq403h+ovOOY0TQpAK7YtJBJkqXhidSE",
-	"IzU+JfuA3Nd5u/+v9vG7V0cn7f3z88O378/POlB6Y5Jmlrm5t4YYIhmSfiqmWkqAXSoSpg3xHu8pps1Z",
-	"nkwUk42S8dsiL6jkXfAJ8H4iUlOIYq6a4yuYEHoLDYSVUgF3pgaVQbfvVOtB3rmBqnOMXrx7239F9JLl",
-	"t2G5XZ1uk5mZyys1QIKSZtPcWLLdKRZDwUZbSzZ6KdILHkUIirSUYgTNbqodQeNbqUjQw5HBoV5WPYJG",
-	"54NUKGW0qp2ll2M11chMcDnF6AyVXlcMo4PTiOGsxNH6F/vn9VyPBwUwMpSXkBoG1xoxI2o21kchecFQ",
-	"yDFGEjFFd5s+E0ZcsnpVyCsflhYIMJCT/A5sNZ3JNlxWbbor6WC/u49z47Fev+WFRE3ziqywaKDo+9QL",
-	"Y8NwZlAq5UZK14NS/uWQTM0kaV6UxUzWYX3X/W/437gD53v6Fqt277CbN9KY4PfCP9Y1swLPOE28Z0pW",
-	"bmouwc8Bo9C8SqgEz2+tpmdJPKNoaPg1aggeio2VhfifpI9IziJFn/aSarZZi3/rz620FnaANzrpAa1g",
-	"+QMeX7+rNailPVbRqGdsFODKLfoBhQGVNMU7Qm3UjoQ090qUIBRcQZB7xXRYrRQSlot91CzgKaMRf7SG",
-	"kh79rLG0rDsRMN/Z3MU+oIm91pLkwkQPRHNWHQGf55hXCASduEZOdk2WRBbfEOsYYAbRJXP9sqUCWFwC",
-	"fAjhvcIx08+g2HnPArF/Sj6CX96tHNY+eHdycLh/3MFPgOmme9lsbmaSvVTzLKsllggT0Q3wKNrap/Zh",
-	"wkifKT0PPZ/FlpOv0FlYLCMWVuqB3bXJ9Mc4ijOWWFU5Qs+axU94DXexRkla0fiyxVA89tfGH7Stc7y3",
-	"FbZ2odE8r3KDHKkSEHIeNFqTRYqX2TDyY9GtQcjL421zd0Q1g+SWyel5cJSBys2IU0i38FXu1FTZbG7+",
-	"QYuGHMeiFZbMaVJZsAN9cNGYRS0thNyF6VK9XqZKHMoIqFWVwPk3pbMbXxUsI/hdZfQAYfeh6RK25oEt",
-	"wvR003DvxoY+OR1H4XzrQjqY314FzMS0gEltIjoEnF5OziGVQ9kgb+lMM2sXKseZGwj0Gi6pFmf44/em",
-	"VGVfXH4jO028khfLqMxdoNMaJPVabQmkZu0KnbgZPwQuFDCuwAT3AIwp/iKHfNwhk7FeQ4QvRS3J1NwF",
-	"tzQAlGK4oRhd8KToEinV9w3rS/SGNQV4Q29x27DqbfEqIbdwwcRcAp6KXFnDOOYjrv45YekMgE8WvH0A",
-	"pFn69bMhHy/9MoRCL/229b8s3eBUxMu/fCQRF2C1wdtr8RU+894JkzXN7s8FliXfLS8inCYVEWEz9sqa",
-	"Fk+Gy6aoYazm7ubu7ndFlQurA8xRvP4BGSp/32hiBYEfSMriv3/CpM5Pwe01rhspIhvLHPLUxk0t79kv",
-	"OfVX9h7eWIP4qppAnhjwHzcI+vN14QTS3Ilh5M6Zg7LxM8SLA7aSU5roOlxkpls7wBbG1aYtFEFyjPVC",
-	"AWYloHaPG2EVmnQELgmWndedPd8kAzFJl4ieurOT6F7M6dtcJkASs8HB+lrG8kE+iPszl/FzK0niRSby",
-	"t2TyPmAB/G1bjQ9M5puMmaLQt4lEIPjnyn0sNJebHuuY4zjv5unuhO8t5GKfKcc1dm8q4h/kw3PS2hwB",
-	"dXhO+35N0WZZ8MSHFRJ8CjbvRse7F3nxYDZUIdGstKN8+YrOxnrn/OpsLwPjGYyp6g48sZyLQdm1mRb6",
-	"at55EgrBpk9EBjGEIBb3p0tVladyofYHoFBNSrVXVlarjnqQsPRujHnJt9GrynVg7jEY7I8VZIXstgcn",
-	"1b4hxWkJHeZ9CpfkvOT7ftK5bnNEeLUuf6764lMCYZZzFeyLgVS4xm2CSexzMB/0PutrI9wm3NqoCc+x",
-	"kV2S67OilzJm7w3JBbPJ8WiMbzVJRGcyhAR/s5tZSmUp6vfOTo+UJkPjFJ7CaZKlxJlay23Ietb/EtOk",
-	"beZed8rY34rjufGpgatwIzNcNzqKMJwvXPZ0KZwqhQNhu8oKCG8QNe5VVK2U0nfPsm1zd7Wmp/ZEeXjm",
-	"XYZPUMyDNIAWC+070/w6vCeLrrBpb2fe3Xqz3e/FwR25qvSC/jnNwJVFyiNwviNSzMJdensz0S1AVTr1",
-	"6wp5tUwdKmXgs/21qrTOYBC1xUTdozE5Vx1Y6LVfWV+4C6v0jnWOQkGO+9Y5bmTJ1twQPBKxq41WgJFH",
-	"N8qT3fptKIOPLCTt21Fd59nIi8/EWqN4PRLTxACt1UWUnwIuEEA+WW+oPwP+fo6r2xiedrJ/ZnX4SQld",
-	"ds9ZrLvSrjufA0MIWFxzbchsv3m3o4NhULsf9VKKOGIp5nBIJcbSAiV9hf1IY0hFKuSeL5nysEKOg2RJ",
-	"dAvwjPl795HEu+uFdwKBfAHt34qK8hiDyZc8tN+CPVkI6QITsg60JJcdjnDwCg/EXa0TG4dJZOErJEqt",
-	"Fkgx3fyvEpHyLcAilyRFQIAGOWdxLLM3ycUMotLCrL4GIG9AYYaHYtDOtVe/8o2pXqO70T5WBsgwH75+",
-	"5KrLn9lwe7pmvLEsBuFYDucFhOqF1hM09Upcc8dXL3Q/cm0m5dd/kyQGZJcBK3sWDURudqU4pRIArxMy",
-	"YjQBII4GOYXvASAZSuPpQGBggEJoWxY9AAttoUPxdpqgpviTAfdtiLRHcUF4amDuabbH/BLDLyJMTYrx",
-	"RPnKvBgU6hpFrEH2vYn8eifJvHzAFIMKpCcxuUZ9e1LVFosaidemp+IGcW231dbOnG8/KWxPCtufSmEr",
-	"VL8oimKsBUJMJZxajQ2ee8Ux1iJZYCVj9QC4rkWDGWrFAiA16RWLfNcKWHKGRra0Rd27YsTAPfi4fOZI",
-	"sCd968lhfjMb6wMW/1lsZZmd6d+14wV3VHWbcN7dlZNh+ShvswxRnrbm09a88V3WB/zZAIG5JYLr9+nY",
-	"ub/CuihrWS1C/+48sLjpDlo3bJoWoYkbH2XMG4D20vaMPsdLm3iKHhWVQytnVYeg+hodMWL48VHXjVha",
-	"DFzmtf5uApzslAp8Kg/xVB7isYE2vQf4QpqU3KnzwZtcqbWOd8v1wmu/iJKJQgfrEQ5SxojiI5BBgLaA",
-	"8E0Zir2BL6y7rMfaNxkmYia/dCcGaN5gMi6UZF/ZV4JE/NmptxfcCEew0sv1Y72sPyoi0kGlAFhY/V+o",
-	"PXzHyHRPvoYbCRC4jjfF9jK2w81avpZfJElye2XJujMALiYSRi4mStk6f1oKQZA5oJxloKwrVKIpGBhL",
-	"laVxEKa6tw+wCf8MtWxWdh7+scVvNMPWs2odCtExHzJbwtNlZVtaVH8Aq3LypIARXMtuCzTqMlbdfWrH",
-	"x0iiB8PX34AuvfIeWEmTvj/osW9WD8by43KBeKj3HqC7AJCpcbtgEdd14G/Tmw/aDN1rBeDxcSou0YYv",
-	"51I3gtBWii0MTG+4YtevEETUdO3UyMk6sDVQqm0BkBW0an3imirDVsrxFLLMHWwr05+bZV7Tp1S018s6",
-	"M10ArmtC+4AO2lVQHdg8IRcsFlPz1ZQmw9AtQS1S0AZpHDujQCdM9fv7tkuVD0SMTcVloQamorrpxQ0r",
-	"rPaFuPchlG8NDcRqVq8gp68BWL3+fP3/AwAA//8=",
+	"ZEylJOKSpT+CYatEn6kBS/Fc7JjzsjDgGkYFxcod4lzWLDBn08uc4HH1c+aLVIxA4o3ATCZavy2f2Uc/",
+	"Pd9/+e9Xv1w93X+1v9/ft/97Pvz1w8bl8YfT+OLDrvr15S/qYrZR/W3q52x0896OrTXtjyL/zI4i5BS4",
+	"QE6Lc1rWZq+O2qqN88adLddkAm8689h6WryYaK7t0bXep8+712vZ39tL/L2xef2XoEqRaxwWk+q5iLh7",
+	"EX+UXHJltPLPQVckytyY0/E45l14sv6bxMcZoT47lyPBgRiNeczSJxt7O5vWT343DHK97IYsT+YUZ5tP",
+	"PV8Rrdfmds9Kk7Y2Rz+lXVZSBQtOo5cpekm8NsbSk8qHOX86WhFYfTLZjfvZgKYsgh1hVxVlEyVdEceM",
+	"9ids+UHbwSwacp/P47irtel0uqY3zNokjVnSFRGGjDgT6Kc0UfY+JuNH994u2E9oPFO8+2Rjd3vLGHe5",
+	"EVhYwRUm2OcL+OsU7stuyl1VM8PjkKxxy1UdMnXEWHq+djKLpixZEqHR0r2BPKmb/ArDLA9g/oDP0CsI",
+	"J/lq+wb39Jv9k/2Xh6fLD9D54PyRvS8HIaw0vFt42X1O7mQSx0tPsTzyZea5uuCCGaLPqbIxVhzqYkEF",
+	"DDU7tP705Uf5LU5BZ7DzZgW/4DU7aALPaWRfr5/iOBUXMRv939JUoQOeXNKYR5lD0HXhHeEzknlyMg+e",
+	"lumgkBYah0HEFMoCsD7w58wLRi5YLJK+1qtB2Y+5VA1ypmiqCO1TnpCe1VyBOXIzME1FKoPWfz5p/U0q",
+	"mnRBb0uTllbHWotVv14vyNSoZT2E0MYGCW5DqEEhru1TGEB8jI9Q5mSDEUqWjiAwI22ZhWiV6KZXdURj",
+	"fWSyqJ3m65kvxRv7mNjH1dWodlFYEOOT5LgWOODXZ29PGuRgwLpD8vtEKCZD0hWjEZWEJhGJJshEjAzZ",
+	"TD6IpfARasFqVOkGO2+5ffsOO8EmVQ+B6ZF0aYI7AB1rWi4ciKQX8+5NNy6NdU8zx1leiP/Cp8TxEJbZ",
+	"pdJBeftS9NyTAZXWWclV5nJtkBOhBjzpa46KWU9bx7oJG6t7wyh7cxjFQ6EFfFIhmF5ydMRi5GthBQ7X",
+	"ILjZxsSWqe+2cwi/n2RkN753LgnDrmwMNRz8skHOeD8hPAGXXcokUwU7oLAI2WcrH4SVRsEMHg+aCPBw",
+	"mFHoXmJhtcJAS5DAXJpoLrwOg7HgCejLwToqgtf3dcVLK7Jgtd0FuraX6TQa8dI6H1OpCPyOcXbeg9Jp",
+	"XKY9l7BscaWbBnlDh4xIMWIiYYTFkhH9B5yND2KLeUmzgOwOpTTVrVHk22HWAVq7x0qNy5S3j2EJ9BsN",
+	"cq4prols3EzO1L7Bfsoswvu1peoD+vOlr6zNgmUvLZVeejFN2tR3s/x2mglJz6K7zSoKaXYKR3qRlSAz",
+	"MUnhZsiuD9mXw3zRCvvxIWy5Im0WEN0l1RdQeUSiUhrxrpJw+6C3mVQiZaj+vBDpBY8iltxQ/xlxKXnS",
+	"b49ZCn+KknR4g8+J89yjMlc7cXjm35o5UhGz3ISBFxUcy/eGH7bmqcM+KizSh6tEAbuTJsO2EqIdi2mR",
+	"1Kc0GRIlBNFPqkQuNKxTMnluIk5xV+pmdjve0504j/IloiygeYFGd7cXuzSOWUpGdAbUjYTh3OsweCkS",
+	"dsOth9H0GIkfeRIBiH1U5YVi0zIzxDwZgrlhXsDl74mUUJKwqT6Z78vab8wzQstUWLD4RaLolcRfJtJP",
+	"Xvi9jrbmYQ1hL5hpj0bDOKZdjEMAArP0gZHYTHYp+sK7d7e1zOUq9O0oFkBbmszISKQMNtqRVucSGh9q",
+	"kt7YS4d9tJntxPXS4TOCz3xeukJjhzfOxIihDT9l2uJMRdInIiFa/EoesQY5ZWORomGZryXhPcIVkYre",
+	"G6fQzgL/XIlEC/1zBYrdDdPUERvsDJZeshTYBe6obu3WfUjuRMeRnH/p0dHou7tcIJN07z5XI7T9zuUP",
+	"BFjrXZR95lEsLc08q8im2xpuRuPPUmdKWBJgDWTRjRWndbHxHGsC32gQuE7Vpr6cjDUv+cQOhCM8BKOi",
+	"Qp9FLusiuXKHdSJUzc2B8ZKCUK+/PPD04qzF27GJgge9MwvMzVQmbeCB25rWqvcPcXX8pFvKz1yg5B2f",
+	"CllkEJck5f2BCsnFBGWq3S/mzJB4o5DvdXOxecOdDm0xZwUz9koZItljYh5X+azaRen4ID3O4kgSmjIg",
+	"PAV3+ozIgZjEEblgP6J0xetmSRjtDox3d7SkBpI7MuxdfFnswBg0eY3rZCUvbxbY9C29vJubc/jat1AL",
+	"uLq6bnfI1C9wyY2PHpQevfyG+FquwAGWs/E7OosFjc6FOKZp/6ZujzH2gm4a20/OzuYj6POBx1V2rnZR",
+	"o1PDw1SLzoQ83SY/8+f3X13emCcbfdRZwENVYn0JdbmG2JZ1TlnPumFuE12TsoglitNY1oTYOC/MibMp",
+	"vFVgnNIdscl5cUW/2RP3/HzdWCbMpkCGZWNtnEZ3zEdO1yCIMkpjMhEs+YcPH9b2J2qg3+tCmnY5uP30",
+	"xQF5+mynGZKtYmQ74pVoay4e/f1j4EwS0paWCrbf8aUpXVsmPx+kQqn4xmyud+iIJjMnF7/otRREPybZ",
+	"Y5/zstyFy+C2AzxLQE9Z44lskA+Uq1CzekJUOsMwsvvO45t7c/2aVVotdG+WSXeXliGSGpzHSpApxeQ/",
+	"h7NPmUpna/s95cvPO0PsJ7dpxthPm0tlXFQSZHafbi/M3spY+33iINjdiLkjqugFlaw9KXbl4BKaN4j7",
+	"RpXFvR2VxLg2tnmXWYU8BXWVK0ls4wY5t3xOeEIoGYkRSwpWrWYCkdKUx7PSp+6FR2SellBDyQUbwEtY",
+	"2ALoELqYyFkZs0w/IPCgulBuM58UsuKHULSizBJ81ytTpNiCBXEJeMdnLXZt9wdN5JSlJBHTByaUjDOK",
+	"RW9YxOk5vHkj6TTJu2qPdF8mq6aA7ZO/Q+AdAu9UGb+mM9fkZkmU4xtw9PJEBpe10H1IJoleY62OsugB",
+	"WC87c7i/loILNkINQb+EHTOASxaMW8qHCIbMiVAvxCS5qXaXCNXu2fZO+J1QBH/2RN5lTYrnW8rMhRH4",
+	"mikG0mQRxffFBtmewwnurBfFtGVEuLNbZ0s/IiddCA42Xo4ToU4ZjWZ/ChXnz6TAAFe0xUQBvlFJiYGH",
+	"JHvoUWRKzUsrYT9rlfsLRka8n+pXHwSxqwRYpJeU6AEkHkwAv7YdiWkphPDMPCLwyEPeQtOyU9hoKvov",
+	"tx+Hux8GkUtEWETiAk3uLtzGUFPRIURi2ttg+ZB0v+/KDf3obF6ad+dRU7NFCjwJwNMvsnuym9y3IcJd",
+	"u+tklhUA2fRTkj313LaVOyhdtmV5KN0BTfoAPMCltQJGjCaKjyBog0aE26ROmkQkZWNGFcb1Ytt7w0dz",
+	"L76qJFt071Wm4N1wUcfCUHVswJWmeHeSpiyBy2b90QoznWay7FbslDrdVNnJuRStYyffvWlmSB6e0z6G",
+	"CMzEBEKWCJXEzve+sMnm7hJs4sxzSTbJWnwJNskuozNYCwSQPIjFzW+0XDz5djfryUkGcF4g5gVPToCn",
+	"G58CpQ0FMWZJFtojycWM8Awshogknj2MfAAvXRalBXjIdDessm/JSVOkMIaBVygLcBuwDn82T/qjn/zb",
+	"+Mn/7F7w79wBfi7EG5rMTHi7vO2Nc+r047lxzh7PuXF23qnycGZnWojCIU+iBffOD+J+2Zn1svfLWZM7",
+	"OoIIwHdazNbuAN1OD4GJ3yd0ogYi5X/cWJGieTBIvZK9X3hpnq5d152rcmN0Jxhk0qrfmL9kTLh9Myn8",
+	"Gi5E4yFEBtXTaVGAdA3Z9CLbe6piDSNf9Ba+QSz8ZV34VqGjsrZrFsJNp8nSyEi2dPdJziwVq1UizZLB",
+	"WgVK3Y20ORGkOqIHEqT1J74vfrwVvqnDcc6F8PuUnwtxLJL+Tbko5SZbHbtweOf0yGS9Q1GPCse4DUsW",
+	"Wxa72nPzvTCXJ8kcp7v3ygs976q4RIpFTOFS5u7ROBRN+6yOmNehE+N/Kxc0plrzPG2knLtuH9Wlr+fP",
+	"PRns7unYIAdiPANOmQ5EbHKNei72tR+yx54xRgv04DHpbxhRxa7GrKv3t357pbQOc3bd15yO8moslUJv",
+	"X9es9mCSe7yLbyt9eNeeJuVwevBPO7WrHxgs2r3K7lmc2FOTzJN9wYuB7uTL0wjvP2j8LhVjliqATTdV",
+	"LMbOT58LhWLL5iUjnZeH52RdmgK3nayUSDqJWakMThlJPbMxHXTrQtmQze2yrhcGV2vdAesOg1aQsGk7",
+	"a3mdAbN/I6j/xaj9uX77n6wKQDb+T1kLcfEb60JtOreWvAO9e6vC8eXFzTr7XPE8SK1+Jl1msk/HLJUi",
+	"KVJu9QGEC5X5IqHs+Hz0qQLIr8bYgLRcnXePTbO5yx81vzBykTI6xF03tOidGRVuhEZdJsO8+iAu1yt2",
+	"BZPvxtzoHVWFJqEjFhHJlBb0sApQv40oodemOPgpuyiPplirwVaQdstHzxugGdh1VrKyUtsJYvQ03zg3",
+	"KX1RlhbeKgRWYtizqVx7qjqsvlgrcVgRV9tXuCwh1VI1iEtfrmq07KppJtJf9mGQl0fwNiF5yc3iIGpL",
+	"cua1N1LuEUbLDlOPR/97IMBd/J8g/1DwqVgtsyJm6YjHMw/hHPj+21LPX5XTQz+3NqefgvUVPL8UKd2v",
+	"ATHdou4lHmQJgxBDrJVHL6S9/CnujoXHTuG4zJAy/XUsy4N4fvCObD9DvE8DO94pFdwztfxo4oJKjGjE",
+	"asug2VqZKxRHKjCCHe11TSHN8iT0cmv9CJbdzwkLSm7eITtc24opTgmuSvEmj3mqLTehD+KSzEQwD1AR",
+	"GmT/QlwyUuiNcEUSxiJEz4Ui8KSje5NY9B2rMiWTkWbP8jhsAYgw2P/pzdGJPoDrK07NE7svU6gAdooF",
+	"qK7WbLH/NVuV3hlR5fhHOe87/H8yDrL6Mx+9iKXTPSFvxyzZf3eUedgKXPHZ1vQPWkFW1L/ybdDBD8Ba",
+	"qh5uvDsA5ZdQg3mQAWOOGFONj8nHZI107CQ7LQLpCWV0BHhpkgwTMU3a8BTfLEa3wwN8FywAcJJ1WmTf",
+	"+LT0P/X71kTHV5NJjGgaNI7FtDSGHBpJv4YNlBBtORCp6rTImf6v9Y10Rjzp5O/EIul3WuTY8Z50RvTK",
+	"eUOOaBx3WuQ5YFiWm9O0D6MHVi617LEp0kHqNxSJGZUKeyiYwIxF2TyFavOkrTm80yInQlnY4o6dOL5X",
+	"9HaYV73OjcLrwJvm7SXM4ULbSeq0pBdSxBPFSEFakfenx5kc1RYm4UlPYDf6UCmtIE4vmyEcO6X5ZSVY",
+	"zZcJinhifyeK9ost7JlhWmxpDXKrSWKm1UMZkoj3uZIhaetRr4WmJgU1L+gf4Y2GYXm4l9eD/ZmNVWYp",
+	"miiU4pe7A5rSrv5Kp0UORKJSEZP8R921eZW8T3hXRKa9BWadjMcs7VKJu4HAP9f0v+3YynvNNtT0zBoS",
+	"+NdS7WCi0Ab+qn1PjlmX0xjeNH/n86q00pzfFaORSKBBhlUA3AV31GMmxjGwWN4CTTX4yBt9GhtvsTmk",
+	"/yoBzVn3I83YJmpC43jWZlfdeCL5pZ78QSYIumJ0wRNmymZ1QLR07JqOoXR9p0VQcR4J0O1pAidWUYyh",
+	"ZQC8hOLLWChgnJjRa2XDyIcadHB4L4PJaw/ZzMivIZsROh4zmkqiphlHZYhyhTkB7tvHxDkAnQvRgtwN",
+	"wiCXrUEYlKUnlIQz8tH8bb3ZVuDZn22YdUGc6S5zQRWEVedr2SHnCJEgDMqywHkhzgsjl3c0uMtwPzpP",
+	"8w2mVZ3yVnJ+y3aJ8xvwvfNvw91mwsjF5h+WQfXbFd6DoSFbOWthzMowh5N3WSBwqsMUVZXqPXduB8I5",
+	"nmH+la0IRibJiCk8zEXPFBbQB25RY/j2btOyY6NrVJN5LsZch7nOx3ojJ9Dq81vgAnIJsMQkju3L1w6d",
+	"anTCxXXBw4pCR/WJplKaSKzvjjp1iCKMSqOD0CQyKkuBO6Bs0ZU7hI2mR6PM1tR7mb7X3CDmDauXWAoV",
+	"l2Ld4xepq37uqtkZvfORhMhFGW9ktP1UpxAfO4tW5/FBHXNKpWt6GB635WBN5VFTZbqwmc2blSVzbQwP",
+	"E4MFBYwIpaSBHfv8kjVANUgsqFxmxWIGFVdo3joFfTSbY5mfG5tO+cPKLF4xGmNJV0e62AuKQAyrG90+",
+	"nL9LsN8zfLe89KYL36oW2lXJmswwRRmyXbQtSszdB7Hl11wiiWGRDmLoI8Hr6bA0fxr3g1ZweLa581Tz",
+	"ZHoZtIJ3a/ivIdz0bOi/FOAyHmARTN0lBzs0aAW93a23r7d+2rx6sfG8v3s5udhTx2yj/+rNH788e8p2",
+	"zydyb/Lu1eXpL4fvgzDQ3Vy1Xxz+cTrZG209fXV80lYT9nRn7/hk/K8PT8cHszPFh//+7eejD0c7tFld",
+	"EhhvhVZxX6RcDUrOKDurwm71UAVmXe7zYJJellxtli6uk8LX35BHdZbrkM1CLdSMmIF7ir9KN84t+9qG",
+	"x6NX/ZTy1I7+mc1MoEWBGgdLkAJW97MHgIeiE6fQIzLBoi6vPLQVIo14QhULyQWV7On2JI2Lfa/GVgvp",
+	"NLvRIFbh1HCJkvyuYNArh6ynSaRHiIyDaxACo/ukxuvp8Iwp/0n2bGfjWUh2SgrUkM3wAvq+7/VPld2O",
+	"Qy9P9d3kIuZdQPDGYwdOmFkhrA5YlSs2Wii+tUxENeIIX3f2NE1TOqsunR6Vb22OqVRvvJoeXBuxKZMK",
+	"L4ygACXWEA9B9/sYTAczODnlACMNIFYm+cfHoLSc4C3dbG4+XWturDV3zpt7rWaz1dz8FVYxiTDrjfdm",
+	"maqszyBMlsCLo5JEVV6NQh/MpAu1qRJbLhM6Km6RmoFkbt2IKram+KjkTN9uoqWH+TfoSvTIUQT8mAtO",
+	"Ykj+s373Opvrco3O4OXK8nKA1sCeQk2feWv9sxmkR621t+IQXk4vxEQ1SCcRiXXsK9Db9MNE4Ivm8tIe",
+	"6vrdICwvZ+6iBlPOSc8y6Gt65477KY3ALNPaWdtky6LxMzSWX/an5P1EW8g9ymMt5ouqROnzlWUqUrNC",
+	"is7vEzYB9wAkjaZaE9TzJJ2UqXTGwaeZkcrklkQ8wtfpkBHIc4A3TfQx6Uj0dJSbKSGGhOu+5ZCPx9lX",
+	"0W2ZRTPnxgV18KGd+iNZXZIG6WB4SadFUsThhO3aFyLyrBROFZYFB6yJi3a1GZDeGxivUqCxealKW56U",
+	"NbYBMvZAqXFrfV2bFvFASNXabe42AclXruNuY2ogtDR4eXgehIHe8sglIOn7TDk1ovWAYxhG3KtKCPxi",
+	"RekybtXqtc/cYdVf+Gz77UU7jwVbmifDN/jmdXmyPmGcvZFl1dgLC2SGDDo8ZhQyPEr3gyXyLVRAgL6L",
+	"apDHFVmkm4W4ABklStPzCqecGt7ZY0/6FOrSOM4nO+Vq4LI1ss67t2fwn/fw//vnB6+CMPjp8Pjw/LDI",
+	"xfh6lYlLRf1XCyNJGZU+q/eFSNHe/DE7SqGMooijfAkraPwhyIPpYFZcz7MBTVlUBKwFdywlXRHHjPYn",
+	"7BZRJXjDXllbmJh3/VzILY/FbS1BlFux1OuYppzhVWQHgg47mrMxWWB7T2uFm3rKq3uyzDBu6MtqYeE9",
+	"JSBKh12VLqzvIsRyobuL+V2QljbYO4FLjsLgysitpVt1/3ek39fJEpXOMHRJD7/o+oSfqr5PCCtfRoV1",
+	"HK0lTbaiyroRoOVxvj89yaSh6CK0Q7dEk1WDRgu2sl8w5lGlFZ4CQ7nzrzUjOdaOIvQEcrcuyF/13u4X",
+	"h7n66PxiW9Z4Z16dn78j+LDwYYhzrU/u29nbc1L7tp1PZsl9pTBZr2I5hY0xFemQ6NVkNMo1ml7KWFZX",
+	"VtbzU06rrJbqghhLl7O2qnxlgnl9x43eWnrN8E6ssFC+0N+FPGPzhWrYl3n28vJxxAu/X441NQk3MP2M",
+	"YxzHbrbhMp+vw/PF5c5kiBVatYfDsmdpSRLtT9RgMz/iQLKRv+WnxHZj64cGQQUJ+3Slsw2HIVJk/t4k",
+	"omlE8PpIAk96jhl46t3iR/0E67G6i7UML5o+JeumPnfIjfsFkrT9HGbLzYNLFuMvLCmL9xI1IdebxdjP",
+	"v9m3fvjHX3x6U31k+Hm5ynoeOpTQeKZ498nG7vbWzYLAIchd+OZviNoiNC86qM91rK2rJN4E4I/zKF9z",
+	"M5SVIfHOt3jxVeyeRrQUyrpojqVNnH16Qcy4LSq9j+AVPObogHX9MzmuiNmDeSRigDGQVqXNLluXrW5d",
+	"dd64ICYVHw5c7PPsfhC+ZoEashGbQZqpXggRMwqXffUBlPuSUDlEU7iyEMtsslynn6fWWGKf4tuLjsYX",
+	"+uQTWVS4FlgxB/dBwRc4/+DzKnZzzr0SHzn3/y4qiplvcQLz+Ou0xuj5MJjZBRWpE0yGxeMdy02rAc5t",
+	"vhOMUHORX6qSnk8+G9LEJNi5uRL0qh0bym2hPZT/uxjnvr/2qw11z/7EaPdq0oTTa8Vrn4VQFBhPf3yO",
+	"2rUAUKE48GU/ebsvZrQpf+7w4M3+2ubTTZKy/iSmKWFXkJFcuY2eR9NVlRhn/qFL/3ycPm51XCCe+8vM",
+	"+KYSDgcxTVhKJIO735JTG3JFbpbp0YU0lahd4xdv/hpkqRKecwJrn+V16NAV7WYwmNQEX2pBfcLAkjly",
+	"zQ39roRecYlpnElkJxvAjfL3R+kvEXkPcWBwEfQVXIg3+Ij1LJU+MxlHVDHPl1jEFeQ0Vs5XX/x9Fhvv",
+	"0rqN2nobv4E8lEziuCb8fdmgdgxDrwQuuF8pc+qO4VQDyxe0Nq9vkk/1BTKnFl7TuBuwYpOdHyy6L2ou",
+	"e19U9bf4E6D2Jdx+RyF68BDuYWSwviCyjnRpOU9rrgbpV2LKosOntPoDW+xXCwR1NK+7S6BauHhfKmOq",
+	"TL2FA/EZh+/fH/10+WxVzw4I1fyaYcJLNs/WU9/ny0K4MhZzo0aUIO6by+nSd5zZtZCaXyWVa+U1NidQ",
+	"7WVpl8YxS8mIzlAyTZe+xId7sgW3+PMsGhNSoB+GZJLw3ycMrFoG+OlK+iXGEqbDCqlgy2Ryefqff5p5",
+	"b/Y7JW7vEM2fFlK5cVf3918phWxlNrRZYnMv4/Q718Uz23O4hdbjCATUGsnc427nNsddphqUx/FGXDKJ",
+	"h53m1xmMA2/FOofntN/J8lywIn5hiCV/9dNt14zZazafbeztbe5sP9tu7u1tLMClK9oUIHdt1IBjGDun",
+	"mysYQ1BwvDvGz0o1Us57pplFr8r5hTuocs4XFJ4Cg+RLZEWdz2h655UBr87fHBdZ5+Ok2dzq/lckupBm",
+	"NlCjGH5i+AD8zfiD7hF/XHd+rbrcvE63d8bd9U7EvOsJk+vA5pDgYe4QKoeoRnZjKiUDpKQ8qyEknYRL",
+	"1QHgXngNzUjyt7N3ZLfZXHu69fyHBnku1MBEUxDMW8icmRKud+qyaRz/hjMq4C6piu6M4vPaWS9yamzu",
+	"PC06B3bDYGwoVfqGTbw0iRpG+GS/5ikd5Sc2kaP8e54YYhHb8EU3jaQV/Nf//Pdf/s//6iXffPrkbz+E",
+	"jX98DFqfr/8fMoRhhZVcLCbhC29tIF5dEtpTLCUnL34uqvNAnnovCPp5b+55WWEku7cdxzjj/7mX4cXd",
+	"cl1d9qqBhjl6y+j9Pmap9ldJmlut74zdfNfUokc6VTbrrPYFh3E9XqFKruBSnft436tHWkxxadP/ilJ1",
+	"qe2yaiyv4Z1wjhvNQxzvelcYyrNyXmp4j5q6CJLTFwdkb3vn2Z86IuQxUuMxUuMxUuMxUuN2kRpz5G4d",
+	"hMWM0AwUE5HHewbCoJhRbdHOOy2y3WxiWAbgqnYLedYY4vz67O1JSCjJ8nYx1yjL4j9/sbYbEilGzFS+",
+	"7CHMRI6FW0IImKRSpO6n8RcYsfEUhNpwv8hzyTGTvMdjuCyD7mrQraHfjQY5EeQCYYsxoEB3LitjcbGY",
+	"bcvzHDlckoxkekDsaqw/AYPjSvcH1p3+p72RGlBJWBKVYSOcKvr2M+8xPzpHhjVggJnF0iIJw9DzOCJ0",
+	"TFNVBCQYsxT+FDjyLUNL8HT91URMxLQ7dFBkTO4/TYYGjnXqNjUwqvoxqDkD3h+YE9I60EQKv7IUe0ID",
+	"NhEqM2Ld/rJgIC5JyvsDFZKLiSoAz5nsY+PBxnVFSrYxqnaJ/jA1FF93DTwLdFCpMmP77Jwevjw6Oz/d",
+	"Pz96e/J38yxHIIHypvDudr5aInVYgiMrWFCXMVUDs0Rw81QC+thu7th5qAHejMjQVBeDoGmLN+PS1uIq",
+	"bDf3sHEpS/tiAd6CPQWqHdknc7r4kXQcydQB5u7ZWAjsH7wsNBrxQt/gs4JfkfaatwcCk5AM2rtUdCZ1",
+	"R9iPmCZt81Xb0ZlN+dUcopc3JBGLmWIAT8JGQkFq8kiy+JLJkCQQapumrAs8xlPibC/DW7EWa7Mit+5B",
+	"NnERnglMwlgTGBXMcqaxhewYsqRtpILua8MININYmUkRJQQRFvAHW03knCZaWCEYI3y9mj1CLDZLuSYb",
+	"dLnZIMsVVYMuKtUBoY8t51TQuuClkelQ1sLAgzioztBmG9tUYZm9rb1A4dDPTiMDQjIwzQiIBJeMXRHp",
+	"UwaC5EqA6xk3VU503e2mJguerR3wx0vj1LxIgegOJlMBEdi29S1skmMTiUkqYb00x+SnIYstwEu5Lhr0",
+	"u1teqgqKDFQnMflXcHhs7mHNhDWe2OK2U8otLE9ecprAOCZpl4X5jYObh1D6hq2AYr9hS5iMme2nUM3E",
+	"nG+KpQmN25gY0CI7+kw/Fv2+RZ0poJ2bVk7xIGhieA1ynGAaeaYE6LeS9DJIK1+dJ7eTrO5vht6FZYTM",
+	"l4tFcm3DzjrIhT/Qv9gyByYU4NXcG0cWFSu3OEx/bkXYub2VSrwmbIohrQUom4qC5kK8gJIUhHOqodTU",
+	"4vAoIQ7aS65GaK3UUQ0yB7V7vuvvFw7ocqZgVv3NLZNePQ+zzm10WPGgsv57OEOCMHCOB8hgLorxwGAI",
+	"W1Gc/XtiCvRVS3/6qsSW8PtrC0D47IUywLunPGRlM7u/ORWLinsqCMulyPz14arlsIvVigs+bB+fVSws",
+	"LOr3iNG7EkavFrWImcIlidg4FjNI/RuA+XHJUhqTXgqHWtkM/paAvriTTIUhSNgDXF9yIEZjyF+z93wp",
+	"69PU5PctjnR5hP19hP39E8D+OjEerXqsxU67o1WyzlqnHm+RLIEgvEwkfC1+8C1KAuTCAD089g7t5MXP",
+	"B6HxVQCYHkvY3eeOzCsg8IiK/E1Qkb2QvwvSXNxKwW9qvJiYXdJ59/bsnKynRgvplEolFyCqxqAxGtWz",
+	"iFY19ucenDIPeY/2T/ZJyixaHJiI9jhnM6Ni/K0jWdzrhKTDIq70fyGPuwthDCHpwNbWf4xTdqn/m7Ar",
+	"+LcWxp0fQpvjxQjtZkBwZiIQ4hxi/HEY5P3a2BYMYrnU6rLWVFDAZ3Ej4HCOGfxhYDr0T2Ka2L9NqIrW",
+	"3DOcjiLuRwk7AobjIZ5kSfSLozPcLGnwkONKIyAvCEf0xDbwxrOAvudP/XuIdRQ89cCsW+nr6FM1BVfO",
+	"ETaZp9bD8U2qrVRFhh8c8OTtyb/fvH1/lhdPH9BL5riTjROw5DClSQaVbVyRGM+G7iaANAcPON4vaus/",
+	"tQBqFjXQfjkI7xJ8HYqRK0CzEDG7IaLFEvGHLuRiBThC/+gT22dGJ/AzDegHOdxJZvUgAJVmWlmGmnI8",
+	"FG2JxW4hKBAhRCF06j8BA3nk6l13lhbm6EHfbVRWNOlmaT6ar8gbuPgEe/RsJhUblZw39rysJoN6l6u2",
+	"aDEkSSYF1DQS88vSVTSs9q3KFTvMUh6L1emkPQFkSPJoaM8NOKgJy6drbjQXRIEvlX4KMYIldlwmSCxv",
+	"WFjlSlY5HWUY4uZNLdaAHCAIx5pCRSlfyyhLRHG4nLQIkaikBlYCn9yJlfoOXbPBCf+1zBD6+dUn1861",
+	"GlWh27/3yyGzprhEi2BtCU8ArI8iUIfw1GCq1sPEhGSnsTFHQGrunL0eXLzs8rf89Yv3fxxtnPAjeTRS",
+	"418Pjp4e/XbIjw9eN9m/9vXzQXSgfo+2/sl7/2ywrWajuxmDixkOdtnmidl5toqHMTxaKaMRsf/Aoh7W",
+	"rWkmhmWA50sHn8/v9YdzRILYaz7d/SGzKjuFitwdL1Tp7eftLNTuxt6mL2TLocxckZaXFP8ywqwGGyFL",
+	"YoEb/TyFJSSSjSk6Cy5m5CKmybC0meeu7WLYBHf15+9n4PRzLPRb3MiluwinywLl7ey9mzTrvBqDJaaY",
+	"NqUtEmeFXH3NsO2nakXrwLtnFY1PjQ3oCVpnV7SrzTltrFDVhmomxnGQl1DYaJJms0lGVHULqGfQGJAf",
+	"sWFxUPZpZUzvS4mqN7O29sGXZCMgpaKzEEvKdEg3ZhST0BdZXffYrT8/O8fn5v9SfuXlR3Kv/MzLD/ub",
+	"+p1Xp+7980PfgtQr+KX34Zp5nHuni3MCs5lJ+ViN7p75XVfjDq/TBI+MVbAxVz0sCHKXdd6ZSJQL5sRK",
+	"9SlPtGqSYXT86U6YOiABG6imqWQC1CB6xdkAuYNrkigeEyxN5cn1x5KSjYEYj1n6sC5gHw/Kx4PyARyU",
+	"sMHWBo/n5Hd4Tkpf8aYixBQGmEvG7j+6FISjtWPR50keZtZqfn3cKRMcaJWLuUhUdrgVOmxZOsBr9ii9",
+	"fZmKb4p/tSQNFyJkAefeBBtr1QHMRc8qjAJxs+5uFOv5LXY+GoSMrwwGXiyMxja+/oQ33m2LDYk4XMh1",
+	"U8pVGxQs+/tDwfyC6hv6QHCkwCMw2CMw2A2BwfwnR1UphfwHiekH0mI18zgmpgKfmFIA24CchMKn5zrI",
+	"Nze2n23vbj3dfuZ4yb2psY8QZt8Cwsye55V7Vky7u5ihlrQcZtnXgETLlQovUBUEdEGamuZlFhGezJMa",
+	"W6tIjcVoZa46s0w5qUegt/sC9FZQJHwJ2IVsVH6z462qmlTxaxSPjTloS+qLhNk8LTct7IL1RKpNFyCK",
+	"Smf6ic3CNFWvPlCuIG9Zb+Q8p/JHgiGCkMeG16BspD8oDCbEneyGR+y8R+y8FbHzfLrvClFvj+B7j+B7",
+	"NwPf8zBeWd+o06U9Yt3VrIpHi6sjzIP80wbvMZfKDzg0pn2I/wKLO7RlQmGhqvhM2SFZNSmgPREmIFb3",
+	"uvSpChb54sg5yDT2bEX4MMWJDERcSpnbaC7AZlsYPujXJrCmKu8PLsREb1OMkwshZG7q1zQGLGW3UDU2",
+	"fNGE7ErZrN85qXv6NSTQBevzRP5ItKjF1UIB1vAF+yw+J7yn4slkdMHSLNYXvgvO6g3zXdBJxrSvyXYx",
+	"M9AuxVVbBKhXkkc1I3UR9lJ2uQSl9GtcTMyotUJTpFW2MVYnluR/sDr2Le+bpQmxyBKWQz6u+6jR+rIP",
+	"L706i7ZUeViLV0cJ5bPxXokpGdFkZqQLxEr9CF72DrRo20SczjyiFQ82z/hqxpP1vjiyzY0HqxyGsH3t",
+	"HCt9G8aw8s1sKrNyxR1e5OJ5Mv8Xc/Lsm3z4emNonArRy1JMjF+oT0vV5z+vfM1QLTtUU5ZAsrS9/MVB",
+	"xf04J3/GpHisXrPpZo61/XhKZ5Lo6S/lTlvKprmJ5bISwrQlv9dN6Ms4+iL+I09BrHadEmnUudJy1O6C",
+	"2aF+8Wa5MjXhyi/0YaZyqBe9D79JHlQBXw7GWiWDPgRYd5JyNTvTi48zE3SiBpv+ZYcoWwyZAQmRgX/I",
+	"BulcrUH+U4dIzezTAe8OMOh4QM0/f3TBTCLW5RGTGOFDqEIMS4MoEaJakMUtQ6kewEIaoEu6F4spDNdN",
+	"fsDhwa9O6HLQCk4ZRXAvMU1sJHMjtyBMUDOUVEr6zPcmTC177yW/xIGB7IAjqGWSJ1vBTwgzpdW9lEml",
+	"D1J4I38VEifR+wmvoZ+k/JY7dhrH5cf2gsqMBvCp6dDqKrn54oBMYkM7iaPkkptxopfAfsHGbr+He6Z1",
+	"MDwK99/IIWFgVlwTHBPWMPUip3yZwoWpFcdTnlaBViUaF5fjU+gk1QFEZfEkWTSoT3ni3Vca/6fr62vA",
+	"Ue0JxLZNFO2CBJqfb3VdjrNzE2FCm6voonGE9rIlNMmJwG66dwdfDbG8PiZPngACrHzyBHZ4h44RspGL",
+	"ZN2gXf7f36RIOiYfY3vn2Q8N0umKiAH4FGAvmau7kHQQvhKe0BLk7scEMXd/JJRsb27W4mlZbyGAuBrw",
+	"rdAWwAaUNUA4hEr8emYII5CyMaNK6s/IycWIK8UicknjCWuQQ4DkzYqsI06vBfw0N1KmkF2G/KQpc8b7",
+	"iVZ7efLkSctml8PO6JgX9SwLmJELMlXIByzujy8bQ5DLjwkKxqgsEnOJWKhfhjhi05BIQagBuqMIcGfB",
+	"JRH4Tv8LjODMBYszO9YkMEsOlmqL9EQciynpgBaJmdWOstlpEN0qGepWIgHQUOM51n2AiftEmw5Pilbu",
+	"xwQWjitwrBuG0wdu0n/yhCSMoYvYwsvhWhjMsKilOShy3VcXVEtP6QCgQZ+HwESpSZvK6o8XIYB/tJXK",
+	"pWEWOIIk6eS4qp0GQJcC98L6sij3HpvYKjzqEIQr5l1m8rTMJn5zdA6wUO5lPaAQAK0aIu2vm0brI4h8",
+	"sAC49Vl0mbcvaDY2Gk3dxuSWBa3AJpeNqRqATF5vTFkcrwH05Ppv06Fs/GYuHvq+0rRQuJ6ll7xrNwIG",
+	"whQyMaXj4Ad6H+h90yIJoue5sRVHJtTk9XQosdQjLAkMbbPZtJLPpOG7wsYO02hN0EJOYBR12qt9df31",
+	"dHjGjHIDGu0ifTdrUJGuWuMZspk+ER1VCY8YORmNaDrLVXL9IhS27EP44BkSUov6MFiPRFfW0v1sSvt9",
+	"lpL3R1ayTUUKtyZWcLAGedvr4dPOT28Pzv4OOmnHXQAHdNS3DnIgpj/pUSxcCMWu1PpAjeKbrgAUElme",
+	"/uZ1L/XR6XEdBtvN7bp+sumsnwj1AiDj5i3XTwbwEeW/saj9q5YDW8h1LDENqqXwOUzPmDlHMvBByJBN",
+	"wQvvGNAhit5CuLYLbArgOBAEUVjcKvZyWAYQDQvYoKEPmTOsxc0MfaiXYRnKMvThPYYVHMewiNEY1sAu",
+	"+tgUyXyUI4pkUNfPRTSrZwH7Cmdyfb/cx/VXEz5l58ryu6Da0rshPCxj9kdz8f54TiNr7OomG0s0eSkw",
+	"tHt7Y2vxy++Q4c6FOAZMRGi3s7jd+5wn32iWxEzQMNje3FzcOId/x+gibLi3uOG5EG9oMju10InXYbCz",
+	"DBWPDLNn1RJ2mkvQxkiW9w7q4jwphTxMqIss7MipnLmlR1Z9hl17XXvg7KMLG4EWbOEkmgO7kmMh4Pwx",
+	"urBI5GSEcKgDBJfNBVMBxbfu4Cns5zFN6YghHsV//GTLX8HU4HdUDSAQ80EeXRtLHF3vU663jTDem1pd",
+	"w1zJOR6mJfkj5pfsj1qOOBeT7sC/wnMUu2N+yRLMAPxK8vUVo7FmhaVXKGtQWaN9TZH5mt2RtM4U0H+p",
+	"blGrLKCXpFY/eKt1uc1cO+inNFEVGH9joBeR/NHflhkhNOZD9iOWMgP/GO8PVN5xzGiaFFBUbK7HJMly",
+	"60RqYowaH5N9gOPrvNn/V/v47cujk/b++fnhm3fnZx2opzFJM8vcXEZDYJAMST8VUy0lwC4VCdOGeI/3",
+	"FNPmLE8mislGyfhtkedU8i74BHg/EampLjFXzfFVQQi91QPCCv7/nalBZSTtO9V6kHduoOoco2vuq+2/",
+	"IiTJ8tuw3K5Ot8nMzOWVGiBBSbNpbizZ7hQrnGCjrSUbvRDpBY8iRDpaSjGCZjfVjqDxrVQk6OHIgEsv",
+	"qx5Bo/NBKpQyWtXO0suxmmpkJricYnSGSq8rhtHBacRwVrdo/bP983qux4MCwhjKS8j3gruKmBE1G+uj",
+	"kDxnKOQYI4mYortNnwkjLlm9KuSVD0sLBBjISX6xtZrOZBsuqzbdlXSw393HufFYr9/yQqKmeUVWWIhP",
+	"9H3qhbGxNTOof3IjpeteKf9ySKZmkjSvtGIm67C+6/43/G/cgfM9fYtVu7fYzWtpTPCvwj/WNbMCzzhN",
+	"vGdKVkNqLsHPAXjQvEqoBM9vraZnSTyjaGj4NWqICIqNlYWgnqSP8MwiRZ/2kmq2WYt/68+ttBZ2gDc6",
+	"6QGCYPkDHl+/qzWopT2WxqhnbBTgyq3kAdX+lDQVOUJt1I6ENPdKlCC+W0GQe8V0WC3/EZYreNQs4Cmj",
+	"EX+whpIe/ayxtKw7ETDf2dzFPqCJvdaS5MKEBERzVh1RnOeYV4junLhGTnZNlkQWtBCLE2Ba0CVz/bKl",
+	"qlZcAiYI4b3CMdPP8NV5z6Krf0w+gF/eLQfWPnh7cnC4f9zBT4DppnvZbG5mkr1UyCwrEJYIE6YNmCfa",
+	"2qf2YcJInyk9Dz2fxZaTr3pZWKwNFlaKfN21yfRlHMUZS6yqHKFnzYIivIK7WKMkrWh82QonHvtr4wtt",
+	"6xzEbYWtXWg0z6vcIEeqhG6cR4LWpIbiZTaM/Fh0a2Dv8iDa3B1RTQu5ZcZ5HvFk8G8z4hRyKHzlODVV",
+	"NpubX2jRkONYtMKSOU0qC3agDy4as6ilhZC7MF2q18uUfkMZAQWoEjj/pnR246uCZQS/q4weIJY+NF3C",
+	"1jywlZUebxq+urGhT07HUTjfupAOkLdXATMxLWBSm4gOAaeXk0hI5VA2yBs608zahXJw5gYCvYZLqsUZ",
+	"qPhXU6qyLy6/kZ0mXsmLtVHmLtBpDTx6rbYEUrN2hU7cNB4CFwoYV2CCewCbFH+RQz7ukMlYryFikqKW",
+	"ZArpglsaUEcxhlCMLnhSdImUivaG9XV3w5qquqG3Ym1Y9bZ4lZBbuGBiLgEkRa6sYRzzEVf/nLB0Bmgm",
+	"C94+ANIs/frZkI+Xfhnim5d+2/pflm5wKuLlXz6SmOy/2uDttfgKn3nnxL6aZl/PBZZl1C0vIpwmFRFh",
+	"0/DKmhZPhsvmnWGs5u7m7u4PRZULIf/nKF7/gLSTv280sSzAjyRl8d8/Yqbmx+D2GteNFJGNZQ55auOm",
+	"lvfsl5z6K3sPb6xBfFNNII/2/48b2fzpunACae7E2HDnzEHZ+AmCwAEwyak3dB0uMtOtHWCr3WrTFiob",
+	"OcZ6oaqyElCQx42wCk2OAZcEa8nrzp5tkoGYpEtET93ZSfRVzOnbXCZAZrIBt/pWxvJBPoivZy7j51aS",
+	"xItM5O/J5L3HAvj7thrvmcw3aTBFoW+zg0Dwz5X7WD0uNz3WMXFx3s3TTYTvLSRgnynHCfbVlMEv5K1z",
+	"stIcUXR4Tvt+ndDmU/DEB/URfAw270abu4FkuDcboZD1VdoJvuRBZ0O8dX51toXB1AzGVHUHnhjMxQjp",
+	"2rwKfQXoPNl9YIsnIsP7QUSJL6EDVdWbcn30e6DyTEolT1ZWfI56kFL0dozpwLfRfMrlV75iuNaXFUCF",
+	"/LN7J42+lmqzsqKyhM7wLoVLaV7yNT/qOLcR7V4tx5/wvVi6I1ZxrvJ8NrgE18j0mAk+BzhB75q+Nnpt",
+	"gquNUvCI++xSWsv4XsqYvacjF8xmmKPxu9UkEZ3JELLkzd5kKZWlKNs7s3xTmgyNE3YKZ0OWgmYKFrch",
+	"y1j/S0yTtpl73ZlhfyuO58ZnAK7Cjcxe3egowvC5cNmzonBGFMT7dpUVECMganxVm2qlFLqvLNs2d1dr",
+	"emrPh/tnTmVJ/sW8Q4MKsdCeMs2vwzu3oPybuLBpb2dk3XqzfV1H/R25hvSCfg/G2FcQKQ/A2Y1wKwt3",
+	"6e3NO7eKU+nUr6uG1TLFnJTBoPYXfNI6g4GlFhP1FR3hc9WBhV7ylfWFu7Ax71jnKFS1+No6x43s0hqP",
+	"/AMRu9oEBSx2dH/8ea3Q70sZfGAhYN+P6jrPRl58JtYaxeuRmCYGrawugvsUcHgAYsl6Mf0Z51/nuLqN",
+	"4Wkn+2dWhx+V0GX3nAWMK+268zlYfoB9NdeGzPabdzs6mAG1+1EvpYgjlmLOhFRiLC0w0TfYjzSG1J9C",
+	"rveSKQYr5BRIlkS3AKuYv3cfSHy5Xngn8MYXQP69qCgPMXh7yUP7DdiThRAqMCHrQEJy2eEIB6/wQPDS",
+	"OrFxmEQWLkKi1GqBFNPN/yoRbt4CGnJJUkzAb5BzFscye5NczCAKLMyKVADSBVQ3uC8G7Vx79Rvff+o1",
+	"uhvtY2VACvPh6weuuvyZDbfHa8Yby2IQjuXwWYB5Xmg9QVOvxDV3fPVC9wPXZlJ+/TdJYkBSGbCyZ9FA",
+	"0mZXilMqATU6ISNGEwC+aJBT+B4AgKE0ng4EXvMrhJJl0T2w0BY6FG+nCWqKPxpw34dIexAXhKcGK55m",
+	"e8wvMfwiwhR2GE+Ur1aKQX2uUcQaZN+bOK93kswx+KcYVCA9icA16tujqrZY1Ei8Nj0VN4hSu622duZ8",
+	"+1Fhe1TY/lQKW6GERFEUY0ENYsrJ1Gps8NwrjrGgxwIrGdH64boWDWYouAoA0KRXrJRdK2DJGRrZ0lZG",
+	"74oRA/fgw/KZI8Ee9a1Hh/nNbKz3WEFnsZVldqZ/144X3FHVbcJ5d1dORuODvM0yRHncmo9b88Z3WaYg",
+	"f7ke/9x9Onbur7AOyVpW0M+/Ow8sTrmDjg2bpkVo4sZHGfMGoLS0PaPP8dImnqJHReVQxlmVHyhhRkeM",
+	"GH580HUalhYDl3nBvJsAFTv19h7LMTyWY3hoIEnvAC6QJiV36nywJFdqrePdcr3w2i+iUqLQwaJ+g5Qx",
+	"ovgIZBCgGyBcUoYab+AC6y7rsdZMhkGYyS/diQF2NxiICyXZN/aVIBF/cerbBTfC7av0cv1QL+uPighw",
+	"gMwPC6v/CwV87xgJ7tHXcCMBAtfxprhdxna4WcvX8oskSW6vLFnnBcC8RMLIxUQpW1dPSyEIMgdUsQwE",
+	"dYXKLwUDY6kyMA6iU/f2ATbhn6F2zMrOwy9bbEYzbD2r1qH+HPMhsyUzXVa2pTz1B7AKJk8KmLy17LZA",
+	"oy5jw31N7fgYSXRv+Po70KVX3gMradJfD+rru9WDsYa3XCAe6r0H6C4AJGjcLlg0dR342/TmgxJD91oB",
+	"6Huciku04cu51I0gtJVZCwPTG67Y9UsE7TRdOzVpsg5szZFqWwBABa1an7imqq+VcjyFLHMHS8r052aZ",
+	"1/QpFe31ss5MF4CjmtA+oHF2FVTjNU/IBYvF1Hw1pckwdEs+ixS0QRrHzijQCVP9/r7tUuUDEWNT4Vio",
+	"gSlLbnpxwwqrfSHOfAjlUkMDaZrVB8jpawBNrz9d//8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
