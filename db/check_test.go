@@ -94,8 +94,8 @@ func TestARoleThatMayOnlyReadCanCheckAndShow(t *testing.T) {
 	role := query[string](t, owner, `SELECT 'reader_' || current_database()`)
 	exec(t, owner, `CREATE ROLE `+role+` LOGIN PASSWORD 'readers-only'`)
 	t.Cleanup(func() {
-		owner.Exec(context.Background(), `DROP OWNED BY `+role)
-		owner.Exec(context.Background(), `DROP ROLE `+role)
+		exec(t, owner, `DROP OWNED BY `+role)
+		exec(t, owner, `DROP ROLE `+role)
 	})
 	u, err := url.Parse(address)
 	if err != nil {

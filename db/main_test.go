@@ -34,9 +34,10 @@ func query[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
 	return value
 }
 
-func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
+// exec works in a clean-up, too, when the test's context has ended.
+func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
-	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+	if _, err := pool.Exec(context.WithoutCancel(t.Context()), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }

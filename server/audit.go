@@ -3,12 +3,15 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 
 	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
 
+	"usermanager/gen/api"
 	"usermanager/gen/query"
 )
 
@@ -44,14 +47,24 @@ func (s *Server) audit(ctx context.Context, q *query.Queries, e auditEntry) erro
 	return nil
 }
 
-// auditDenied records a refused permission. The refusal stands even when the record cannot be written.
-func (s *Server) auditDenied(ctx context.Context, op *operation) {
-	err := s.audit(ctx, s.query, auditEntry{
-		action: query.AuditActionPermissionDenied,
-		new:    map[string]any{"operation": op.id},
-	})
-	if err != nil {
-		s.Logger.LogAttrs(ctx, slog.LevelError, "audit of a refused permission", slog.String("request_id", requestOf(ctx).id), slog.Any("error", err))
+// auditDenied records who lacked a permission or the rank, whatever part of the server refused them (H-12). The
+// refusal stands even when the record cannot be written.
+func (s *Server) auditDenied(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		problem, ok := errors.AsType[*Problem](err)
+		if !ok || problem.Code != api.ProblemCodeMissingPermission && problem.Code != api.ProblemCodeRankTooLow {
+			return err
+		}
+		ctx := c.Request().Context()
+		entry := auditEntry{action: query.AuditActionPermissionDenied, new: map[string]any{"operation": requestOf(ctx).operationID()}}
+		if id, parseErr := uuid.Parse(c.Param("user_id")); parseErr == nil {
+			entry.subject = &id
+		}
+		if auditErr := s.audit(ctx, s.query, entry); auditErr != nil {
+			s.Logger.LogAttrs(ctx, slog.LevelError, "audit of a refused permission", slog.String("request_id", requestOf(ctx).id), slog.Any("error", auditErr))
+		}
+		return err
 	}
 }
 

@@ -180,7 +180,6 @@ func (s *Server) authorize(c echo.Context, op *operation) error {
 	}
 	requestOf(c.Request().Context()).actor = actor
 	if op.isClosed || !s.contract.roleHas(actor.Role, op.scopes...) {
-		s.auditDenied(c.Request().Context(), op)
 		return fail(api.ProblemCodeMissingPermission)
 	}
 	return nil
@@ -238,8 +237,7 @@ func (b validatedBody) ValidatedValue() any { return b.value }
 
 // hasWellFormedIDs takes the canonical form of an id only: any other spelling is the address of nothing (Z-11).
 func hasWellFormedIDs(c echo.Context) bool {
-	id := c.Param("user_id")
-	return id == "" || isCanonicalID(id)
+	return !slices.Contains(c.ParamNames(), "user_id") || isCanonicalID(c.Param("user_id")) // it may be empty: /users//lock
 }
 
 func isCanonicalID(id string) bool {

@@ -35,6 +35,10 @@ func parseEmail(text string) (emailAddress, error) {
 	if err != nil || !isDotAtom(local) || !isMailDomain(domain) {
 		return emailAddress{}, errEmail
 	}
+	// Of some broken text the library makes a label that it does not take itself: nobody could type it again.
+	if again, err := idna.Lookup.ToASCII(domain); err != nil || again != domain {
+		return emailAddress{}, errEmail
+	}
 	address := emailAddress{display: local + "@" + domain, canonical: strings.ToLower(local) + "@" + domain}
 	if len(local) > 64 || len(address.display) > 254 {
 		return emailAddress{}, errEmail
@@ -58,15 +62,18 @@ func isDotAtom(local string) bool {
 }
 
 func isMailDomain(domain string) bool {
-	labels := strings.Split(domain, ".")
-	if len(labels) < 2 || len(domain) > 253 || slices.Contains(refusedTLDs, labels[len(labels)-1]) {
+	last := domain[strings.LastIndexByte(domain, '.')+1:]
+	if !isDomainName(domain) || slices.Contains(refusedTLDs, last) {
 		return false
 	}
-	for _, label := range labels {
-		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label {
-			return false
-		}
-	}
 	_, err := netip.ParseAddr(domain)
-	return err != nil && strings.Trim(labels[len(labels)-1], "0123456789") != ""
+	return err != nil && strings.Trim(last, "0123456789") != ""
+}
+
+// isDomainName takes two labels or more, within the limits of RFC 1035, 2.3.4.
+func isDomainName(name string) bool {
+	labels := strings.Split(name, ".")
+	return len(name) <= 253 && len(labels) > 1 && !slices.ContainsFunc(labels, func(label string) bool {
+		return label == "" || len(label) > 63 || strings.Trim(label, "-") != label
+	})
 }

@@ -3,7 +3,9 @@ package server
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"golang.org/x/net/idna"
@@ -59,6 +61,11 @@ func (s *Server) checkNewPassword(pointer, password string, words []string) []ap
 	for _, violation := range s.PasswordPolicy.Check(password, append(words, s.Product.Name)...) {
 		broken = append(broken, fieldError(api.FieldLocationBody, pointer, api.FieldCode(violation.Rule), violation.Params))
 	}
+	hasCode := func(e api.FieldError) bool { return e.Code == api.FieldCodeInvalidCharacters }
+	if !isText(password, false) && !slices.ContainsFunc(broken, hasCode) {
+		// Signing in refuses these, too: who set such a password could never use it.
+		broken = append(broken, fieldError(api.FieldLocationBody, pointer, api.FieldCodeInvalidCharacters, nil))
+	}
 	return broken
 }
 
@@ -100,13 +107,14 @@ func checkURL(text string, hosts []string) api.FieldCode {
 		return invalid
 	}
 	host, err := idna.Lookup.ToASCII(u.Hostname())
-	if err != nil || !strings.Contains(strings.Trim(host, "."), ".") {
+	if err != nil || !isDomainName(strings.TrimSuffix(host, ".")) {
 		return invalid
 	}
 	if len(hosts) == 0 {
 		return ""
 	}
-	if u.Port() != "" {
+	// IDNA maps many letters to ASCII ones; a name that only looks like the site's is not taken.
+	if u.Port() != "" || strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }) {
 		return api.FieldCodeHostNotAllowed
 	}
 	for _, allowed := range hosts {

@@ -34,6 +34,7 @@ func (s *Server) Login(ctx context.Context, req api.LoginRequestObject) (api.Log
 	}
 	account, err := s.query.LoginAccount(ctx, email.canonical)
 	if err != nil && !isNoRows(err) {
+		s.releaseAttempt(ctx, attempt)
 		return nil, fmt.Errorf("look account up: %w", err)
 	}
 	match, outdated, err := s.verifyPassword(ctx, account.Hash, req.Body.Password)

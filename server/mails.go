@@ -52,8 +52,8 @@ type mailWorker struct {
 func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 	s := w.server
 	row, err := s.query.MailForSending(ctx, job.Args.MailID)
-	if isNoRows(err) {
-		return nil // the account is gone
+	if isNoRows(err) { // the account is gone; should it come back, no mail looks as if it were on its way
+		return s.query.MailSetState(ctx, query.MailStateSkipped, job.Args.MailID)
 	}
 	if err != nil {
 		return fmt.Errorf("load mail: %w", err)

@@ -8,16 +8,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"usermanager/gen/api"
 	"usermanager/gen/query"
 )
 
 const (
-	minNickname     = 3
-	maxNickname     = 30
-	nicknamePattern = `^[A-Za-z0-9][A-Za-z0-9_-]*$`
-	suggestions     = 3
+	minNickname = 3
+	maxNickname = 30
+	// of the contract: what is longer is malformed anyway, and its answer repeats no more than this
+	maxNicknameAsked = 255
+	nicknamePattern  = `^[A-Za-z0-9][A-Za-z0-9_-]*$`
+	suggestions      = 3
 )
 
 // \z and not $: a $ would let a line break through (A-36).
@@ -34,7 +37,8 @@ var reservedNicknames = []string{
 // CheckNickname says whether a nickname is free, for a form that asks while somebody types. Being free is no
 // promise: the unique index decides.
 func (s *Server) CheckNickname(ctx context.Context, req api.CheckNicknameRequestObject) (api.CheckNicknameResponseObject, error) {
-	answer := api.NicknameAvailability{Nickname: strings.ToValidUTF8(req.Nickname, "\uFFFD"), Suggestions: []string{}}
+	asked := []rune(strings.ToValidUTF8(req.Nickname, "\uFFFD"))
+	answer := api.NicknameAvailability{Nickname: string(asked[:min(len(asked), maxNicknameAsked)]), Suggestions: []string{}}
 	switch checkNickname(req.Nickname) {
 	case "":
 		taken, err := s.query.NicknamesTaken(ctx, []string{strings.ToLower(req.Nickname)})
@@ -67,29 +71,50 @@ func checkNickname(nickname string) api.FieldCode {
 	return ""
 }
 
-// suggestNicknames returns three free ones that are like the wanted one.
+// suggestNicknames returns three free ones that are like the wanted one. Of a popular name most short numbers
+// may be gone; then long ones follow.
 func (s *Server) suggestNicknames(ctx context.Context, wanted string) ([]string, error) {
-	base := wanted[:min(len(wanted), maxNickname-5)] // room for the number
-	var candidates, lower []string
-	for range 4 * suggestions {
-		n, err := randomBelow(10_000)
-		if err != nil {
-			return nil, err
-		}
-		candidate := fmt.Sprintf("%s_%d", base, n)
-		candidates, lower = append(candidates, candidate), append(lower, strings.ToLower(candidate))
-	}
-	taken, err := s.query.NicknamesTaken(ctx, lower)
-	if err != nil {
-		return nil, fmt.Errorf("look nicknames up: %w", err)
-	}
+	base := nicknameBase(wanted, maxNickname-len("_999999"))
 	free := []string{}
-	for _, candidate := range candidates {
-		if len(free) < suggestions && !slices.Contains(taken, strings.ToLower(candidate)) && !slices.Contains(free, candidate) {
-			free = append(free, candidate)
+	for _, numbers := range []int{10_000, 1_000_000} {
+		var candidates, lower []string
+		for range 4 * suggestions {
+			n, err := randomBelow(numbers)
+			if err != nil {
+				return nil, err
+			}
+			candidate := fmt.Sprintf("%s_%d", base, n)
+			candidates, lower = append(candidates, candidate), append(lower, strings.ToLower(candidate))
+		}
+		taken, err := s.query.NicknamesTaken(ctx, lower)
+		if err != nil {
+			return nil, fmt.Errorf("look nicknames up: %w", err)
+		}
+		for _, candidate := range candidates {
+			if !slices.Contains(taken, strings.ToLower(candidate)) && !slices.Contains(free, candidate) {
+				free = append(free, candidate)
+			}
+			if len(free) == suggestions {
+				return free, nil
+			}
 		}
 	}
 	return free, nil
+}
+
+// nicknameBase keeps what may begin a nickname. A wanted one may be imported and follow no rule.
+func nicknameBase(wanted string, length int) string {
+	base := strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && nicknameForm.MatchString("x"+string(r)) {
+			return r
+		}
+		return -1
+	}, wanted)
+	base = strings.TrimLeft(base, "_-")
+	if base == "" {
+		base = "user"
+	}
+	return base[:min(len(base), length)]
 }
 
 // generateNickname makes one of 4 * 10^9 names, such as brave_otter_482913.

@@ -27,7 +27,7 @@ func nicknameRefusals() map[string]api.FieldCode {
 		refusals[malformed] = api.FieldCodeInvalidNickname
 	}
 	for _, reserved := range []string{
-		"admin", "Admin", "ROOT", "support", "mod" + "erator", "users", "postmaster", "staff", "system", "null", "undefined", "login", "api",
+		"admin", "Admin", "ROOT", "support", "moderator", "users", "postmaster", "staff", "system", "null", "undefined", "login", "api",
 	} {
 		refusals[reserved] = api.FieldCodeReserved
 	}
@@ -84,6 +84,9 @@ func TestCheckNicknameTellsWhetherItIsFree(t *testing.T) {
 		"countes": api.NicknameReasonFree, "countess": api.NicknameReasonTaken, "COUNTESS": api.NicknameReasonTaken,
 	}
 	for nickname, code := range nicknameRefusals() {
+		if strings.Contains(nickname, "/") {
+			continue // no path of the contract, as the tests' transport reads it
+		}
 		cases[nickname] = api.NicknameReasonMalformed
 		if code == api.FieldCodeReserved {
 			cases[nickname] = api.NicknameReasonReserved
@@ -138,10 +141,13 @@ func TestNicknameSuggestionsAreFreeEvenWhereMostAreTaken(t *testing.T) {
 	s.account(server.NewAccount{Nickname: longest})
 	s.exec(`INSERT INTO users (id, email, email_canonical, nickname, preferred_language)
 		SELECT gen_random_uuid(), n || '@example.com', n || '@example.com', $1 || '_' || n, 'en' FROM generate_series(0, 9999) AS n
-		WHERE n % 4 <> 0`, longest[:25])
+		WHERE n % 4 <> 0`, longest[:23])
 	for range 20 {
 		problem := s.call(http.MethodPost, "/register", "", registrationBody(map[string]any{"nickname": longest})).
 			problem(t, api.ProblemCodeNicknameTaken)
+		if len(problem.Suggestions) != 3 {
+			t.Errorf("got suggestions %q, want three", problem.Suggestions)
+		}
 		for _, suggestion := range problem.Suggestions {
 			if len(suggestion) > 30 || s.count("SELECT count(*) FROM users WHERE lower(nickname) = lower($1)", suggestion) != 0 {
 				t.Errorf("suggestion %q cannot be taken", suggestion)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,8 +49,8 @@ func (s *Server) sendToken(ctx context.Context, q *query.Queries, tx pgx.Tx, use
 	return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: kind.mail, TokenID: &id})
 }
 
-// findToken looks a submitted token up and proves that it is one of ours for this purpose, whatever its state.
-func (s *Server) findToken(ctx context.Context, text string, purpose query.TokenPurpose) (query.TokenByIDRow, error) {
+// findToken looks a submitted token up and proves that it is one of ours for one of these purposes, whatever its state.
+func (s *Server) findToken(ctx context.Context, text string, purposes ...query.TokenPurpose) (query.TokenByIDRow, error) {
 	token, err := secret.ParseToken(text)
 	if err != nil {
 		return query.TokenByIDRow{}, s.wrongToken(ctx)
@@ -61,7 +62,7 @@ func (s *Server) findToken(ctx context.Context, text string, purpose query.Token
 	if err != nil {
 		return query.TokenByIDRow{}, fmt.Errorf("look token up: %w", err)
 	}
-	if row.Purpose != purpose || !s.Secret.VerifyToken(tokenKinds[purpose].purpose, token, row.UserID, row.Address) {
+	if !slices.Contains(purposes, row.Purpose) || !s.Secret.VerifyToken(tokenKinds[row.Purpose].purpose, token, row.UserID, row.Address) {
 		return query.TokenByIDRow{}, s.wrongToken(ctx)
 	}
 	return row, nil
@@ -102,6 +103,12 @@ func checkOpen(t query.TokenByIDRow) error {
 func (s *Server) consumeToken(ctx context.Context, t query.TokenByIDRow, action query.AuditAction, do func(q *query.Queries, user query.User) error) (query.User, error) {
 	var user query.User
 	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
+		// The account first, as whoever replaces its links does: in another order the two wait for each other.
+		if _, err := q.UserLock(ctx, t.UserID); isNoRows(err) {
+			return invalidToken() // the account is gone
+		} else if err != nil {
+			return fmt.Errorf("hold account: %w", err)
+		}
 		if _, err := q.TokenConsume(ctx, t.ID); isNoRows(err) {
 			return fail(api.ProblemCodeTokenUsed)
 		} else if err != nil {
@@ -110,7 +117,7 @@ func (s *Server) consumeToken(ctx context.Context, t query.TokenByIDRow, action 
 		var err error
 		user, err = q.UserVerify(ctx, t.UserID, t.Address)
 		if isNoRows(err) {
-			return invalidToken() // the account is gone, or its address is another one now
+			return invalidToken() // its address is another one now
 		}
 		if err != nil {
 			return fmt.Errorf("verify address: %w", err)

@@ -145,8 +145,10 @@ func isDatabaseUnavailable(err error) bool {
 	_, isNet := errors.AsType[net.Error](err)
 	return isConnect || isNet || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, context.DeadlineExceeded)
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) // the client has left: hardly anybody reads this
 }
+
+const maxFieldErrors = 200 // of the contract: only a client that makes keys up breaks more rules
 
 // writeProblem is the one place where a refusal becomes a response.
 func (s *Server) writeProblem(err error, c echo.Context) {
@@ -156,7 +158,8 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	p := asProblem(err)
 	kind := problemKinds[p.Code]
 	r := requestOf(c.Request().Context())
-	if kind.status >= http.StatusInternalServerError && p.cause != nil {
+	hasLeft := errors.Is(c.Request().Context().Err(), context.Canceled)
+	if kind.status >= http.StatusInternalServerError && p.cause != nil && !hasLeft {
 		s.Logger.LogAttrs(c.Request().Context(), slog.LevelError, "request failed",
 			slog.String("request_id", r.id), slog.String("code", string(p.Code)), slog.Any("error", p.cause))
 	}
@@ -169,7 +172,7 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 		Code:        p.Code,
 		RequestID:   r.id,
 		Suggestions: append([]string{}, p.Suggestions...),
-		Errors:      append([]api.FieldError{}, p.Errors...),
+		Errors:      append([]api.FieldError{}, p.Errors[:min(len(p.Errors), maxFieldErrors)]...),
 	}
 	header := c.Response().Header()
 	header.Set("Content-Type", "application/problem+json")

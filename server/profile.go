@@ -102,7 +102,7 @@ func (c profileChanges) audit() map[string]any {
 		"github_profile_url": c.githubURL.IsSpecified(),
 	}
 	maps.DeleteFunc(given, func(_ string, isGiven bool) bool { return !isGiven })
-	return map[string]any{"fields": slices.Sorted(maps.Keys(given))}
+	return map[string]any{"fields": append([]string{}, slices.Sorted(maps.Keys(given))...)} // none: [], not null
 }
 
 func changed(old *string, change nullable.Nullable[string]) *string {

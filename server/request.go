@@ -27,6 +27,9 @@ type request struct {
 
 type requestKey struct{}
 
+// requestTimeout bounds a request whose database hangs (F-13): it is answered 503 by then.
+const requestTimeout = 5 * time.Second
+
 // requestOf returns the request of a context; outside of HTTP (jobs, the command line) an empty one.
 func requestOf(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
@@ -60,7 +63,9 @@ func (s *Server) withRequest(next echo.HandlerFunc) echo.HandlerFunc {
 			return fmt.Errorf("make request id: %w", err)
 		}
 		r := &request{id: id.String(), address: clientAddress(c.Request(), s.TrustedProxies), userAgent: cleanUserAgent(c.Request().UserAgent())}
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), requestKey{}, r)))
+		ctx, cancel := context.WithTimeout(context.WithValue(c.Request().Context(), requestKey{}, r), requestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
 		c.Response().Header().Set(echo.HeaderXRequestID, r.id)
 		if err := next(c); err != nil {
 			c.Error(err)

@@ -43,7 +43,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drain time.Duration)
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	<-time.After(drain) // the listener still answers
+	select { // the listener still answers
+	case <-time.After(drain):
+	case err := <-served:
+		return errors.Join(fmt.Errorf("serve: %w", err), s.stopJobs())
+	}
 	finish, cancel := context.WithTimeout(running, finishTimeout)
 	defer cancel()
 	err := httpServer.Shutdown(finish)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 
 	"usermanager/gen/api"
 	"usermanager/server/secret"
@@ -14,7 +15,7 @@ func (s *Server) GetSettings(context.Context, api.GetSettingsRequestObject) (api
 		registration = api.RegistrationModeOpen
 	}
 	hasClasses := s.PasswordPolicy != secret.PolicyNIST
-	return api.GetSettings200JSONResponse{
+	return cachedSettings{
 		ProductName:  s.Product.Name,
 		Registration: registration,
 		Password: api.PasswordRules{
@@ -26,4 +27,13 @@ func (s *Server) GetSettings(context.Context, api.GetSettingsRequestObject) (api
 		Locales:            s.renderer.Locales(),
 		AccessTokenSeconds: int32(s.AccessTTL.Seconds()),
 	}, nil
+}
+
+// cachedSettings may be kept for a minute, as the contract says.
+type cachedSettings api.Settings
+
+// VisitGetSettingsResponse writes it.
+func (settings cachedSettings) VisitGetSettingsResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", "public, max-age=60")
+	return api.GetSettings200JSONResponse(settings).VisitGetSettingsResponse(w)
 }

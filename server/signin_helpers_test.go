@@ -153,3 +153,12 @@ func uncheckedGet(t testing.TB, url string, header ...string) response {
 	}
 	return response{status: resp.StatusCode, header: resp.Header, body: body}
 }
+
+func parsedURL(t testing.TB, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

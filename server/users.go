@@ -132,10 +132,13 @@ func (s *Server) correctEmail(ctx context.Context, q *query.Queries, tx pgx.Tx, 
 	})
 }
 
-// maskEmail keeps enough of an address to tell two apart in the audit.
+// maskEmail keeps enough of an address to tell two apart in the audit. An imported one need not be an address.
 func maskEmail(email string) string {
 	at := strings.LastIndexByte(email, '@')
-	return email[:min(1, at)] + "***" + email[at:]
+	if at < 1 || !isDotAtom(email[:at]) {
+		return "***"
+	}
+	return email[:1] + "***" + email[at:]
 }
 
 // endAccess ends the sessions and kills the mailed links of an account.

@@ -27,7 +27,7 @@ func TestACorrectedAddressSignsOutUntilItIsProvenAndKeepsTheRank(t *testing.T) {
 		t.Errorf("got %d with the old address, want 401", refused.status)
 	}
 	staffLogin(s, email).problem(t, api.ProblemCodeEmailNotVerified)
-	token := linkToken(t, s.mailTo(email, "verif"), "/verify-email/")
+	token := linkToken(t, s.mailTo(email, "confirm"), "/verify-email/")
 	if verified := s.call(http.MethodPost, "/verify-email", "", map[string]string{"token": token}); verified.status != 200 {
 		t.Fatalf("got %s, want the new address proven", verified.body)
 	}
@@ -71,7 +71,7 @@ func TestALinkThatWasMailedBeforeTheCorrectionVerifiesNothing(t *testing.T) {
 	if got := s.call(http.MethodPost, "/register", "", map[string]string{"email": old, "password": goodPassword}); got.status != 201 {
 		t.Fatalf("register: %s", got.body)
 	}
-	token := linkToken(t, s.mailTo(old, "verif"), "/verify-email/")
+	token := linkToken(t, s.mailTo(old, "confirm"), "/verify-email/")
 	var user account
 	s.scan("SELECT id FROM users WHERE email = $1", []any{old}, &user.id)
 	staffUserOf(t, staffPatch(s, admin.token, user.id, map[string]string{"email": uniqueEmail()}, "*"), 200)
@@ -149,7 +149,7 @@ func TestAnOddImportedAddressCanBeCorrected(t *testing.T) {
 			t.Errorf("%q: got %d %s, want it corrected", odd, got.status, got.body)
 			continue
 		}
-		s.mailTo(email, "verif")
+		s.mailTo(email, "confirm")
 	}
 }
 

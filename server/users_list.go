@@ -175,7 +175,7 @@ func skipOf(p api.ListUsersParams) int32 {
 	return *p.Skip
 }
 
-// countParams are the filters as the queries take them. An address that cannot be one matches nobody.
+// countParams are the filters as the queries take them.
 func countParams(p api.ListUsersParams) query.UserCountParams {
 	params := query.UserCountParams{
 		Nickname: p.Nickname, IsLocked: p.IsLocked, EmailVerified: p.EmailVerified, IsProfessional: p.IsProfessional, Bound: countBound,
@@ -183,7 +183,7 @@ func countParams(p api.ListUsersParams) query.UserCountParams {
 	if p.Email != nil {
 		email, err := parseEmail(*p.Email)
 		if err != nil {
-			email.canonical = *p.Email
+			email.canonical = strings.ToLower(strings.TrimSpace(*p.Email)) // an imported one need not be an address
 		}
 		params.EmailCanonical = &email.canonical
 	}

@@ -118,7 +118,7 @@ func (s *Server) resendAddress(ctx context.Context, body *api.ResendVerification
 		email, err := parseEmail(*body.Email)
 		return email.canonical, err
 	}
-	token, err := s.findToken(ctx, *body.Token, query.TokenPurposeVerifyEmail)
+	token, err := s.findToken(ctx, *body.Token, query.TokenPurposeVerifyEmail, query.TokenPurposeInvitation)
 	if err != nil && asProblem(err).Code != api.ProblemCodeInternalError && asProblem(err).Code != api.ProblemCodeDatabaseUnavailable {
 		return "", nil
 	}

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -32,13 +33,11 @@ func startContainer(ctx context.Context) (_ running, err error) {
 		return testcontainers.TerminateContainer(container, testcontainers.StopContext(ctx))
 	}
 	if err != nil {
-		stop(ctx)
-		return running{}, fmt.Errorf("run a PostgreSQL container: %w", err)
+		return running{}, errors.Join(fmt.Errorf("run a PostgreSQL container: %w", err), stop(ctx))
 	}
 	address, err := container.PortEndpoint(ctx, containerPort, "")
 	if err != nil {
-		stop(ctx)
-		return running{}, fmt.Errorf("find the PostgreSQL container: %w", err)
+		return running{}, errors.Join(fmt.Errorf("find the PostgreSQL container: %w", err), stop(ctx))
 	}
 	return running{url: containerURL(address, password), stop: stop}, nil
 }

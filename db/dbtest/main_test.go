@@ -2,8 +2,12 @@ package dbtest
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,8 +45,8 @@ func (r *recorder) Fatalf(format string, _ ...any) {
 // run plays a test to its end, cleanups included.
 func (r *recorder) run(test func()) {
 	for _, step := range []func(){test, func() {
-		for i := len(r.cleanups) - 1; i >= 0; i-- {
-			r.cleanups[i]()
+		for _, cleanup := range slices.Backward(r.cleanups) {
+			cleanup()
 		}
 	}} {
 		done := make(chan struct{})
@@ -100,14 +104,11 @@ func another(t *testing.T) *server {
 // open is a folder that every user may enter; t.TempDir is not.
 func open(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(memoryOrDisk(), "dbtest-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
+	dir := filepath.Join(memoryOrDisk(), "dbtest-"+strings.ToLower(rand.Text()))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // Chmod against a strict umask
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 

@@ -139,7 +139,7 @@ func template() string {
 // run that is killed here leaves no half of a template. Nobody can connect to the finished one, because a
 // database that has connections cannot be copied.
 func (s *server) makeTemplate(ctx context.Context, name string,
-	migrate func(ctx context.Context, url string) (int, error)) error {
+	migrate func(ctx context.Context, url string) (int, error)) (err error) {
 	conn, err := s.admin.Acquire(ctx)
 	if err != nil {
 		return err
@@ -148,7 +148,10 @@ func (s *server) makeTemplate(ctx context.Context, name string,
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(templateLock)); err != nil {
 		return err
 	}
-	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(templateLock))
+	defer func() {
+		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(templateLock))
+		err = errors.Join(err, unlockErr)
+	}()
 
 	var exists bool
 	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists)

@@ -98,7 +98,11 @@ func TestDatabasesOfKilledRunsAreDropped(t *testing.T) {
 		if _, err := s.admin.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 			t.Fatal(err)
 		}
-		defer s.drop(context.Background(), name)
+		t.Cleanup(func() {
+			if err := s.drop(context.Background(), name); err != nil {
+				t.Errorf("drop: %v", err)
+			}
+		})
 	}
 
 	if err := s.dropStale(t.Context(), now); err != nil {
@@ -119,7 +123,11 @@ func TestARoleThatMayCreateDatabasesIsEnough(t *testing.T) {
 		if _, err := owner.admin.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD 'testing' "+options); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { owner.admin.Exec(context.Background(), "DROP ROLE "+role) })
+		t.Cleanup(func() {
+			if _, err := owner.admin.Exec(context.Background(), "DROP ROLE "+role); err != nil {
+				t.Errorf("drop the role: %v", err)
+			}
+		})
 		u, err := url.Parse(owner.running.url)
 		if err != nil {
 			t.Fatal(err)

@@ -80,7 +80,7 @@ func removeStale(ctx context.Context, parent string, now time.Time) {
 	folders, _ := filepath.Glob(filepath.Join(parent, folderPrefix+"*")) // fails for a malformed pattern only
 	for _, dir := range folders {
 		if info, err := os.Stat(dir); err == nil && now.Sub(info.ModTime()) > time.Minute {
-			localpg.Remove(ctx, dir)
+			_ = localpg.Remove(ctx, dir)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func TestFoldersOfKilledRunsAreRemoved(t *testing.T) {
 	t.Parallel()
 	parent := open(t)
 	now := time.Now()
-	folder := func(name string, age time.Duration) string {
+	folder := func(name string, age time.Duration) {
 		dir := filepath.Join(parent, name)
 		if err := os.Mkdir(dir, 0o711); err != nil {
 			t.Fatal(err)
@@ -113,7 +113,6 @@ func TestFoldersOfKilledRunsAreRemoved(t *testing.T) {
 		if err := os.Chtimes(dir, now.Add(-age), now.Add(-age)); err != nil {
 			t.Fatal(err)
 		}
-		return dir
 	}
 	folder(folderPrefix+"killed", time.Hour)
 	folder(folderPrefix+"just-made", time.Second)

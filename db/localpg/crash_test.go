@@ -2,6 +2,7 @@ package localpg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -142,6 +143,34 @@ func TestANumberInPostmasterPidThatIsSomebodyElsesNowIsNoHindrance(t *testing.T)
 	if _, running := commandLine(other.Process.Pid); !running {
 		t.Error("the innocent process was ended")
 	}
+}
+
+// As for a process that another goroutine starts meanwhile, between its fork and its exec.
+func TestTheFolderIsFreeAtOnceThoughSomebodyHasACopyOfItsLock(t *testing.T) {
+	t.Parallel()
+	f, err := openFolder(open(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := f.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	duplicate, err := syscall.Dup(int(lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(duplicate)
+
+	if _, err := f.lock(); !errors.Is(err, ErrInUse) {
+		t.Fatalf("a second lock = %v, want ErrInUse", err)
+	}
+	unlockFile(lock)
+	again, err := f.lock()
+	if err != nil {
+		t.Fatalf("a lock after unlocking = %v, want it at once", err)
+	}
+	unlockFile(again)
 }
 
 func TestAServerWithoutAProcessThatWatchesItIsReplaced(t *testing.T) {

@@ -40,7 +40,10 @@ func openFolder(dir string) (folder, error) {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return folder{}, fmt.Errorf("make the PostgreSQL folder: %w", err)
 		}
-		os.Chmod(dir, 0o711) // against a strict umask: the server's user must pass through to data/
+		// Against a strict umask: the server's user must pass through to data/.
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return folder{}, fmt.Errorf("make the PostgreSQL folder: %w", err)
+		}
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return folder{}, fmt.Errorf("make the PostgreSQL folder: %w", err)

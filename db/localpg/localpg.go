@@ -117,8 +117,7 @@ func start(ctx context.Context, o Options, sys system) (_ *Cluster, err error) {
 		return nil, err
 	}
 	if err = c.createDatabase(ctx, o.Database); err != nil {
-		c.Stop(context.WithoutCancel(ctx))
-		return nil, err
+		return nil, errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
 	}
 	return c, nil
 }
@@ -187,7 +186,7 @@ func (c *Cluster) release() {
 	if c.log != nil {
 		c.log.Close()
 	}
-	c.lock.Close()
+	unlockFile(c.lock)
 }
 
 // Remove deletes the folder of a cluster that no process runs any more, with all data. The error is an
@@ -204,7 +203,7 @@ func Remove(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer unlockFile(lock)
 	if err := stopOrphan(ctx, f.data()); err != nil {
 		return err
 	}

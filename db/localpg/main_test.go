@@ -36,7 +36,10 @@ func helper(dir string) int {
 		return 1
 	}
 	fmt.Println("running", cluster.cmd.Process.Pid, cluster.URL("postgres"))
-	io.Copy(io.Discard, os.Stdin)
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
 	if err := cluster.Stop(context.Background()); err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -129,7 +132,7 @@ func begin(t *testing.T, o Options) *Cluster {
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	t.Cleanup(func() { cluster.Stop(context.Background()) })
+	t.Cleanup(func() { _ = cluster.Stop(context.Background()) }) // a test that minds how it ends stops it itself
 	return cluster
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func (c *Cluster) runOnce(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	if err := c.waitReady(ctx); err != nil {
-		c.shutDown(ctx)
+		_ = c.shutDown(ctx) // err says already why there is no server
 		return err
 	}
 	return nil
@@ -140,10 +141,11 @@ func (c *Cluster) connectOnce(ctx context.Context) error {
 
 // freePort asks the system for a port that nobody has now.
 func freePort() (int, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("find a free port for PostgreSQL: %w", err)
 	}
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	address, err := netip.ParseAddrPort(listener.Addr().String())
+	return int(address.Port()), err
 }

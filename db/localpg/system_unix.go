@@ -40,10 +40,10 @@ func (a *account) passes(dir string) (bool, error) {
 		return false, err
 	}
 	execute := os.FileMode(0o001)
-	switch stat := info.Sys().(*syscall.Stat_t); {
-	case int(stat.Uid) == a.uid:
+	switch stat, known := info.Sys().(*syscall.Stat_t); {
+	case known && int(stat.Uid) == a.uid:
 		execute = 0o100
-	case int(stat.Gid) == a.gid:
+	case known && int(stat.Gid) == a.gid:
 		execute = 0o010
 	}
 	return info.Mode()&execute != 0, nil
@@ -54,7 +54,10 @@ func ownerOf(path string) (uid, gid int, ok bool) {
 	if err != nil {
 		return 0, 0, false
 	}
-	stat := info.Sys().(*syscall.Stat_t)
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
 	return int(stat.Uid), int(stat.Gid), true
 }
 
@@ -74,6 +77,13 @@ func lockFile(path string) (*os.File, error) {
 		err = errLocked
 	}
 	return nil, err
+}
+
+// unlockFile does not leave it to Close: a process that another goroutine starts at this moment has a copy of
+// the file until its exec, and flock(2) keeps a lock as long as there is a copy.
+func unlockFile(file *os.File) {
+	_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+	_ = file.Close()
 }
 
 // stopOrphan makes way for a start after this folder's last process died by surprise. The caller has the

@@ -47,3 +47,5 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(handle), path), nil
 }
+
+func unlockFile(file *os.File) { _ = file.Close() }

@@ -78,9 +78,8 @@ func OpenInbox(folder string, from From) (*Inbox, error) {
 
 // load reads one file; files that an Inbox did not write are left alone.
 func (in *Inbox) load(name string) error {
-	digits, ok := strings.CutSuffix(name, ".json")
-	sequence, err := strconv.ParseUint(digits, 10, 64)
-	if !ok || err != nil {
+	sequence, ok := sequenceOf(name)
+	if !ok {
 		return nil
 	}
 	raw, err := os.ReadFile(filepath.Join(in.folder, name)) // #nosec G304 -- a name that ReadDir gave
@@ -178,5 +177,16 @@ func (in *Inbox) write(file inboxFile) error {
 }
 
 func (in *Inbox) path(sequence uint64) string {
-	return filepath.Join(in.folder, fmt.Sprintf("%020d.json", sequence))
+	return filepath.Join(in.folder, inboxFileName(sequence))
+}
+
+// inboxFileName has as many digits as the greatest number, so that names sort like numbers.
+func inboxFileName(sequence uint64) string { return fmt.Sprintf("%020d.json", sequence) }
+
+// sequenceOf reads what inboxFileName wrote. A name that it would write otherwise, like 7.json, is somebody
+// else's: it could be no mail, and path would not find it again.
+func sequenceOf(name string) (sequence uint64, ok bool) {
+	digits, _ := strings.CutSuffix(name, ".json")
+	sequence, err := strconv.ParseUint(digits, 10, 64)
+	return sequence, err == nil && inboxFileName(sequence) == name
 }

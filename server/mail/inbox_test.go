@@ -180,9 +180,11 @@ func TestTheInboxKeepsTheNewestThousand(t *testing.T) {
 func TestDeletingAllLeavesAnEmptyInboxAndForeignFiles(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	foreign := filepath.Join(folder, "notes.json")
-	if err := os.WriteFile(foreign, []byte("not a mail"), 0o600); err != nil {
-		t.Fatal(err)
+	foreign := []string{"notes.json", "1.json", "-1.json", "+0000000000000000001.json", "00000000000000000001", "00000000000000000001.txt"}
+	for _, name := range foreign {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("not a mail"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	inbox := openInbox(t, folder)
 	fill(t, inbox, 3)
@@ -195,8 +197,10 @@ func TestDeletingAllLeavesAnEmptyInboxAndForeignFiles(t *testing.T) {
 	if n := len(inbox.Mails("")) + len(openInbox(t, folder).Mails("")); n != 0 {
 		t.Errorf("%d mails are left, want none", n)
 	}
-	if _, err := os.Stat(foreign); err != nil {
-		t.Errorf("the foreign file is gone: %v", err)
+	for _, name := range foreign {
+		if _, err := os.Stat(filepath.Join(folder, name)); err != nil {
+			t.Errorf("the foreign file is gone: %v", err)
+		}
 	}
 	fill(t, inbox, 1)
 	if n := len(inbox.Mails("")); n != 1 {
@@ -235,8 +239,8 @@ func TestABrokenInboxFolderIsAnError(t *testing.T) {
 	unreadable := t.TempDir()
 	if err := errors.Join(
 		os.WriteFile(file, nil, 0o600),
-		os.WriteFile(filepath.Join(broken, "1.json"), []byte(`{"to":`), 0o600),
-		os.Mkdir(filepath.Join(unreadable, "1.json"), 0o700),
+		os.WriteFile(filepath.Join(broken, inboxFileName(1)), []byte(`{"to":`), 0o600),
+		os.Mkdir(filepath.Join(unreadable, inboxFileName(1)), 0o700),
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -109,41 +109,57 @@ func (r *Renderer) Locales() []string {
 // Render writes one mail. It fails on an unknown kind or role, and when the
 // kind needs a link or role that d does not have; a name never fails it.
 func (r *Renderer) Render(kind Kind, d Data) (Content, error) {
-	loc := r.lookup(d.Locale)
-	t, ok := loc.texts[kind]
-	if !ok {
-		return Content{}, fmt.Errorf("render mail: unknown kind %q", kind)
+	l, err := r.compose(kind, d)
+	if err != nil {
+		return Content{}, err
 	}
-	if err := t.check(d); err != nil {
-		return Content{}, fmt.Errorf("render mail %s: %w", kind, err)
-	}
-	if _, ok := loc.roles[d.Role]; d.Role != "" && !ok {
-		return Content{}, fmt.Errorf("render mail %s: unknown role", kind)
-	}
-	fill := r.filler(loc, d)
-	h := r.hermes(loc, fill)
-	email := hermes.Email{Body: hermes.Body{
-		Title:     greeting(loc, d), // never Name: hermes would greet an empty one
-		Intros:    fill(t.intros...),
-		Actions:   t.actions(d),
-		Outros:    fill(t.outros...),
-		Signature: loc.signature,
-	}}
-
-	asHTML, err := h.GenerateHTML(email)
+	asHTML, err := l.engine.GenerateHTML(l.email)
 	if err != nil {
 		return Content{}, fmt.Errorf("render mail %s as HTML: %w", kind, err)
 	}
-	h.DisableCSSInlining = true // plain text has no styles; saves half of the work
-	asText, err := h.GeneratePlainText(email)
+	l.engine.DisableCSSInlining = true // plain text has no styles; saves half of the work
+	asText, err := l.engine.GeneratePlainText(l.email)
 	if err != nil {
 		return Content{}, fmt.Errorf("render mail %s as text: %w", kind, err)
 	}
 	return Content{
-		Subject: strings.Join(fill(t.subject), ""),
+		Subject: l.subject,
 		HTML:    strings.ReplaceAll(asHTML, linkPlaceholder, html.EscapeString(d.Link)),
 		// A line of its own, so that no mail program takes a neighbour for a part of it.
 		Text: strings.ReplaceAll(asText, " "+linkPlaceholder, "\n\n"+d.Link) + "\n",
+	}, nil
+}
+
+// letter is all that the templates learn about a mail; the link is put in after them.
+type letter struct {
+	subject string
+	engine  hermes.Hermes
+	email   hermes.Email
+}
+
+func (r *Renderer) compose(kind Kind, d Data) (letter, error) {
+	loc := r.lookup(d.Locale)
+	t, ok := loc.texts[kind]
+	if !ok {
+		return letter{}, fmt.Errorf("render mail: unknown kind %q", kind)
+	}
+	if err := t.check(d); err != nil {
+		return letter{}, fmt.Errorf("render mail %s: %w", kind, err)
+	}
+	if _, ok := loc.roles[d.Role]; d.Role != "" && !ok {
+		return letter{}, fmt.Errorf("render mail %s: unknown role", kind)
+	}
+	fill := r.filler(loc, d)
+	return letter{
+		subject: strings.Join(fill(t.subject), ""),
+		engine:  r.hermes(loc, fill),
+		email: hermes.Email{Body: hermes.Body{
+			Title:     greeting(loc, d), // never Name: hermes would greet an empty one
+			Intros:    fill(t.intros...),
+			Actions:   t.actions(d),
+			Outros:    fill(t.outros...),
+			Signature: loc.signature,
+		}},
 	}, nil
 }
 

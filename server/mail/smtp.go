@@ -86,18 +86,19 @@ func (s *SMTP) compose(m Message) *gomail.Msg {
 // deliver talks to the server. go-mail obeys ctx only until it is connected,
 // and leaves the connection open after some errors, so both are done here.
 func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg) error {
-	closeConn := func() {}
-	defer func() { closeConn() }()
+	var opened net.Conn
+	defer func() {
+		if opened != nil {
+			_ = opened.Close()
+		}
+	}()
 	dial := func(ctxDial context.Context, _, _ string) (net.Conn, error) {
 		conn, tcp, err := s.server.dial(ctxDial)
 		if err != nil {
 			return nil, err
 		}
-		stop := context.AfterFunc(ctx, func() { _ = tcp.Close() })
-		closeConn = func() {
-			stop()
-			_ = tcp.Close()
-		}
+		opened = tcp
+		context.AfterFunc(ctx, func() { _ = tcp.Close() }) // after the end it is closed once more, which is fine
 		return conn, nil
 	}
 

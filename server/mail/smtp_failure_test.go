@@ -71,8 +71,7 @@ func TestAnAnswerDecidesWhetherToTryAgain(t *testing.T) { // F-03
 			if !strings.Contains(err.Error(), fmt.Sprint(test.code)) && test.at != mailtest.AtHello {
 				t.Errorf("error %q lacks the code %d", err, test.code)
 			}
-			var permanent *PermanentError
-			if errors.As(err, &permanent) {
+			if permanent, ok := errors.AsType[*PermanentError](err); ok {
 				want := PermanentError{Step: string(test.at), Code: test.code, Enhanced: fmt.Sprintf("%d.1.1", test.code/100)}
 				if *permanent != want {
 					t.Errorf("refusal = %+v, want %+v", *permanent, want)

@@ -1,3 +1,19 @@
+// Without their examples, optional query parameters stay empty in "Try it out": all of them at once match nobody.
+const emptyFilters = {
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        updateJsonSpec: (original) => (spec) => {
+          for (const parameter of Object.values(spec.components.parameters)) {
+            if (parameter.in === "query") delete parameter.example;
+          }
+          return original(spec);
+        },
+      },
+    },
+  },
+};
+
 window.ui = SwaggerUIBundle({
   url: "openapi.yaml",
   dom_id: "#swagger-ui",
@@ -5,5 +21,6 @@ window.ui = SwaggerUIBundle({
   displayOperationId: true,
   defaultModelsExpandDepth: 0,
   persistAuthorization: false,
+  plugins: [emptyFilters],
   validatorUrl: null,
 });

@@ -127,8 +127,8 @@ func TestTheMemoryIsBounded(t *testing.T) {
 }
 
 // A remembered token must cost no signature check. Allocations tell: a check
-// makes dozens. Not parallel, because AllocsPerRun counts everybody's.
-func TestARememberedTokenIsNotCheckedAgain(t *testing.T) {
+// makes dozens.
+func TestARememberedTokenIsNotCheckedAgain(t *testing.T) { //nolint:paralleltest // AllocsPerRun panics in a parallel test
 	set := keySet(t, secret.KeyEntry{Key: signingKey(t), State: secret.KeyCurrent})
 	verifier := newVerifier(t, set, 10)
 	token := sign(t, set)

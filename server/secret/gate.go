@@ -65,6 +65,6 @@ func (g *gate) run(ctx context.Context, work func()) error {
 
 // busy suggests the longest wait: by then the present queue is gone.
 func (g *gate) busy() *BusyError {
-	seconds := (g.maxWait + time.Second - 1) / time.Second
-	return &BusyError{RetryAfter: max(seconds, 1) * time.Second}
+	rounded := (g.maxWait + time.Second - 1).Truncate(time.Second) // up, for Retry-After counts seconds
+	return &BusyError{RetryAfter: max(rounded, time.Second)}
 }

@@ -30,16 +30,16 @@ func occupy(t *testing.T, g *gate) (release func()) {
 func TestTheGateRunsNoMoreThanItsConcurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		const callers = 50
 		g := newGate(3, 100, time.Hour)
-		var running, peak, ran atomic.Int64
+		var running, ran atomic.Int64
+		finish := make(chan struct{})
 		var wg sync.WaitGroup
-		for range 50 {
+		for range callers {
 			wg.Go(func() {
 				err := g.run(t.Context(), func() {
-					n := running.Add(1)
-					for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); old = peak.Load() {
-					}
-					time.Sleep(time.Second) // of the bubble's clock: lets the others pile up
+					running.Add(1)
+					<-finish
 					running.Add(-1)
 					ran.Add(1)
 				})
@@ -48,9 +48,16 @@ func TestTheGateRunsNoMoreThanItsConcurrency(t *testing.T) {
 				}
 			})
 		}
+		for left := callers; left > 0; left-- {
+			synctest.Wait() // until everybody works or queues
+			if got, want := running.Load(), int64(min(left, 3)); got != want {
+				t.Errorf("%d run while %d are left, want %d", got, left, want)
+			}
+			finish <- struct{}{}
+		}
 		wg.Wait()
-		if peak.Load() != 3 || ran.Load() != 50 {
-			t.Errorf("peak %d of %d runs, want 3 of 50", peak.Load(), ran.Load())
+		if ran.Load() != callers {
+			t.Errorf("%d ran, want %d", ran.Load(), callers)
 		}
 	})
 }
@@ -72,8 +79,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 		synctest.Wait() // both are queued now
 		start := time.Now()
 		err := g.run(t.Context(), func() { t.Error("work ran beyond the queue") })
-		var busy *BusyError
-		if !errors.As(err, &busy) {
+		if _, busy := errors.AsType[*BusyError](err); !busy {
 			t.Fatalf("run with a full queue = %v, want BusyError", err)
 		}
 		if waited := time.Since(start); waited != 0 {
@@ -181,15 +187,15 @@ func TestTheDummyHashLooksLikeARealOne(t *testing.T) {
 		if err != nil {
 			t.Fatalf("NewHasher: %v", err)
 		}
-		real := params.format(randomBytes(saltSize), randomBytes(tagSize))
-		for name, phc := range map[string]string{"dummy": h.dummy, "real": real} {
+		genuine := params.format(randomBytes(saltSize), randomBytes(tagSize))
+		for name, phc := range map[string]string{"dummy": h.dummy, "real": genuine} {
 			stored, err := parseHash(phc)
 			if err != nil || !stored.isCurrent(params) {
 				t.Errorf("%s %s: current = %v, %v", name, phc, stored.isCurrent(params), err)
 			}
 		}
-		if len(h.dummy) != len(real) {
-			t.Errorf("dummy has %d characters, a real hash %d", len(h.dummy), len(real))
+		if len(h.dummy) != len(genuine) {
+			t.Errorf("dummy has %d characters, a real hash %d", len(h.dummy), len(genuine))
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"strings"
 	"testing"
@@ -186,7 +185,7 @@ func TestThePublicKeyIsNoSharedSecret(t *testing.T) {
 		for _, alg := range []string{"HS256", "ES256"} {
 			header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"at+jwt"}`, alg, f.kid)
 			input := encode(header) + "." + encode(payload(nil))
-			sum := hmac.New(func() hash.Hash { return sha256.New() }, key)
+			sum := hmac.New(sha256.New, key)
 			sum.Write([]byte(input))
 			refused(t, f, alg+" with "+name, input+"."+encode(string(sum.Sum(nil))))
 			refused(t, f, alg+" padded with "+name, input+"."+encode(string(sum.Sum(make([]byte, 32)))))

@@ -10,7 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,10 +226,9 @@ func TestTheJWKSPublishesPublicPartsOnly(t *testing.T) {
 		if len(key) != len(want)+2 { // and x and y
 			t.Errorf("key %d has other members: %v", i, key)
 		}
-		x, y := coordinate(t, key["x"]), coordinate(t, key["y"])
-		public := publicOf(t, entries[i].Key)
-		if x.Cmp(public.X) != 0 || y.Cmp(public.Y) != 0 {
-			t.Errorf("key %d: the point is another", i)
+		point := slices.Concat([]byte{4}, coordinate(t, key["x"]), coordinate(t, key["y"])) // SEC 1 section 2.3.3
+		if own, err := publicOf(t, entries[i].Key).Bytes(); err != nil || !bytes.Equal(point, own) {
+			t.Errorf("key %d: the point is another (%v)", i, err)
 		}
 	}
 	set.JWKS()[0] = 'x'
@@ -238,13 +237,14 @@ func TestTheJWKSPublishesPublicPartsOnly(t *testing.T) {
 	}
 }
 
-func coordinate(t *testing.T, text string) *big.Int {
+// coordinate has 32 bytes whatever its value: RFC 7518 section 6.2.1.2.
+func coordinate(t *testing.T, text string) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(raw) != 32 {
 		t.Fatalf("coordinate %q: %d bytes, %v", text, len(raw), err)
 	}
-	return new(big.Int).SetBytes(raw)
+	return raw
 }
 
 func publicOf(t testing.TB, key *secret.SigningKey) *ecdsa.PublicKey {

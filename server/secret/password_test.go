@@ -254,8 +254,8 @@ func TestAnOverloadedHasherAnswersBusy(t *testing.T) {
 	}
 }
 
-// Not parallel, so that nobody else's allocations are counted.
-func TestHostileStoredHashesCostNothing(t *testing.T) {
+//
+func TestHostileStoredHashesCostNothing(t *testing.T) { //nolint:paralleltest // would count other tests' allocations
 	hasher, err := secret.NewHasher(secret.HasherOptions{})
 	if err != nil {
 		t.Fatalf("NewHasher: %v", err)

@@ -32,7 +32,7 @@ func importedHashes() map[string]string {
 	}
 }
 
-// hostileHashes would hang or crash a server that trusts its database. // A-22
+// hostileHashes would hang or crash a server that trusts its database.
 func hostileHashes() map[string]string {
 	const salt, tag = "VDksrh49xtDxaP6TDbeGMQ", "noToq0G6m5UivXMn9xU7Lf8hF3dZ7TV7sbTBvS3cXKI"
 	const bcrypt = "w0ufS95Mvq/exK/NkCdNEOmiYqkdW5m8qyFGwl3dkeF.rw.KRGmTS"

@@ -56,7 +56,7 @@ func readCommonPasswords() commonList {
 		#1 #12 #123 #1234 $1 $123 01! 10! 11! 69! 99! 00! 007! 1!! 1!@ !@#1 1!@# 123!@# !@#123 @123!
 		2020! 2021! 2022! 2023! 2024! 2025! 2026! 2027! @2020 @2021 @2022 @2023 @2024 @2025 @2026 @2027
 		#2024 #2025 #2026 #2027 !2024 !2025 !2026 !2027`)
-	for _, word := range strings.Fields(`password passw0rd p@ssword p@ssw0rd p@$$word p@$$w0rd pa$$word pa$$w0rd
+	for word := range strings.FieldsSeq(`password passw0rd p@ssword p@ssw0rd p@$$word p@$$w0rd pa$$word pa$$w0rd
 		pas$word pas$w0rd passwort motdepasse contraseña pass p@ss welcome w3lcome welc0me qwerty qwertz azerty qwertyuiop
 		asdf asdfgh asdfghjkl zxcvbn zxcvbnm qwer 1qaz 1q2w3e 1q2w3e4r qaz qazwsx 1qaz2wsx abc abcd abcde abcdef aa aaa
 		admin adm1n @dmin administrator root user guest test t3st tester testing demo login l0gin letmein l3tmein

@@ -304,10 +304,7 @@ func TestLongAndManyWordsAreBounded(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("ab ", 1<<20)
 	wantBroken(t, secret.PolicyComposition, "Secure*1234", nil, huge, huge, huge)
-	many := make([]string, 10_000)
-	for i := range many {
-		many[i] = "word"
-	}
+	many := slices.Repeat([]string{"word"}, 10_000)
 	wantBroken(t, secret.PolicyComposition, "Zebra*1234", nil, append(many, "zebra")...)
 	wantBroken(t, secret.PolicyComposition, "Zebra*1234", []string{"too_personal"}, "zebra")
 }

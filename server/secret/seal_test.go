@@ -69,7 +69,7 @@ func TestATamperedSealDoesNotOpen(t *testing.T) {
 		flipped[i/8] ^= 1 << (i % 8)
 		refused("flipped bit", root, secret.PurposeCursor, flipped, aad)
 	}
-	for n := range len(sealed) {
+	for n := range sealed {
 		refused("cut at the end", root, secret.PurposeCursor, sealed[:n], aad)
 		refused("cut at the start", root, secret.PurposeCursor, sealed[n+1:], aad)
 	}
