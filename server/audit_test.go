@@ -240,7 +240,7 @@ func auditChecksums(s *system) string {
 		s.scan(fmt.Sprintf("SELECT coalesce(md5(string_agg(t::text, '' ORDER BY t::text)), '') FROM %s AS t", table), nil, &sum)
 		sums = append(sums, table+" "+sum)
 	}
-	return strings.Join(sums, ", ") + fmt.Sprint(", jobs ", s.count("SELECT count(*) FROM river_job"))
+	return strings.Join(sums, ", ") + fmt.Sprint(", jobs ", s.count("SELECT count(*) FROM river_job WHERE kind <> 'clean_up'"))
 }
 
 // H-13

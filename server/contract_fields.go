@@ -65,7 +65,7 @@ func fieldError(location api.FieldLocation, pointer string, code api.FieldCode, 
 
 // pointerTo is the RFC 6901 pointer to a member of the top level.
 func pointerTo(name string) string {
-	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "\uFFFD"))
+	pointer := "/" + strings.ReplaceAll(strings.ReplaceAll(strings.ToValidUTF8(name, "\uFFFD"), "~", "~0"), "/", "~1")
 	if utf8.RuneCountInString(pointer) > maxPointer {
 		pointer = string([]rune(pointer)[:maxPointer])
 	}
@@ -140,6 +140,9 @@ func (s *Server) checkBody(op *operation, body map[string]any) []api.FieldError 
 		if op.body.Properties[name] == nil {
 			broken = append(broken, fieldError(api.FieldLocationBody, pointerTo(name), api.FieldCodeUnknownField, nil))
 		}
+	}
+	if len(broken) > maxFieldErrors {
+		return broken // nobody's mistake, and the validator would take long over so many (I-05)
 	}
 	err := op.body.VisitJSON(body, openapi3.MultiErrors(), openapi3.VisitAsRequest())
 	broken = append(broken, schemaErrors(err, api.FieldLocationBody, "")...)

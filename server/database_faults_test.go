@@ -20,6 +20,9 @@ func TestKilledConnectionsAreNeverAnInternalError(t *testing.T) {
 	url := dbtest.URL(t)
 	s := newSystemOn(t, poolOver(t, url, func(c *pgxpool.Config) { c.MaxConns = 6 }))
 	admin, user := s.signedIn(query.UserRoleADMIN), s.signedIn(query.UserRoleAUTHENTICATED)
+	if got := s.call(http.MethodGet, "/livez", "", nil); got.status != http.StatusOK { // jobs have started: the start itself needs the database
+		t.Fatalf("got %d", got.status)
+	}
 	killer, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,10 +116,10 @@ func TestABodyOfTheLimitIsReadAndALargerOneIsNot(t *testing.T) { // I-04
 }
 
 // bottomless is a body that never ends, and counts what was read of it.
-type bottomless struct{ read int }
+type bottomless struct{ read atomic.Int64 }
 
 func (b *bottomless) Read(p []byte) (int, error) {
-	b.read += len(p)
+	b.read.Add(int64(len(p)))
 	return copy(p, bytes.Repeat([]byte("a"), len(p))), nil
 }
 
@@ -129,8 +130,8 @@ func TestAnEndlessBodyIsNotReadToItsEnd(t *testing.T) { // I-04
 		body := &bottomless{}
 		got := w.sendBody(w.request(contractOperationOf(t, id)), body)
 		w.refused(id, got, http.StatusRequestEntityTooLarge, api.ProblemCodePayloadTooLarge)
-		if body.read > 16<<20 {
-			t.Errorf("%s: %d bytes went out before the answer, want no more than what buffers hold", id, body.read)
+		if sent := body.read.Load(); sent > 16<<20 {
+			t.Errorf("%s: %d bytes went out before the answer, want no more than what buffers hold", id, sent)
 		}
 	}
 }
@@ -168,9 +169,13 @@ func TestDeepAndWideBodiesAreRefusedAtOnce(t *testing.T) { // I-05
 	}
 	for name, c := range bodies {
 		for _, id := range []string{"register", "updateOwnProfile", "createUser"} {
-			began := time.Now()
-			got := w.send(w.request(contractOperationOf(t, id)).raw(c.body))
-			took := time.Since(began)
+			var got response
+			took := time.Hour
+			for range 3 { // the fastest of three says what it costs when nothing else runs
+				began := time.Now()
+				got = w.send(w.request(contractOperationOf(t, id)).raw(c.body))
+				took = min(took, time.Since(began))
+			}
 			isExpected := false
 			for _, status := range c.statuses {
 				isExpected = isExpected || got.status == status
@@ -178,7 +183,7 @@ func TestDeepAndWideBodiesAreRefusedAtOnce(t *testing.T) { // I-05
 			if !isExpected {
 				t.Errorf("%s to %s: got %d %.300s, want one of %v", name, id, got.status, got.body, c.statuses)
 			}
-			if took > 2*time.Second { // about a millisecond on an idle machine
+			if took > time.Second { // some milliseconds on an idle machine
 				t.Errorf("%s to %s took %s", name, id, took)
 			}
 			if len(got.body) > 1<<20 {

@@ -68,6 +68,14 @@ func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
 
+func (h quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quietHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h quietHandler) WithGroup(name string) slog.Handler {
+	return quietHandler{h.Handler.WithGroup(name)}
+}
+
 // signInFailuresArgs asks whether the owner of an account is to be told that somebody keeps guessing. Unknown
 // addresses queue one too, with an id that nobody has.
 type signInFailuresArgs struct {

@@ -77,8 +77,12 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 		return s.endMail(ctx, row.Mail, err)
 	}
 	if err != nil {
-		if row.Mail.State != query.MailStateRetrying {
-			err = errors.Join(err, s.query.MailSetState(context.WithoutCancel(ctx), query.MailStateRetrying, row.Mail.ID))
+		state := query.MailStateRetrying
+		if job.Attempt >= job.MaxAttempts {
+			state = query.MailStateFailed // that was the last try
+		}
+		if row.Mail.State != state {
+			err = errors.Join(err, s.query.MailSetState(context.WithoutCancel(ctx), state, row.Mail.ID))
 		}
 		return fmt.Errorf("send mail: %w", err)
 	}

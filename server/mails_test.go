@@ -192,6 +192,25 @@ func TestMailRefusedForGoodEndsAfterOneTryAndHoldsUpNobody(t *testing.T) { // F-
 	}
 }
 
+// After days of tries the mail is given up, and staff must not read that it is still being tried.
+func TestMailOfTheLastTryIsShownAsFailed(t *testing.T) {
+	t.Parallel()
+	smtp := mailtest.Start(t)
+	smtp.Refuse(mailtest.AtMail, 421)
+	s := newSystem(t, throughSMTP(t, smtp))
+	admin := s.signedIn(query.UserRoleADMIN)
+	s.exec(`CREATE FUNCTION two_tries() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.max_attempts := 2; RETURN NEW; END $$`)
+	s.exec("CREATE TRIGGER two_tries BEFORE INSERT ON river_job FOR EACH ROW WHEN (NEW.kind = 'mail') EXECUTE FUNCTION two_tries()")
+	profile := registered(s, nil)
+	awaitMailState(s, admin.token, profile.ID, api.LastMailStateRetrying)
+	retryNow(s)
+	awaitMailState(s, admin.token, profile.ID, api.LastMailStateFailed)
+	s.idle()
+	if got := smtp.Attempts(); got != 2 {
+		t.Errorf("got %d tries, want 2", got)
+	}
+}
+
 func TestMailSentTwiceIsRecognisable(t *testing.T) { // F-02
 	t.Parallel()
 	smtp := mailtest.Start(t)

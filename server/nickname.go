@@ -17,7 +17,7 @@ import (
 const (
 	minNickname = 3
 	maxNickname = 30
-	// of the contract: what is longer is malformed anyway, and its answer repeats no more than this
+	// of the contract: what is longer is malformed anyway, and its answer repeats no more than this.
 	maxNicknameAsked = 255
 	nicknamePattern  = `^[A-Za-z0-9][A-Za-z0-9_-]*$`
 	suggestions      = 3

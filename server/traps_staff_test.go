@@ -149,12 +149,24 @@ func lastAdministratorStays(t *testing.T, _ *system) {
 func administratorsDemoteEachOther(t *testing.T, _ *system) {
 	s := newSystem(t)
 	one, two := s.signedIn(query.UserRoleADMIN), s.signedIn(query.UserRoleADMIN)
+	// Both get as far as their last statement before either commits, so that neither could see the other.
+	meanwhile, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := meanwhile.Exec(t.Context(), "LOCK TABLE audit IN EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
 	var both [2]response
 	var wg sync.WaitGroup
 	for i, pair := range [][2]account{{one, two}, {two, one}} {
 		wg.Go(func() {
 			both[i] = s.call(http.MethodPut, trapPath(pair[1], "/role"), pair[0].token, map[string]any{"role": "MANAGER"})
 		})
+	}
+	waitForLockedQuery(s, len(both))
+	if err := meanwhile.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	wg.Wait()
 	succeeded := 0

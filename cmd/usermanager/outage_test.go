@@ -194,6 +194,9 @@ func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) {
 		t.Errorf("%d mails count as sent", n)
 	}
 	away.Restart()
+	// Tries are further and further apart, up to a minute. Of a long outage, which a busy machine makes of this one,
+	// only the last seconds are waited for.
+	down.exec("UPDATE river_job SET scheduled_at = now() WHERE state = 'retryable' AND scheduled_at > now() + interval '5 seconds'")
 	begun := time.Now()
 	away.Wait(len(emails[down]))
 	t.Logf("all %d mails arrived %s after the mail server", len(emails[down]), time.Since(begun).Round(10*time.Millisecond))

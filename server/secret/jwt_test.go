@@ -353,19 +353,35 @@ func TestEveryBitOfATokenCounts(t *testing.T) {
 	refused(t, f, "another's claims", parts[0]+"."+encode(payload(map[string]any{"sub": sessionID.String()}))+"."+parts[2])
 }
 
+// staysWithin tries again after a run that took too long: it may have waited for the processor, but work that is
+// too much is so every time.
+func staysWithin(limit time.Duration, work func()) bool {
+	for range 10 {
+		start := time.Now()
+		work()
+		if time.Since(start) <= limit {
+			return true
+		}
+	}
+	return false
+}
+
 // T-11
 func TestOversizeTokensAreRefusedBeforeTheyAreRead(t *testing.T) {
 	t.Parallel()
 	f := newForge(t)
 	token := sign(t, f.set)
-	start := time.Now()
-	refused(t, f, "a megabyte", strings.Repeat("A", 1<<20))
-	refused(t, f, "many dots", strings.Repeat(".", 100_000))
-	refused(t, f, "8 KiB of dots", strings.Repeat(".", secret.MaxTokenBytes))
-	refused(t, f, "a good token and a megabyte", token+strings.Repeat("A", 1<<20))
-	refused(t, f, "JWE", encode(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647,"p2s":"AAAA","zip":"DEF"}`)+".AAAA.AAAA.AAAA.AAAA")
-	if elapsed := time.Since(start); elapsed > 200*time.Millisecond { // 5 x 4 verifications
-		t.Errorf("took %s, want less than 10ms each", elapsed)
+	for name, oversize := range map[string]string{
+		"a megabyte":                  strings.Repeat("A", 1<<20),
+		"many dots":                   strings.Repeat(".", 100_000),
+		"8 KiB of dots":               strings.Repeat(".", secret.MaxTokenBytes),
+		"a good token and a megabyte": token + strings.Repeat("A", 1<<20),
+		"JWE":                         encode(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647,"p2s":"AAAA","zip":"DEF"}`) + ".AAAA.AAAA.AAAA.AAAA",
+	} {
+		const limit = 40 * time.Millisecond // for four verifications
+		if !staysWithin(limit, func() { refused(t, f, name, oversize) }) {
+			t.Errorf("%s: took more than %s in every try", name, limit)
+		}
 	}
 	long := f.sign(t, f.header(), payload(map[string]any{"scope": strings.Repeat("s", 8<<10)}))
 	refused(t, f, "truly signed and too long", long)
