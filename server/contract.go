@@ -48,6 +48,8 @@ type operation struct {
 	mediaType string
 	query     map[string]*openapi3.Parameter
 	limitsURI bool
+	// cacheSeconds is how long anyone may keep a success; 0 for the others, which nobody may.
+	cacheSeconds float64
 }
 
 func newContract() (*contract, error) {
@@ -87,6 +89,7 @@ func newOperation(method, path string, op *openapi3.Operation) *operation {
 		limitsURI: op.Responses.Value("414") != nil,
 	}
 	o.rel, _ = op.Extensions["x-rel"].(string)
+	o.cacheSeconds, _ = op.Extensions["x-cache-seconds"].(float64)
 	o.isClosed = op.Security == nil
 	o.isPublic = op.Security != nil && len(*op.Security) == 0
 	if op.Security != nil && len(*op.Security) > 0 {
@@ -164,6 +167,9 @@ func (s *Server) enforceContract(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if len(broken) > 0 {
 			return &Problem{Code: api.ProblemCodeValidationFailed, Errors: broken}
+		}
+		if op.cacheSeconds > 0 {
+			c.Response().Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%.0f", op.cacheSeconds))
 		}
 		return next(c)
 	}

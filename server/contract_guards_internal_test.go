@@ -66,8 +66,8 @@ func contractToken(t *testing.T, s *Server, role query.UserRole) string {
 	return token
 }
 
-func contractCall(s *Server, method, path, token string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, nil)
+func contractGet(s *Server, path, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -92,7 +92,7 @@ func TestAnOperationWithoutASecurityLineIsClosedToEveryRole(t *testing.T) { // Z
 	for _, role := range []query.UserRole{query.UserRoleAUTHENTICATED, query.UserRoleMANAGER, query.UserRoleADMIN} {
 		tokens[role] = contractToken(t, s, role)
 	}
-	if got := contractCall(s, http.MethodGet, "/users/me", tokens[query.UserRoleADMIN]); got.Code != http.StatusOK {
+	if got := contractGet(s, "/users/me", tokens[query.UserRoleADMIN]); got.Code != http.StatusOK {
 		t.Fatalf("before the edit: got status %d, want 200", got.Code)
 	}
 	for name, security := range map[string]*openapi3.SecurityRequirements{
@@ -113,12 +113,12 @@ func TestAnOperationWithoutASecurityLineIsClosedToEveryRole(t *testing.T) { // Z
 		s.contract = edited
 		for _, path := range []string{"/users/me", "/settings"} {
 			for role, token := range tokens {
-				got := contractCall(s, http.MethodGet, path, token)
+				got := contractGet(s, path, token)
 				if got.Code != http.StatusForbidden || !strings.Contains(got.Body.String(), `"missing_permission"`) {
 					t.Errorf("%s, %s as %s: got %d %s, want missing_permission", name, path, role, got.Code, got.Body)
 				}
 			}
-			if got := contractCall(s, http.MethodGet, path, ""); got.Code != http.StatusUnauthorized {
+			if got := contractGet(s, path, ""); got.Code != http.StatusUnauthorized {
 				t.Errorf("%s, %s without a token: got %d, want 401", name, path, got.Code)
 			}
 		}
@@ -325,7 +325,7 @@ func TestAPanicIsAProblemWithoutDetails(t *testing.T) { // H-06, H-16
 	logs := &strings.Builder{}
 	s := contractServer(t, slog.New(slog.NewJSONHandler(logs, nil)))
 	s.echo.GET("/panic", func(echo.Context) error { panic("CANARY-secret") })
-	got := contractCall(s, http.MethodGet, "/panic", "")
+	got := contractGet(s, "/panic", "")
 	if got.Code != http.StatusInternalServerError || !strings.Contains(got.Body.String(), `"internal_error"`) {
 		t.Fatalf("got %d %s, want internal_error", got.Code, got.Body)
 	}
@@ -344,7 +344,7 @@ func TestAPanicIsAProblemWithoutDetails(t *testing.T) { // H-06, H-16
 	if !strings.Contains(logs.String(), "CANARY-secret") || strings.Count(logs.String(), "\n") != 2 {
 		t.Errorf("got log %s, want the cause and the request, one line each", logs)
 	}
-	if again := contractCall(s, http.MethodGet, "/livez", ""); again.Code != http.StatusOK {
+	if again := contractGet(s, "/livez", ""); again.Code != http.StatusOK {
 		t.Errorf("after a panic: got status %d, want 200", again.Code)
 	}
 }

@@ -34,7 +34,7 @@ func newContractProxy(t testing.TB) (*contractProxy, *pgxpool.Pool) {
 	p.restore()
 	t.Cleanup(p.cut)
 	port := p.listener.Addr().(*net.TCPAddr).Port
-	to.Host, to.Port, to.Fallbacks = "127.0.0.1", uint16(port), nil //nolint:gosec // a port
+	to.Host, to.Port, to.Fallbacks = "127.0.0.1", uint16(port), nil
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func FuzzClientAddress(f *testing.F) { // A-48
 		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
 	f.Fuzz(func(t *testing.T, peer, forwarded string) {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.RemoteAddr = peer
 		r.Header.Set("X-Forwarded-For", forwarded)
 		for _, name := range []string{"X-Real-Ip", "Forwarded", "True-Client-Ip", "X_Forwarded_For", "Cf-Connecting-Ip", "X-Client-Ip"} {

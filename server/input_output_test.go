@@ -84,7 +84,7 @@ func TestMarkupInANicknameOrAReasonIsData(t *testing.T) { // I-20, I-11
 			if err := json.Unmarshal(got.body, &page); err != nil || got.status != http.StatusOK || page.Total != 0 {
 				t.Errorf("%s=%s: got %d %s, want nobody", filter, markup, got.status, got.body)
 			}
-			for _, part := range strings.Split(got.header.Get("Link"), ", ") {
+			for part := range strings.SplitSeq(got.header.Get("Link"), ", ") {
 				if !strings.HasPrefix(part, "<"+w.url+"/users?") || strings.Count(part, "<") != 1 || strings.Count(part, ">") != 1 {
 					t.Errorf("%s=%s: got Link %q, want links of this list only", filter, markup, got.header.Get("Link"))
 				}

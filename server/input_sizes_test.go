@@ -36,7 +36,7 @@ func TestEveryFieldIsRefusedAboveItsLength(t *testing.T) { // I-04
 			}
 			for _, filler := range []string{"a", wide} {
 				rest := f.rest()
-				rest[f.name] = strings.Repeat(filler, int(*f.schema.MaxLength)+1) //nolint:gosec // a small limit
+				rest[f.name] = strings.Repeat(filler, int(*f.schema.MaxLength)+1)
 				what := f.String() + " one longer than its limit"
 				got := w.send(w.request(f.op).raw(string(contractEncode("application/json", rest))))
 				p := w.refused(what, got, http.StatusUnprocessableEntity, api.ProblemCodeValidationFailed)
@@ -98,7 +98,8 @@ func TestABodyOfTheLimitIsReadAndALargerOneIsNot(t *testing.T) { // I-04
 		if op.RequestBody == nil {
 			continue
 		}
-		atLimit := append(w.request(op).body, bytes.Repeat([]byte(" "), 64<<10-len(w.request(op).body))...)
+		atLimit := w.request(op).body
+		atLimit = append(atLimit, bytes.Repeat([]byte(" "), 64<<10-len(atLimit))...)
 		if op.OperationID == "login" {
 			atLimit = []byte("username=" + strings.Repeat("a", 64<<10-9))
 		}
@@ -214,12 +215,12 @@ func TestManyParametersAndHeadersAreBounded(t *testing.T) { // I-04
 			}
 		},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/users/me", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/users/me", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(req.Header)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +239,8 @@ func inputNumbers(n int) []string {
 	return numbers
 }
 
-func TestRefusedBodiesLeaveNoMemoryBehind(t *testing.T) { // I-05, I-07: not parallel, it looks at the whole process
+//nolint:paralleltest // it looks at the memory of the whole process
+func TestRefusedBodiesLeaveNoMemoryBehind(t *testing.T) { // I-05, I-07
 	w := newContractWorld(t, newSystem(t, contractProxies, func(o *server.Options) { o.Logger = slog.New(slog.DiscardHandler) }))
 	r := w.request(contractOperationOf(t, "register"))
 	r.token = w.callers[query.UserRoleADMIN].token

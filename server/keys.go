@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"usermanager/gen/api"
@@ -124,14 +123,5 @@ func (s *Server) GetJwks(context.Context, api.GetJwksRequestObject) (api.GetJwks
 	if err := json.Unmarshal(s.verifier.Keys().JWKS(), &set); err != nil {
 		return nil, fmt.Errorf("publish keys: %w", err)
 	}
-	return cachedJwks(set), nil
-}
-
-// cachedJwks may be kept for five minutes (T-21): every service asks for it, and keys change seldom.
-type cachedJwks api.JwkSet
-
-// VisitGetJwksResponse writes it.
-func (set cachedJwks) VisitGetJwksResponse(w http.ResponseWriter) error {
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	return api.GetJwks200JSONResponse(set).VisitGetJwksResponse(w)
+	return api.GetJwks200JSONResponse(set), nil
 }

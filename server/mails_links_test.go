@@ -41,7 +41,7 @@ func sendRaw(s *system, target, token string, body any, headers []string) int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(s.t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

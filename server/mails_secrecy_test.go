@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestMailedTokensAreNowhereInTheDatabase(t *testing.T) { // A-60
 	admin := s.signedIn(query.UserRoleADMIN)
 	profile := registered(s, nil)
 	invitedEmail := uniqueEmail()
-	s.call("POST", "/users", admin.token, map[string]any{"email": invitedEmail})
+	s.call(http.MethodPost, "/users", admin.token, map[string]any{"email": invitedEmail})
 	<-held.arrived
 	<-held.arrived
 	dumps := map[string]string{"while the mails are being sent": dumpOf(s)}
@@ -97,9 +98,9 @@ func TestMailedTokensAreNotLogged(t *testing.T) { // A-69, A-23
 	profile, token := unverified(s)
 	email, invitation := invited(s, admin.token, nil)
 	for _, use := range []func(){
-		func() { s.call("GET", "/verify-email/"+profile.ID.String()+"/"+token, "", nil) },
-		func() { s.call("HEAD", "/verify-email/"+profile.ID.String()+"/"+token+"/", "", nil) },
-		func() { s.call("GET", "/invitations/"+invitation, "", nil) },
+		func() { s.call(http.MethodGet, "/verify-email/"+profile.ID.String()+"/"+token, "", nil) },
+		func() { s.call(http.MethodHead, "/verify-email/"+profile.ID.String()+"/"+token+"/", "", nil) },
+		func() { s.call(http.MethodGet, "/invitations/"+invitation, "", nil) },
 		func() { verifyByLink(s, uuid.New(), token) },
 		func() { verifyByLink(s, profile.ID, token) },
 		func() { verifyByToken(s, invitation) },
@@ -107,10 +108,10 @@ func TestMailedTokensAreNotLogged(t *testing.T) { // A-69, A-23
 		func() { acceptInvitation(s, token, goodPassword) },
 		func() { acceptInvitation(s, invitation, goodPassword) },
 		func() { acceptInvitation(s, invitation, goodPassword) },
-		func() { s.call("GET", "/nowhere/"+token, "", nil) },
-		func() { s.call("GET", "/nowhere?token="+token, "", nil) },
-		func() { s.call("DELETE", "/invitations/"+invitation, "", nil) },
-		func() { s.call("POST", "/verify-email", "", `{"token":"`+token+`"`) },
+		func() { s.call(http.MethodGet, "/nowhere/"+token, "", nil) },
+		func() { s.call(http.MethodGet, "/nowhere?token="+token, "", nil) },
+		func() { s.call(http.MethodDelete, "/invitations/"+invitation, "", nil) },
+		func() { s.call(http.MethodPost, "/verify-email", "", `{"token":"`+token+`"`) },
 		func() { resend(s, map[string]any{"token": token}) },
 	} {
 		use()

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/http"
 
 	"usermanager/gen/api"
 	"usermanager/server/secret"
@@ -15,7 +14,7 @@ func (s *Server) GetSettings(context.Context, api.GetSettingsRequestObject) (api
 		registration = api.RegistrationModeOpen
 	}
 	hasClasses := s.PasswordPolicy != secret.PolicyNIST
-	return cachedSettings{
+	return api.GetSettings200JSONResponse{
 		ProductName:  s.Product.Name,
 		Registration: registration,
 		Password: api.PasswordRules{
@@ -27,13 +26,4 @@ func (s *Server) GetSettings(context.Context, api.GetSettingsRequestObject) (api
 		Locales:            s.renderer.Locales(),
 		AccessTokenSeconds: int32(s.AccessTTL.Seconds()),
 	}, nil
-}
-
-// cachedSettings may be kept for a minute, as the contract says.
-type cachedSettings api.Settings
-
-// VisitGetSettingsResponse writes it.
-func (settings cachedSettings) VisitGetSettingsResponse(w http.ResponseWriter) error {
-	w.Header().Set("Cache-Control", "public, max-age=60")
-	return api.GetSettings200JSONResponse(settings).VisitGetSettingsResponse(w)
 }

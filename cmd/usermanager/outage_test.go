@@ -136,7 +136,6 @@ func (d *deployment) exec(sql string, args ...any) {
 
 const (
 	outagePairs = 20
-	outageRuns  = 5
 	slowerBy    = 1.1
 )
 
@@ -144,9 +143,10 @@ const (
 // whose mail server is there and one whose mail server is not, by pairs of registrations, strictly in turn and each
 // server first in every other pair, at the real cost of a password's hash.
 //
-// The machine may be busy with other tests, in bursts that are longer than a registration. So a run compares the
-// medians of its 20 pairs, and where the first run is over the bound, four more vote: the median of the five ratios
-// is judged, against the same bound. What registering itself did slower would be slower in each of them.
+// The medians of 20 pairs are compared. Where the machine is busy with other tests these say little: neighbours
+// come in bursts that are longer than a registration and hit one server more than the other. They can only add
+// time, though. So when the medians are over the bound, 80 more pairs are measured and the fastest tenths of all
+// are compared, against the same bound: what registering itself did slower would be in the fastest ones, too.
 //
 // Not parallel: the other tests of this package would be the loudest neighbours.
 func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) {
@@ -169,24 +169,24 @@ func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) {
 		timed(up)
 		timed(down)
 	}
-	var ratios []float64
-	for run := range outageRuns {
-		var withMail, without []time.Duration
-		for pair := range outagePairs {
+	var withMail, without []time.Duration
+	measure := func(pairs int, quantile float64) float64 {
+		for pair := range pairs {
 			if pair%2 == 0 {
 				withMail, without = append(withMail, timed(up)), append(without, timed(down))
 			} else {
 				without, withMail = append(without, timed(down)), append(withMail, timed(up))
 			}
 		}
-		ratios = append(ratios, float64(median(without))/float64(median(withMail)))
-		t.Logf("run %d: median %s with a mail server, %s without, ratio %.3f", run, median(withMail), median(without), ratios[run])
-		if run == 0 && ratios[0] <= slowerBy {
-			break
-		}
+		there, away := quantileOf(withMail, quantile), quantileOf(without, quantile)
+		ratio := float64(away) / float64(there)
+		t.Logf("%d pairs, quantile %.1f: %s with a mail server, %s without, ratio %.3f", len(without), quantile, there, away, ratio)
+		return ratio
 	}
-	if ratio := median(ratios); ratio > slowerBy {
-		t.Errorf("without a mail server registering takes %.2f times as long (runs: %.2f), want at most %.2f", ratio, ratios, slowerBy)
+	if measure(outagePairs, 0.5) > slowerBy {
+		if ratio := measure(4*outagePairs, 0.1); ratio > slowerBy {
+			t.Errorf("without a mail server registering takes %.2f times as long, want at most %.2f", ratio, slowerBy)
+		}
 	}
 
 	// F-01, second half: the mail server comes back, and every account gets its mail, once.
@@ -214,8 +214,8 @@ func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) {
 	}
 }
 
-// median of an odd number is the middle one, of an even number the upper of the two.
-func median[T time.Duration | float64](values []T) T {
+// quantileOf is the value that this part of the values is below.
+func quantileOf(values []time.Duration, part float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return sorted[int(part*float64(len(sorted)))]
 }

@@ -23,10 +23,11 @@ WHERE id = @id AND used_at IS NULL AND superseded_at IS NULL AND expires_at > no
 RETURNING *;
 
 -- name: TokenDeliver :exec
--- The time to live starts when the mail is first handed over, within three days of the token.
+-- The time to live starts when the mail is first handed over, and ends three days after the token was made, or for
+-- those that live as long after twice their time: an outage does not deliver dead invitations.
 UPDATE one_time_tokens
 SET delivered_at = now(),
-    expires_at = least(now() + make_interval(secs => sqlc.arg(ttl_seconds)::float8), created_at + make_interval(secs => sqlc.arg(ttl_seconds)::float8 + 259200))
+    expires_at = least(now() + make_interval(secs => sqlc.arg(ttl_seconds)::float8), created_at + make_interval(secs => greatest(259200, 2 * sqlc.arg(ttl_seconds)::float8)))
 WHERE id = sqlc.arg(id) AND delivered_at IS NULL;
 
 -- name: TokenEraseOld :execrows

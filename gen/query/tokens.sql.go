@@ -127,11 +127,12 @@ func (q *Queries) TokenCreate(ctx context.Context, arg TokenCreateParams) (OneTi
 const tokenDeliver = `-- name: TokenDeliver :exec
 UPDATE one_time_tokens
 SET delivered_at = now(),
-    expires_at = least(now() + make_interval(secs => $1::float8), created_at + make_interval(secs => $1::float8 + 259200))
+    expires_at = least(now() + make_interval(secs => $1::float8), created_at + make_interval(secs => greatest(259200, 2 * $1::float8)))
 WHERE id = $2 AND delivered_at IS NULL
 `
 
-// The time to live starts when the mail is first handed over, within three days of the token.
+// The time to live starts when the mail is first handed over, and ends three days after the token was made, or for
+// those that live as long after twice their time: an outage does not deliver dead invitations.
 func (q *Queries) TokenDeliver(ctx context.Context, ttlSeconds float64, iD uuid.UUID) error {
 	_, err := q.db.Exec(ctx, tokenDeliver, ttlSeconds, iD)
 	return err
