@@ -202,7 +202,8 @@ func (j journey) remembers(user, manager string) {
 	j.system.scan(`SELECT array_agg(action::text || CASE actor_id::text WHEN $1 THEN ' self' WHEN $2 THEN ' manager' ELSE '' END ORDER BY id)
 		FROM audit WHERE subject_id::text = $1`, []any{user, manager}, &entries)
 	want := []string{
-		"user_registered", "login_refused", "email_verified", "login_succeeded", "profile_updated self", "user_upgraded manager",
+		"user_registered", "login_refused", "email_verified", "login_succeeded", "profile_updated self",
+		"permission_denied self", "user_upgraded manager",
 		"user_locked manager", "user_unlocked manager", "login_succeeded", "user_deleted manager", "user_restored manager", "login_succeeded",
 	}
 	if !slices.Equal(entries, want) {

@@ -98,7 +98,7 @@ func TestRegisterTriesAGeneratedNicknameAgainWhenItIsTaken(t *testing.T) { // A-
 	t.Parallel()
 	s := newSystem(t)
 	seedCollisions(s, 9)
-	generated := regexp.MustCompile(`_[0-9]{6}"`)
+	generated := regexp.MustCompile(`_\d{6}"`)
 	for _, got := range answersAtOnce(20, func(int) response {
 		return s.call(http.MethodPost, "/register", "", registrationBody(nil))
 	}) {

@@ -62,7 +62,7 @@ func trapStaff(s *system) (user, manager, admin account) {
 	return s.signedIn(query.UserRoleAUTHENTICATED), s.signedIn(query.UserRoleMANAGER), s.signedIn(query.UserRoleADMIN)
 }
 
-// trapState is all that is stored about an account, to prove that a refusal changed nothing.
+// trapState is all that is stored about an account except who was refused what, to prove that a refusal changed nothing.
 func trapState(s *system, a account) string {
 	s.t.Helper()
 	var state string
@@ -70,7 +70,7 @@ func trapState(s *system, a account) string {
 			|| (SELECT count(*) FROM mails WHERE user_id = u.id)::text || '/'
 			|| (SELECT count(*) FROM one_time_tokens WHERE user_id = u.id)::text || '/'
 			|| (SELECT count(*) FROM sessions WHERE user_id = u.id AND ended_at IS NULL)::text || '/'
-			|| (SELECT count(*) FROM audit WHERE subject_id = u.id AND action NOT IN ('login_succeeded', 'login_refused'))::text
+			|| (SELECT count(*) FROM audit WHERE subject_id = u.id AND action NOT IN ('login_succeeded', 'login_refused', 'permission_denied'))::text
 		FROM users AS u JOIN passwords AS p ON p.user_id = u.id WHERE u.id = $1`, []any{a.id}, &state)
 	return state
 }

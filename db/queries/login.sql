@@ -28,7 +28,8 @@ ON CONFLICT (address_key, source) DO UPDATE SET
     window_started_at = CASE WHEN f.window_started_at <= now() - make_interval(secs => sqlc.arg(window_seconds)) THEN now() ELSE f.window_started_at END,
     last_failed_at = now(),
     wait_until = CASE
-        WHEN f.window_started_at <= now() - make_interval(secs => sqlc.arg(window_seconds)) AND sqlc.arg(max_failures) > 1 THEN NULL
+        WHEN f.window_started_at <= now() - make_interval(secs => sqlc.arg(window_seconds)) THEN
+            CASE WHEN sqlc.arg(max_failures) <= 1 THEN now() + make_interval(secs => sqlc.arg(wait_seconds)) END
         WHEN f.failures + 1 >= sqlc.arg(max_failures) THEN
             now() + make_interval(secs => sqlc.arg(wait_seconds) * least(power(2, least(f.failures + 1 - sqlc.arg(max_failures), 4)), 15))
     END

@@ -119,7 +119,8 @@ ON CONFLICT (address_key, source) DO UPDATE SET
     window_started_at = CASE WHEN f.window_started_at <= now() - make_interval(secs => $5) THEN now() ELSE f.window_started_at END,
     last_failed_at = now(),
     wait_until = CASE
-        WHEN f.window_started_at <= now() - make_interval(secs => $5) AND $3 > 1 THEN NULL
+        WHEN f.window_started_at <= now() - make_interval(secs => $5) THEN
+            CASE WHEN $3 <= 1 THEN now() + make_interval(secs => $4) END
         WHEN f.failures + 1 >= $3 THEN
             now() + make_interval(secs => $4 * least(power(2, least(f.failures + 1 - $3, 4)), 15))
     END
