@@ -59,7 +59,7 @@ func TestKilledConnectionsAreNeverAnInternalError(t *testing.T) {
 		case 3:
 			got = s.call(http.MethodPatch, "/users/me", user.token, map[string]any{"bio": "x"})
 		case 4:
-			email := ""
+			var email string
 			if got, email = registerWith(s, goodPassword); got.status == http.StatusCreated {
 				registered <- email
 			}

@@ -350,5 +350,3 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -36,14 +36,14 @@ func TestTheLifeOfAUser(t *testing.T) {
 
 	// Ada registers. She cannot sign in yet, not even with the right password.
 	registered, err := j.as("").RegisterWithResponse(ctx, nil, api.RegisterRequest{
-		Email: "Ada@example.com", Password: goodPassword, Nickname: ptr("countess"), FirstName: ptr("Ada"), Bio: ptr("Computes."),
+		Email: "Ada@example.com", Password: goodPassword, Nickname: new("countess"), FirstName: new("Ada"), Bio: new("Computes."),
 	})
 	j.must(err, registered.HTTPResponse, registered.Body, http.StatusCreated)
 	ada := registered.JSON201
 	if ada.Role != api.RoleANONYMOUS || ada.EmailVerified || ada.Nickname != "countess" {
 		t.Errorf("she begins as %s, verified %t, nickname %q", ada.Role, ada.EmailVerified, ada.Nickname)
 	}
-	refused := j.login("ada@example.com", http.StatusForbidden)
+	refused := j.loginAda(http.StatusForbidden)
 	if refused.ApplicationProblemJSON403.Code != api.ProblemCodeEmailNotVerified {
 		t.Errorf("got %s", refused.Body)
 	}
@@ -62,7 +62,7 @@ func TestTheLifeOfAUser(t *testing.T) {
 	}
 
 	// She signs in and edits her profile: what is absent stays, null clears, a value is set.
-	access := j.login("ada@example.com", http.StatusOK).JSON200.AccessToken
+	access := j.loginAda(http.StatusOK).JSON200.AccessToken
 	me, err := j.as(access).GetOwnProfileWithResponse(ctx)
 	j.must(err, me.HTTPResponse, me.Body, http.StatusOK)
 	edited, err := j.as(access).UpdateOwnProfileWithResponse(ctx, &api.UpdateOwnProfileParams{IfMatch: &me.Headers200.ETag}, api.UpdateOwnProfileRequest{
@@ -100,7 +100,7 @@ func TestTheLifeOfAUser(t *testing.T) {
 	j.must(err, unlocked.HTTPResponse, unlocked.Body, http.StatusOK)
 	s.mailTo("Ada@example.com", "unlocked")
 	j.isRefused(access)
-	access = j.login("ada@example.com", http.StatusOK).JSON200.AccessToken
+	access = j.loginAda(http.StatusOK).JSON200.AccessToken
 
 	// She is deleted: gone at once, for herself and for staff, and her names are free.
 	read, err := j.as(manager.token).GetUserWithResponse(ctx, ada.ID)
@@ -108,7 +108,7 @@ func TestTheLifeOfAUser(t *testing.T) {
 	deleted, err := j.as(manager.token).DeleteUserWithResponse(ctx, ada.ID, &api.DeleteUserParams{IfMatch: &read.Headers200.ETag})
 	j.must(err, deleted.HTTPResponse, deleted.Body, http.StatusNoContent)
 	j.isRefused(access)
-	j.login("ada@example.com", http.StatusUnauthorized)
+	j.loginAda(http.StatusUnauthorized)
 	gone, err := j.as(manager.token).GetUserWithResponse(ctx, ada.ID)
 	j.must(err, gone.HTTPResponse, gone.Body, http.StatusNotFound)
 	free, err := j.as("").CheckNicknameWithResponse(ctx, "countess")
@@ -124,7 +124,7 @@ func TestTheLifeOfAUser(t *testing.T) {
 		t.Errorf("got %s", restored.Body)
 	}
 	j.isRefused(access) // old sessions stay ended
-	j.login("ada@example.com", http.StatusOK)
+	j.loginAda(http.StatusOK)
 
 	j.remembers(ada.ID.String(), manager.id.String())
 }
@@ -140,9 +140,9 @@ func (j journey) must(err error, response *http.Response, body []byte, status in
 	}
 }
 
-func (j journey) login(email string, status int) *api.LoginHTTPResponse {
+func (j journey) loginAda(status int) *api.LoginHTTPResponse {
 	j.t.Helper()
-	got, err := j.as("").LoginWithFormdataBodyWithResponse(context.Background(), api.LoginRequest{Username: email, Password: goodPassword})
+	got, err := j.as("").LoginWithFormdataBodyWithResponse(context.Background(), api.LoginRequest{Username: "ada@example.com", Password: goodPassword})
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func (j journey) walk(access string) (ids []string) {
 
 func (j journey) page(access string, cursor *string) *api.UserList {
 	j.t.Helper()
-	got, err := j.as(access).ListUsersWithResponse(context.Background(), &api.ListUsersParams{Limit: ptr(int32(3)), Cursor: cursor})
+	got, err := j.as(access).ListUsersWithResponse(context.Background(), &api.ListUsersParams{Limit: new(int32(3)), Cursor: cursor})
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func (j journey) page(access string, cursor *string) *api.UserList {
 	return got.JSON200
 }
 
-// remembers compares the audit with the life. // H-12
+// remembers compares the audit with the life (H-12).
 func (j journey) remembers(user, manager string) {
 	j.t.Helper()
 	var entries []string

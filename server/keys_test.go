@@ -148,7 +148,7 @@ func TestTokensOutliveAChangeOfTheSecretKey(t *testing.T) {
 	if got := after.call(http.MethodGet, "/users/me", user.token, nil); got.status != http.StatusOK {
 		t.Errorf("got %d %s, want 200", got.status, got.body)
 	}
-	accessToken(t, signInAttempt(after, user.email, goodPassword))
+	mustSignIn(t, signInAttempt(after, user.email, goodPassword))
 }
 
 func TestASigningKeySealedUnderAnotherSecretKeyStopsTheStart(t *testing.T) {

@@ -62,7 +62,7 @@ func TestEveryLinkOnAUserCanBeFollowed(t *testing.T) {
 	s := newSystem(t)
 	for role, offers := range linkOffers {
 		for kind, want := range offers {
-			for _, operationID := range strings.Fields(want) {
+			for operationID := range strings.FieldsSeq(want) {
 				caller := s.signedIn(role)
 				target := caller
 				if kind != "self" {

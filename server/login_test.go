@@ -200,7 +200,7 @@ func TestLoginReadsAForm(t *testing.T) {
 			continue
 		}
 		if c.code == "" {
-			accessToken(t, got)
+			mustSignIn(t, got)
 			continue
 		}
 		codes := fieldCodes(got.problem(t, c.code))

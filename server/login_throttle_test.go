@@ -103,7 +103,7 @@ func TestOwnersSignInWhileStrangersGuess(t *testing.T) {
 	s := newSystem(t, behindLoopbackProxy)
 	owner := s.account(verifiedUser)
 	const home, away = "203.0.113.7", "203.0.113.8"
-	accessToken(t, signInFrom(s, home, owner.email, goodPassword))
+	mustSignIn(t, signInFrom(s, home, owner.email, goodPassword))
 	guess := func(times int) {
 		before := s.hasher.Verifications()
 		var statuses countingStatuses
@@ -116,7 +116,7 @@ func TestOwnersSignInWhileStrangersGuess(t *testing.T) {
 	}
 	guess(150)
 	for range 3 {
-		accessToken(t, signInFrom(s, home, owner.email, goodPassword)) // on the first try, while it goes on
+		mustSignIn(t, signInFrom(s, home, owner.email, goodPassword)) // on the first try, while it goes on
 		guess(20)
 	}
 	wait := throttled(t, signInFrom(s, away, owner.email, goodPassword))
@@ -124,9 +124,9 @@ func TestOwnersSignInWhileStrangersGuess(t *testing.T) {
 		t.Errorf("a fresh source is to wait %s, want at most 15 minutes", wait)
 	}
 	passLoginTime(s, wait)
-	accessToken(t, signInFrom(s, away, owner.email, goodPassword))
+	mustSignIn(t, signInFrom(s, away, owner.email, goodPassword))
 	guess(20)
-	accessToken(t, signInFrom(s, away, owner.email, goodPassword)) // known from now on
+	mustSignIn(t, signInFrom(s, away, owner.email, goodPassword)) // known from now on
 }
 
 // knowing an account once is no licence to guess.
@@ -134,7 +134,7 @@ func TestKnownSourcesWaitAfterTheirOwnFailures(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	user := s.account(verifiedUser)
-	accessToken(t, signInAttempt(s, user.email, goodPassword))
+	mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 	for range 5 {
 		signInAttempt(s, user.email, "wrong").problem(t, api.ProblemCodeInvalidCredentials)
 	}
@@ -182,15 +182,15 @@ func TestSuccessAndTimeForgetFailures(t *testing.T) {
 	}
 	for range 3 {
 		fail(4)
-		accessToken(t, signInAttempt(s, user.email, goodPassword))
+		mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 	}
 	fail(4)
 	passLoginTime(s, 25*time.Hour)
 	fail(4) // the old four do not count
-	accessToken(t, signInAttempt(s, user.email, goodPassword))
+	mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 	fail(5)
 	passLoginTime(s, time.Minute)
-	accessToken(t, signInAttempt(s, user.email, goodPassword)) // the wait has grown for nobody
+	mustSignIn(t, signInAttempt(s, user.email, goodPassword)) // the wait has grown for nobody
 	fail(5)
 	if wait := throttled(t, signInAttempt(s, user.email, "wrong")); wait != time.Minute {
 		t.Errorf("got Retry-After %s after a success, want one minute again", wait)
@@ -216,7 +216,7 @@ func TestOneSourceCannotSprayManyAddresses(t *testing.T) {
 		t.Errorf("IPv6: got %d verifications, want 50 in ten minutes", got)
 	}
 	throttled(t, signInFrom(s, "2001:db8:0:1::ffff", user.email, goodPassword))
-	accessToken(t, signInFrom(s, "2001:db8:0:2::1", user.email, goodPassword)) // the neighbour
+	mustSignIn(t, signInFrom(s, "2001:db8:0:2::1", user.email, goodPassword)) // the neighbour
 	// Whoever waits patiently gets few more in the same ten minutes.
 	evaluated, passed := 50, time.Duration(0)
 	for passed < 10*time.Minute {
@@ -233,5 +233,5 @@ func TestOneSourceCannotSprayManyAddresses(t *testing.T) {
 		t.Errorf("got %d verifications in ten minutes, want at most 60", evaluated)
 	}
 	passLoginTime(s, 10*time.Minute)
-	accessToken(t, signInFrom(s, "198.51.100.1", user.email, goodPassword))
+	mustSignIn(t, signInFrom(s, "198.51.100.1", user.email, goodPassword))
 }

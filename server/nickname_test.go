@@ -81,7 +81,7 @@ func TestCheckNicknameTellsWhetherItIsFree(t *testing.T) {
 	s := newSystem(t)
 	owner := s.account(server.NewAccount{Nickname: "Countess"})
 	cases := map[string]api.NicknameReason{
-		"countes": api.NicknameReasonFree, "countess": api.NicknameReasonTaken, "COUNTESS": api.NicknameReasonTaken,
+		"duchess": api.NicknameReasonFree, "countess": api.NicknameReasonTaken, "COUNTESS": api.NicknameReasonTaken,
 	}
 	for nickname, code := range nicknameRefusals() {
 		if strings.Contains(nickname, "/") {

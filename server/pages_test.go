@@ -17,7 +17,7 @@ import (
 // directivesOf reads a Content-Security-Policy.
 func directivesOf(policy string) map[string][]string {
 	directives := map[string][]string{}
-	for _, directive := range strings.Split(policy, ";") {
+	for directive := range strings.SplitSeq(policy, ";") {
 		if words := strings.Fields(directive); len(words) > 0 {
 			directives[words[0]] = words[1:]
 		}

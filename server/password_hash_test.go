@@ -31,9 +31,9 @@ func hashedWith(t testing.TB, params secret.Params, password string) string {
 	return hash
 }
 
-func bcryptOf(t testing.TB, password string) string {
+func bcryptOfGood(t testing.TB) string {
 	t.Helper()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(goodPassword), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +70,13 @@ func TestStoredPasswordsAreSaltedArgon2id(t *testing.T) {
 		}
 		salts[parts[3]] = true
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	if len(salts) != 22 {
 		t.Errorf("got %d salts for 22 equal passwords", len(salts))
 	}
-	if parts := phc.FindStringSubmatch(hashedWith(t, secret.Params{}, goodPassword)); parts == nil || parts[1] != "19456" || parts[2] != "2" {
+	if parts := phc.FindStringSubmatch(hashedWith(t, secret.Params{}, goodPassword)); len(parts) != 4 || parts[1] != "19456" || parts[2] != "2" {
 		t.Errorf("got default parameters %v, want those of OWASP: m=19456, t=2", parts)
 	}
 }
@@ -90,10 +93,10 @@ func TestOldHashesAreReplacedAtTheNextLogin(t *testing.T) {
 		o.Hasher = hasher
 	})
 	for name, old := range map[string]string{
-		"bcrypt":         bcryptOf(t, goodPassword),
+		"bcrypt":         bcryptOfGood(t),
 		"less memory":    hashedWith(t, secret.Params{MemoryKiB: 16, Iterations: 2, Parallelism: 1}, goodPassword),
 		"fewer passes":   hashedWith(t, secret.Params{MemoryKiB: 32, Iterations: 1, Parallelism: 1}, goodPassword),
-		"from Django":    "bcrypt$" + bcryptOf(t, goodPassword),
+		"from Django":    "bcrypt$" + bcryptOfGood(t),
 		"stronger, even": hashedWith(t, secret.Params{MemoryKiB: 64, Iterations: 2, Parallelism: 1}, goodPassword),
 	} {
 		user := s.account(verifiedUser)
@@ -101,19 +104,19 @@ func TestOldHashesAreReplacedAtTheNextLogin(t *testing.T) {
 		if got := signInAttempt(s, user.email, "wrong"); got.status != http.StatusUnauthorized || passwordHash(s, user.id) != old {
 			t.Errorf("%s: a wrong password answered %d and left %s", name, got.status, passwordHash(s, user.id))
 		}
-		accessToken(t, signInAttempt(s, user.email, goodPassword))
+		mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 		upgraded := passwordHash(s, user.id)
 		if !strings.HasPrefix(upgraded, "$argon2id$v=19$m=32,t=2,p=1$") {
 			t.Errorf("%s: after a login: %s", name, upgraded)
 		}
-		accessToken(t, signInAttempt(s, user.email, goodPassword))
+		mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 		if got := passwordHash(s, user.id); got != upgraded {
 			t.Errorf("%s: a current hash was replaced", name)
 		}
 	}
 	current := s.account(verifiedUser)
 	before := passwordHash(s, current.id)
-	accessToken(t, signInAttempt(s, current.email, goodPassword))
+	mustSignIn(t, signInAttempt(s, current.email, goodPassword))
 	if passwordHash(s, current.id) != before {
 		t.Error("a current hash was replaced")
 	}
@@ -126,7 +129,7 @@ func TestAnUpgradeDoesNotUndoAChangeOfPassword(t *testing.T) {
 	user := s.account(verifiedUser)
 	changed := hashedWith(t, cheap, "Changed*1843")
 	for range 5 {
-		plantPasswordHash(s, user.id, bcryptOf(t, goodPassword))
+		plantPasswordHash(s, user.id, bcryptOfGood(t))
 		tx, err := s.pool.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +143,7 @@ func TestAnUpgradeDoesNotUndoAChangeOfPassword(t *testing.T) {
 		if err := tx.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		accessToken(t, <-answer)
+		mustSignIn(t, <-answer)
 		if got := passwordHash(s, user.id); got != changed {
 			t.Fatalf("got %s, want the changed password to stay", got)
 		}
@@ -155,11 +158,11 @@ func TestAFailedUpgradeDoesNotFailTheLogin(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	user := s.account(verifiedUser)
-	old := bcryptOf(t, goodPassword)
+	old := bcryptOfGood(t)
 	plantPasswordHash(s, user.id, old)
 	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
 		CREATE TRIGGER refuse BEFORE UPDATE ON passwords FOR EACH ROW EXECUTE FUNCTION refuse()`)
-	accessToken(t, signInAttempt(s, user.email, goodPassword))
+	mustSignIn(t, signInAttempt(s, user.email, goodPassword))
 	if passwordHash(s, user.id) != old || !strings.Contains(s.logs.String(), "password hash not upgraded") {
 		t.Errorf("got %s, want the old hash and a warning", passwordHash(s, user.id))
 	}
@@ -207,7 +210,7 @@ func TestPasswordsAreNowhereButInTheirHash(t *testing.T) {
 	_, email := registerWith(s, canary)
 	signInAttempt(s, email, canary) // unverified
 	proveAll(s)
-	accessToken(t, signInAttempt(s, email, canary))
+	mustSignIn(t, signInAttempt(s, email, canary))
 	signInAttempt(s, email, canary+"wrong")
 	signInAttempt(s, canary, canary)                    // typed into the wrong field, too
 	signInAttempt(s, email, canary, "User-Agent", "ua") // and once with every refusal of a form

@@ -83,7 +83,7 @@ func TestPasswordLengthsAreCountedInCodePoints(t *testing.T) {
 			}
 		}
 		s.exec("DELETE FROM login_failures")
-		accessToken(t, signInAttempt(s, emails[password], password))
+		mustSignIn(t, signInAttempt(s, emails[password], password))
 	}
 	if len(taken) != 8*4 {
 		t.Errorf("got %d passwords taken, want 32", len(taken))
@@ -143,7 +143,7 @@ func TestPasswordsOpenInEveryEquivalentSpelling(t *testing.T) {
 			t.Errorf("%q: got %d, want 401", other, got.status)
 		}
 	}
-	accessToken(t, signInAttempt(s, email, "  Aa1!  blanks  "))
+	mustSignIn(t, signInAttempt(s, email, "  Aa1!  blanks  "))
 }
 
 // Whatever may be set can be typed at sign-in.

@@ -53,7 +53,7 @@ func TestClientsBehindAProxyAreTwoSources(t *testing.T) {
 		signInFrom(s, "203.0.113.1", user.email, "wrong")
 	}
 	throttled(t, signInFrom(s, "203.0.113.1", user.email, goodPassword))
-	accessToken(t, signInFrom(s, "203.0.113.2", user.email, goodPassword))
+	mustSignIn(t, signInFrom(s, "203.0.113.2", user.email, goodPassword))
 	var address string
 	s.scan("SELECT host(address) FROM audit WHERE action = 'login_succeeded'", nil, &address)
 	if address != "203.0.113.2" {
@@ -136,7 +136,9 @@ func TestAPanicIsAnswered500AndKeepsTheProcessAlive(t *testing.T) {
 			t.Error("the log does not say what happened")
 		}
 	}
-	if _, err := http.Get(s.url + "/abort"); err == nil { //nolint:noctx // a handler may still hang up, as net/http lets it
+	// A handler may still hang up, as net/http lets it.
+	if resp, err := s.http.Get(s.url + "/abort"); err == nil {
+		_ = resp.Body.Close()
 		t.Error("a handler that aborts was answered")
 	}
 	if got := s.call(http.MethodGet, "/readyz", "", nil); got.status != http.StatusOK {

@@ -65,8 +65,8 @@ func tokenPart(t testing.TB, token string, part int) map[string]any {
 	return values
 }
 
-// accessToken is the token of a successful sign-in.
-func accessToken(t testing.TB, r response) string {
+// mustSignIn fails unless an answer is that of a successful sign-in.
+func mustSignIn(t testing.TB, r response) {
 	t.Helper()
 	var body struct {
 		AccessToken string `json:"access_token"`
@@ -74,7 +74,6 @@ func accessToken(t testing.TB, r response) string {
 	if err := json.Unmarshal(r.body, &body); err != nil || r.status != http.StatusOK || body.AccessToken == "" {
 		t.Fatalf("got %d %s, want an access token", r.status, r.body)
 	}
-	return body.AccessToken
 }
 
 // passLoginTime makes every counted failure and every wait older.

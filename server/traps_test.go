@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -106,9 +107,7 @@ func trapRegister(s *system, fields map[string]any) account {
 
 func trapRegistration(fields map[string]any) map[string]any {
 	body := map[string]any{"email": uniqueEmail(), "password": goodPassword}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	return body
 }
 
@@ -164,7 +163,7 @@ func trapUser(s *system, staff account, id uuid.UUID) api.User {
 
 // trapAddress is a client's address that no other scenario uses, so that no limit is shared.
 func trapAddress() string {
-	return fmt.Sprintf("10.%d.%d.%d", rand.IntN(256), rand.IntN(256), rand.IntN(256)) //nolint:gosec // not a secret
+	return fmt.Sprintf("10.%d.%d.%d", rand.IntN(256), rand.IntN(256), rand.IntN(256))
 }
 
 func trapPath(a account, action string) string { return "/users/" + a.id.String() + action }

@@ -40,7 +40,7 @@ func TestAnAlteredCursorIsRefused(t *testing.T) {
 		flipped[i/8] ^= 1 << (i % 8)
 		altered = append(altered, base64.RawURLEncoding.EncodeToString(flipped))
 	}
-	for length := range len(plain) { // every truncation
+	for length := range plain { // every truncation
 		if length > 0 {
 			altered = append(altered, base64.RawURLEncoding.EncodeToString(plain[:length]))
 		}
@@ -79,7 +79,7 @@ func TestAnAlteredCursorIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req) // net/http's own answer, in plain text, when it does not just hang up
+	resp, err := http.DefaultTransport.RoundTrip(req) // net/http's own answer, in plain text, when it does not just hang up
 	if err == nil {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
@@ -190,7 +190,7 @@ func TestAWalkAmongInsertsAndDeletesMeetsEveryStableRowOnce(t *testing.T) {
 				met[id]++
 			}
 			cursor, more := next(page)
-			if !more {
+			if !more || len(page.Items) > 0 && met[page.Items[0].ID] > 1 {
 				break
 			}
 			page = listPage(s, admin.token, fmt.Sprintf("limit=%d&cursor=%s", limit, cursor))

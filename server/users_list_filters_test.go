@@ -128,7 +128,7 @@ func TestOddImportedRowsNeverBreakTheList(t *testing.T) {
 		var walked []uuid.UUID
 		for page := listPage(s, admin.token, fmt.Sprintf("limit=%d", limit)); ; page = listPage(s, admin.token, fmt.Sprintf("limit=%d&cursor=%s", limit, page.NextCursor.MustGet())) {
 			walked = append(walked, listIDs(page.Items)...)
-			if page.NextCursor.IsNull() {
+			if page.NextCursor.IsNull() || len(walked) > len(columns)+2 {
 				break
 			}
 		}

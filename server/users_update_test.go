@@ -41,7 +41,7 @@ func staffFieldOf(t testing.TB, body []byte, name string) any {
 }
 
 // The same rules for staff and for the own profile.
-func TestAPatchTellsAbsentNullAndValueApart(t *testing.T) {
+func TestAPatchTellsAbsentNullAndValueApart(t *testing.T) { //nolint:tparallel // the cases edit one user in turn
 	t.Parallel()
 	s := newSystem(t)
 	admin, user := s.signedIn(query.UserRoleADMIN), s.signedIn(query.UserRoleAUTHENTICATED)

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -176,7 +177,7 @@ func TestVerifyEmailRepeatsItsSuccessForTenMinutes(t *testing.T) { // A-61
 	profile, token := unverified(s)
 	first := verifyByToken(s, token)
 	for _, got := range []response{verifyByToken(s, token), verifyByLink(s, profile.ID, token)} {
-		if got.status != http.StatusOK || string(got.body) != string(first.body) {
+		if got.status != http.StatusOK || !bytes.Equal(got.body, first.body) {
 			t.Errorf("got %d: %s, want the same success: %s", got.status, got.body, first.body)
 		}
 	}

@@ -48,7 +48,7 @@ func (l *ledger) moveTo(base string) {
 }
 
 // F-02, F-04, F-20: the server is killed at random moments of 200 registrations and started again each time.
-func TestAKilledServerLosesNothingThatItAcknowledged(t *testing.T) {
+func TestAKilledServerLosesNothingThatItAcknowledged(t *testing.T) { //nolint:paralleltest // it measures, or needs the machine for itself
 	relay := mailtest.Start(t)
 	d := deploy(t, buildProgram(t), relay)
 	begun := time.Now()

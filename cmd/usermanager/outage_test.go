@@ -87,7 +87,7 @@ func (d *deployment) kill() {
 	<-d.program.done
 }
 
-// terminate asks the server to stop, as an orchestrator does. // F-30
+// terminate asks the server to stop, as an orchestrator does (F-30).
 func (d *deployment) terminate() {
 	d.t.Helper()
 	if err := d.program.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -127,9 +127,9 @@ func (d *deployment) count(sql string, args ...any) (n int) {
 	return n
 }
 
-func (d *deployment) exec(sql string, args ...any) {
+func (d *deployment) exec(sql string) {
 	d.t.Helper()
-	if _, err := d.pool.Exec(context.Background(), sql, args...); err != nil {
+	if _, err := d.pool.Exec(context.Background(), sql); err != nil {
 		d.t.Fatalf("%s: %v", sql, err)
 	}
 }
@@ -149,7 +149,7 @@ const (
 // are compared, against the same bound: what registering itself did slower would be in the fastest ones, too.
 //
 // Not parallel: the other tests of this package would be the loudest neighbours.
-func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) {
+func TestRegistrationIsAsFastWithoutAMailServer(t *testing.T) { //nolint:paralleltest // it measures, or needs the machine for itself
 	binary := buildProgram(t)
 	there, away := mailtest.Start(t), mailtest.Start(t)
 	away.Stop()
