@@ -54,11 +54,17 @@ func TestRiversTablesMoveInStepsLikeOurs(t *testing.T) {
 	newer := db.NewSequence(fstest.MapFS{"00002_between.sql": file}, map[int64]int{1: 4, 3: 8})
 	at := func() int { return query[int](t, pool, `SELECT max(version) FROM river_migration`) }
 
-	if _, err := older.Up(t.Context(), url); err != nil || at() != 4 {
-		t.Fatalf("Up = %v with River at %d, want 4", err, at())
+	if _, err := older.Up(t.Context(), url); err != nil {
+		t.Fatalf("Up: %v", err)
 	}
-	if _, err := newer.Up(t.Context(), url); err != nil || at() != 8 {
-		t.Fatalf("Up of the newer = %v with River at %d, want 8", err, at())
+	if got := at(); got != 4 {
+		t.Fatalf("after Up River is at %d, want 4", got)
+	}
+	if _, err := newer.Up(t.Context(), url); err != nil {
+		t.Fatalf("Up of the newer: %v", err)
+	}
+	if got := at(); got != 8 {
+		t.Fatalf("after Up of the newer River is at %d, want 8", got)
 	}
 	if version, err := newer.Down(t.Context(), url); err != nil || version != 2 || at() != 4 {
 		t.Fatalf("Down = %d, %v with River at %d, want 2 and 4", version, err, at())

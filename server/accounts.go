@@ -43,7 +43,7 @@ func (s *Server) CreateAccount(ctx context.Context, a NewAccount) (query.User, e
 		return err
 	})
 	if err != nil && isTaken(err) {
-		return query.User{}, s.describeTaken(ctx, params, false)
+		return query.User{}, s.describeTaken(ctx, namesOf(params), false)
 	}
 	return user, err
 }
@@ -120,7 +120,7 @@ func (s *Server) BootstrapAdmin(ctx context.Context, email, password string) (cr
 		return err
 	})
 	if err != nil && isTaken(err) {
-		return false, s.describeTaken(ctx, params, false)
+		return false, s.describeTaken(ctx, namesOf(params), false)
 	}
 	return created, err
 }

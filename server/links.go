@@ -34,7 +34,7 @@ func (s *Server) profileLinks(user query.User) []api.Link {
 
 // userLinks are what this caller may do with a user now: the scopes of the contract, the rank that SQL found,
 // and what would change something.
-func (s *Server) userLinks(actor *actor, user query.User, isManageable bool) []api.Link {
+func (s *Server) userLinks(actor *actor, user query.User, isManageable, isWaiting bool) []api.Link {
 	isSelf := actor.ID == user.ID
 	offers := []struct {
 		operationID string
@@ -47,7 +47,7 @@ func (s *Server) userLinks(actor *actor, user query.User, isManageable bool) []a
 		{"downgradeUser", isManageable && user.IsProfessional},
 		{"setUserRole", isManageable && !isSelf},
 		{"lockUser", isManageable && !isSelf && !user.IsLocked},
-		{"unlockUser", isManageable && user.IsLocked},
+		{"unlockUser", isManageable && (user.IsLocked || isWaiting)}, // it also ends the waits after failed sign-ins
 		{"resendInvitation", isManageable && !user.EmailVerified},
 	}
 	links := []api.Link{}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,10 @@ func TestUnlockEndsTheWaitsAfterFailedSignIns(t *testing.T) {
 	}
 	if got := staffLogin(s, user.email); got.status != http.StatusTooManyRequests {
 		t.Fatalf("got %d, want a wait", got.status)
+	}
+	waiting, _ := staffGet(s, manager.token, user.id)
+	if waiting.LoginWaitUntil.IsNull() || !slices.ContainsFunc(waiting.Links, func(l api.Link) bool { return l.Rel == api.RelUnlock }) {
+		t.Errorf("got %+v, want the wait and the link that ends it", waiting)
 	}
 	got := staffUserOf(t, staffUnlock(s, manager.token, user.id), 200)
 	if got.FailedLoginAttempts != 0 || !got.LoginWaitUntil.IsNull() {

@@ -45,28 +45,18 @@ func (s *Server) UpdateOwnProfile(ctx context.Context, req api.UpdateOwnProfileR
 		return s.audit(ctx, q, auditEntry{action: query.AuditActionProfileUpdated, subject: &user.ID, new: changes.audit()})
 	})
 	if err != nil {
-		return nil, s.withSuggestions(ctx, err, params.Nickname)
+		return nil, s.withTaken(ctx, err, query.UserTakenParams{ID: params.ID, Nickname: params.Nickname})
 	}
 	// The links are those of the account as it is now, which may have a new nickname but no new role.
 	return api.UpdateOwnProfile200JSONResponse{Body: s.apiProfile(user), Headers: api.UpdateOwnProfile200ResponseHeaders{ETag: etag(user)}}, nil
 }
 
-// withSuggestions adds three free nicknames to nickname_taken.
-func (s *Server) withSuggestions(ctx context.Context, err error, nickname string) error {
-	problem := asProblem(err)
-	switch problem.Code {
-	case api.ProblemCodeNicknameTaken:
-		problem.Errors = []api.FieldError{fieldError(api.FieldLocationBody, "/nickname", api.FieldCodeTaken, nil)}
-		free, lookErr := s.suggestNicknames(ctx, nickname)
-		if lookErr != nil {
-			return lookErr
-		}
-		problem.Suggestions = free
-	case api.ProblemCodeEmailTaken:
-		problem.Errors = []api.FieldError{fieldError(api.FieldLocationBody, "/email", api.FieldCodeTaken, nil)}
-	default:
+// withTaken completes a refusal because of a taken name: both are named if both are taken, with suggestions.
+func (s *Server) withTaken(ctx context.Context, err error, names query.UserTakenParams) error {
+	if code := asProblem(err).Code; code != api.ProblemCodeEmailTaken && code != api.ProblemCodeNicknameTaken {
+		return err
 	}
-	return problem
+	return s.describeTaken(ctx, names, false)
 }
 
 // profileChanges are the fields of a PATCH: nil or unspecified stays, null clears.

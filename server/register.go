@@ -60,7 +60,7 @@ func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (a
 	}
 	var taken *Problem
 	if err != nil {
-		taken = s.describeTaken(ctx, params, s.RegistrationConceal)
+		taken = s.describeTaken(ctx, namesOf(params), s.RegistrationConceal)
 	}
 	if s.RegistrationConceal && (taken == nil || taken.Code == api.ProblemCodeEmailTaken) {
 		if taken != nil {
@@ -79,6 +79,10 @@ func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (a
 	}, nil
 }
 
+func namesOf(p query.UserCreateParams) query.UserTakenParams {
+	return query.UserTakenParams{EmailCanonical: p.EmailCanonical, Nickname: p.Nickname, ID: p.ID}
+}
+
 // isTaken says whether the database refused an account because of its e-mail address or its nickname.
 func isTaken(err error) bool {
 	if isNoRows(err) {
@@ -90,8 +94,8 @@ func isTaken(err error) bool {
 
 // describeTaken says which of the two was taken, and both if it was both. A concealing server does not say what
 // it knows of the address when something else is wrong, too.
-func (s *Server) describeTaken(ctx context.Context, params query.UserCreateParams, conceals bool) *Problem {
-	taken, err := s.query.UserTaken(ctx, query.UserTakenParams{EmailCanonical: params.EmailCanonical, Nickname: params.Nickname, ID: params.ID})
+func (s *Server) describeTaken(ctx context.Context, names query.UserTakenParams, conceals bool) *Problem {
+	taken, err := s.query.UserTaken(ctx, names)
 	if err != nil {
 		return asProblem(fmt.Errorf("look taken names up: %w", err))
 	}
@@ -106,7 +110,7 @@ func (s *Server) describeTaken(ctx context.Context, params query.UserCreateParam
 		problem.Code = api.ProblemCodeNicknameTaken
 	}
 	problem.Errors = append(problem.Errors, fieldError(api.FieldLocationBody, "/nickname", api.FieldCodeTaken, nil))
-	if problem.Suggestions, err = s.suggestNicknames(ctx, params.Nickname); err != nil {
+	if problem.Suggestions, err = s.suggestNicknames(ctx, names.Nickname); err != nil {
 		return asProblem(err)
 	}
 	return problem

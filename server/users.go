@@ -48,7 +48,7 @@ func (s *Server) CreateUser(ctx context.Context, req api.CreateUserRequestObject
 		})
 	})
 	if err != nil && isTaken(err) {
-		return nil, s.describeTaken(ctx, params, false) // nothing is concealed from staff
+		return nil, s.describeTaken(ctx, namesOf(params), false) // nothing is concealed from staff
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create user: %w", err)
@@ -91,7 +91,12 @@ func (s *Server) UpdateUser(ctx context.Context, req api.UpdateUserRequestObject
 		return s.audit(ctx, q, auditEntry{action: query.AuditActionUserUpdated, subject: &user.ID, new: changes.audit()})
 	})
 	if err != nil {
-		return nil, s.withSuggestions(ctx, err, params.Nickname)
+		names := query.UserTakenParams{ID: req.UserID, Nickname: params.Nickname}
+		if b.Email != nil {
+			email, _ := parseEmail(*b.Email) // the contract refused others before
+			names.EmailCanonical = email.canonical
+		}
+		return nil, s.withTaken(ctx, err, names)
 	}
 	user, err := s.staffUser(ctx, req.UserID)
 	if err != nil {
@@ -119,6 +124,9 @@ func (s *Server) correctEmail(ctx context.Context, q *query.Queries, tx pgx.Tx, 
 	}
 	if user.ID == actorOf(ctx).ID {
 		return fail(api.ProblemCodeOwnAccount)
+	}
+	if corrected.EmailCanonical == user.EmailCanonical {
+		return nil // another spelling of the same address
 	}
 	if err := s.endAccess(ctx, q, user.ID); err != nil {
 		return err

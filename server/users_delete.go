@@ -40,7 +40,7 @@ func (s *Server) DeleteUser(ctx context.Context, req api.DeleteUserRequestObject
 
 // RestoreUser brings a deleted account back, unless its address or nickname was taken meanwhile.
 func (s *Server) RestoreUser(ctx context.Context, req api.RestoreUserRequestObject) (api.RestoreUserResponseObject, error) {
-	var nickname string
+	names := query.UserTakenParams{ID: req.UserID}
 	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
 		row, err := q.UserTargetDeleted(ctx, actorOf(ctx).Role, req.UserID)
 		switch {
@@ -53,14 +53,14 @@ func (s *Server) RestoreUser(ctx context.Context, req api.RestoreUserRequestObje
 		case row.User.DeletedAt == nil:
 			return nil
 		}
-		nickname = row.User.Nickname
+		names.Nickname, names.EmailCanonical = row.User.Nickname, row.User.EmailCanonical
 		if _, err := q.UserRestore(ctx, req.UserID); err != nil {
 			return err
 		}
 		return s.audit(ctx, q, auditEntry{action: query.AuditActionUserRestored, subject: &req.UserID})
 	})
 	if err != nil {
-		return nil, s.withSuggestions(ctx, err, nickname)
+		return nil, s.withTaken(ctx, err, names)
 	}
 	user, err := s.staffUser(ctx, req.UserID)
 	if err != nil {

@@ -139,7 +139,7 @@ func TestRestoreIsRefusedWhenANameWasTakenMeanwhile(t *testing.T) {
 	}{
 		"address":  {true, false, api.ProblemCodeEmailTaken, "/email"},
 		"nickname": {false, true, api.ProblemCodeNicknameTaken, "/nickname"},
-		"both":     {true, true, api.ProblemCodeEmailTaken, "/email"},
+		"both":     {true, true, api.ProblemCodeEmailTaken, "/nickname"}, // beside the e-mail's
 	} {
 		user := s.account(server.NewAccount{EmailVerified: true})
 		staffDelete(s, admin.token, user.id)

@@ -96,8 +96,26 @@ func TestTheSameAddressAgainIsNoCorrection(t *testing.T) {
 	if got := s.call(http.MethodGet, "/users/me", user.token, nil); got.status != 200 {
 		t.Errorf("got %d, want the session to go on", got.status)
 	}
+	shouted := strings.ToUpper(user.email[:1]) + user.email[1:] // another spelling is stored, and proves nothing anew
+	if got := staffUserOf(t, staffPatch(s, admin.token, user.id, map[string]string{"email": shouted}, "*"), 200); !got.EmailVerified || got.Email != shouted {
+		t.Errorf("got %+v, want the new spelling on a verified account", got)
+	}
+	if got := s.call(http.MethodGet, "/users/me", user.token, nil); got.status != 200 {
+		t.Errorf("after another spelling: got %d, want the session to go on", got.status)
+	}
 	if n := s.count("SELECT count(*) FROM mails"); n != 0 {
 		t.Errorf("got %d mails, want none", n)
+	}
+}
+
+func TestAnEditNamesBothTakenNames(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	admin, user, other := s.signedIn(query.UserRoleADMIN), s.signedIn(query.UserRoleAUTHENTICATED), s.signedIn(query.UserRoleAUTHENTICATED)
+	got := staffPatch(s, admin.token, user.id, map[string]string{"email": other.email, "nickname": other.nickname}, "*")
+	problem := got.problem(t, api.ProblemCodeEmailTaken)
+	if codes := fieldCodes(problem); len(codes["/email"]) != 1 || len(codes["/nickname"]) != 1 || len(problem.Suggestions) != 3 {
+		t.Errorf("got %s, want both names and three suggestions", got.body)
 	}
 }
 

@@ -52,7 +52,8 @@ func (s *Server) apiUsers(ctx context.Context, rows []query.UserListRow) ([]api.
 func (s *Server) apiUser(actor *actor, row query.UserListRow, failures query.LoginFailureSummaryRow) api.User {
 	u := row.User
 	wait := nullable.NewNullNullable[time.Time]()
-	if failures.WaitUntil.After(time.Now()) {
+	isWaiting := failures.WaitUntil.After(time.Now())
+	if isWaiting {
 		wait = timeOrNull(&failures.WaitUntil)
 	}
 	return api.User{
@@ -66,6 +67,6 @@ func (s *Server) apiUser(actor *actor, row query.UserListRow, failures query.Log
 		LastMail: api.LastMail{
 			Kind: api.LastMailKind(row.MailKind), State: api.LastMailState(row.MailState), At: timeOrNull(row.MailAt),
 		},
-		Links: s.userLinks(actor, u, row.Manageable),
+		Links: s.userLinks(actor, u, row.Manageable, isWaiting),
 	}
 }

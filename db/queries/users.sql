@@ -48,9 +48,10 @@ WHERE id = @id
 RETURNING *;
 
 -- name: UserCorrectEmail :one
--- The account is unverified until the new address is proven; it keeps its rank.
+-- The account is unverified until the new address is proven; it keeps its rank. Another spelling is no new address.
 UPDATE users
-SET email = @email, email_canonical = @email_canonical, email_verified = false, role = 'ANONYMOUS',
+SET email = @email, email_canonical = @email_canonical, email_verified = email_verified AND email_canonical = @email_canonical,
+    role = CASE WHEN email_canonical = @email_canonical THEN role ELSE 'ANONYMOUS' END,
     version = version + 1, updated_at = now()
 WHERE id = @id
 RETURNING *;

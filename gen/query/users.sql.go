@@ -93,7 +93,8 @@ func (q *Queries) UserByEmail(ctx context.Context, emailCanonical string) (User,
 
 const userCorrectEmail = `-- name: UserCorrectEmail :one
 UPDATE users
-SET email = $1, email_canonical = $2, email_verified = false, role = 'ANONYMOUS',
+SET email = $1, email_canonical = $2, email_verified = email_verified AND email_canonical = $2,
+    role = CASE WHEN email_canonical = $2 THEN role ELSE 'ANONYMOUS' END,
     version = version + 1, updated_at = now()
 WHERE id = $3
 RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
@@ -105,7 +106,7 @@ type UserCorrectEmailParams struct {
 	ID             uuid.UUID
 }
 
-// The account is unverified until the new address is proven; it keeps its rank.
+// The account is unverified until the new address is proven; it keeps its rank. Another spelling is no new address.
 func (q *Queries) UserCorrectEmail(ctx context.Context, arg UserCorrectEmailParams) (User, error) {
 	row := q.db.QueryRow(ctx, userCorrectEmail, arg.Email, arg.EmailCanonical, arg.ID)
 	var i User
