@@ -55,11 +55,19 @@ func (s *Server) UnlockUser(ctx context.Context, req api.UnlockUserRequestObject
 		if err != nil {
 			return err
 		}
-		if err := q.LoginFailureEndWaits(ctx, s.Secret.AddressKey(user.EmailCanonical)); err != nil {
+		ended, err := q.LoginFailureEndWaits(ctx, s.Secret.AddressKey(user.EmailCanonical))
+		if err != nil {
 			return fmt.Errorf("end waits: %w", err)
 		}
-		if !user.IsLocked {
+		if !user.IsLocked && ended == 0 {
 			return nil
+		}
+		unlocked := auditEntry{
+			action: query.AuditActionUserUnlocked, subject: &user.ID,
+			old: map[string]any{"is_locked": user.IsLocked, "lock_reason": user.LockReason}, new: map[string]any{"is_locked": false},
+		}
+		if !user.IsLocked {
+			return s.audit(ctx, q, unlocked)
 		}
 		if _, err := q.UserSetLock(ctx, query.UserSetLockParams{ID: user.ID}); err != nil {
 			return fmt.Errorf("unlock: %w", err)
@@ -67,10 +75,7 @@ func (s *Server) UnlockUser(ctx context.Context, req api.UnlockUserRequestObject
 		if err := s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: query.MailKindUnlocked}); err != nil {
 			return err
 		}
-		return s.audit(ctx, q, auditEntry{
-			action: query.AuditActionUserUnlocked, subject: &user.ID,
-			old: map[string]any{"is_locked": true, "lock_reason": user.LockReason}, new: map[string]any{"is_locked": false},
-		})
+		return s.audit(ctx, q, unlocked)
 	})
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (s *Server) clearAttempt(ctx context.Context, a attempt) {
 func (s *Server) settleAttempt(ctx context.Context, a attempt, settlePair func(context.Context, *query.Queries) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseAttemptWithin)
 	defer cancel()
-	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
+	settle := func(q *query.Queries, _ pgx.Tx) error {
 		if err := q.LoginFailureRelease(ctx, allAddresses, a.source); err != nil { // the order of reserveAttempt: no deadlocks
 			return err
 		}
@@ -109,7 +109,11 @@ func (s *Server) settleAttempt(ctx context.Context, a attempt, settlePair func(c
 			return nil
 		}
 		return q.LoginFailureRelease(ctx, a.addressKey, allSources)
-	})
+	}
+	err := s.inTx(ctx, settle)
+	for try := 1; try < txTries && err != nil && isDatabaseUnavailable(err); try++ {
+		err = s.inTx(ctx, settle) // on another connection: releasing twice costs nothing, not releasing locks the owner out
+	}
 	if err != nil {
 		s.Logger.LogAttrs(ctx, slog.LevelWarn, "login counter not settled", slog.String("request_id", requestOf(ctx).id), slog.Any("error", err))
 	}

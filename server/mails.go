@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -81,7 +82,8 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 		if job.Attempt >= job.MaxAttempts {
 			state = query.MailStateFailed // that was the last try
 		}
-		if row.Mail.State != state {
+		if row.Mail.State != state { // once, not at each of hundreds of tries
+			s.logUndelivered(ctx, row.Mail, state, err)
 			err = errors.Join(err, s.query.MailSetState(context.WithoutCancel(ctx), state, row.Mail.ID))
 		}
 		return fmt.Errorf("send mail: %w", err)
@@ -98,10 +100,17 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 
 // endMail gives a mail up that no other try would bring through (F-03).
 func (s *Server) endMail(ctx context.Context, m query.Mail, cause error) error {
+	s.logUndelivered(ctx, m, query.MailStateFailed, cause)
 	if err := s.query.MailSetState(ctx, query.MailStateFailed, m.ID); err != nil {
 		return fmt.Errorf("mark mail failed: %w", err)
 	}
 	return river.JobCancel(cause)
+}
+
+// logUndelivered tells the operator; the errors of package mail hold no addresses.
+func (s *Server) logUndelivered(ctx context.Context, m query.Mail, state query.MailState, cause error) {
+	s.Logger.LogAttrs(ctx, slog.LevelWarn, "mail not delivered", slog.String("mail_id", m.ID.String()),
+		slog.String("kind", string(m.Kind)), slog.String("state", string(state)), slog.Any("error", cause))
 }
 
 var errLinkDead = errors.New("the mail's link is used, replaced or expired")

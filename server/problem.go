@@ -59,7 +59,7 @@ type problemKind struct {
 
 // problemKinds gives each code of the contract its one status, its title and what to do next.
 var problemKinds = map[api.ProblemCode]problemKind{
-	api.ProblemCodeMalformedRequest:       {400, "Malformed request", "The body is not valid JSON. Check quotes, commas and duplicate keys."},
+	api.ProblemCodeMalformedRequest:       {400, "Malformed request", "The body cannot be read. Check its syntax, and for keys that stand twice."},
 	api.ProblemCodeInvalidCursor:          {400, "Invalid cursor", "This cursor does not belong to this list. Start again from the first page."},
 	api.ProblemCodeAuthenticationRequired: {401, "Authentication required", "Sign in and send the token in the Authorization header."},
 	api.ProblemCodeInvalidAccessToken:     {401, "Invalid access token", "This token is not valid any more. Sign in again."},
@@ -71,7 +71,7 @@ var problemKinds = map[api.ProblemCode]problemKind{
 	api.ProblemCodeRegistrationClosed:     {403, "Registration closed", "This service opens accounts by invitation only."},
 	api.ProblemCodeNotFound:               {404, "Not found", "There is nothing at this address."},
 	api.ProblemCodeMethodNotAllowed:       {405, "Method not allowed", "Use one of the methods in the Allow header."},
-	api.ProblemCodeEmailTaken:             {409, "E-mail taken", "An account with this e-mail address exists. Sign in, or reset the password."},
+	api.ProblemCodeEmailTaken:             {409, "E-mail taken", "An account with this e-mail address exists. Sign in, or use another address."},
 	api.ProblemCodeNicknameTaken:          {409, "Nickname taken", "This nickname is taken. Take one of the suggestions."},
 	api.ProblemCodeLastAdmin:              {409, "Last administrator", "This is the last administrator. Make someone else one first."},
 	api.ProblemCodeOwnAccount:             {409, "Own account", "This cannot be done to your own account. Ask another administrator."},

@@ -18,7 +18,7 @@ import (
 )
 
 func (p process) adminCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Administer accounts without HTTP"}
+	cmd := &cobra.Command{Use: "admin", Short: "Administer accounts without HTTP", RunE: needsSubcommand}
 	cmd.AddCommand(p.adminCreateCommand())
 	return cmd
 }
@@ -53,7 +53,7 @@ func (p process) adminCreateCommand() *cobra.Command {
 }
 
 func (p process) createAdmin(ctx context.Context, l *loaded, email, password string) error {
-	pool, err := openPool(ctx, l.config.DatabaseURL.reveal(), l.config.DatabaseMaxConnections)
+	pool, err := openMigrated(ctx, l.config.DatabaseURL.reveal(), l.config.DatabaseMaxConnections)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func (p process) migrateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "migrate", Short: "Change the database's schema, or show what it has"}
+	cmd := &cobra.Command{Use: "migrate", Short: "Change the database's schema, or show what it has", RunE: needsSubcommand}
 	add := func(use, short string, do func(ctx context.Context, out io.Writer, url string) error) {
 		cmd.AddCommand(&cobra.Command{
 			Use: use, Short: short, Args: cobra.NoArgs,
@@ -89,4 +89,13 @@ func migrateStatus(ctx context.Context, out io.Writer, url string) error {
 		fmt.Fprintf(table, "%d\t%s\t%s\n", step.Version, name, applied)
 	}
 	return table.Flush()
+}
+
+// needsSubcommand refuses a group of commands without one, or with one that it does not have: a misspelt
+// `migrate upp && deploy` must not deploy.
+func needsSubcommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command %q for %q; see `%s --help`", args[0], cmd.CommandPath(), cmd.CommandPath())
+	}
+	return fmt.Errorf("%q needs a command; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"usermanager/db"
 )
 
 const (
@@ -48,4 +52,22 @@ func openPool(ctx context.Context, url string, maxConnections int) (*pgxpool.Poo
 		return nil, fmt.Errorf("prepare database connections: %w", err)
 	}
 	return pool, nil
+}
+
+// openMigrated is openPool on a database that answers and has the schema; else its error says what to do.
+func openMigrated(ctx context.Context, url string, maxConnections int) (*pgxpool.Pool, error) {
+	pool, err := openPool(ctx, url, maxConnections)
+	if err != nil {
+		return nil, err
+	}
+	err = db.CheckSchema(ctx, pool)
+	if err == nil {
+		return pool, nil
+	}
+	pool.Close()
+	if _, isConnect := errors.AsType[*pgconn.ConnectError](err); isConnect {
+		// pgx names each address that it tried, on a line of its own.
+		return nil, fmt.Errorf("the database of DATABASE_URL cannot be reached: %s", strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return nil, err
 }

@@ -65,7 +65,7 @@ func (l *loaded) serve(ctx context.Context, logger *slog.Logger, migrate bool) e
 		}
 		logger.InfoContext(ctx, "schema is up to date", "applied", applied)
 	}
-	pool, err := openPool(ctx, c.DatabaseURL.reveal(), c.DatabaseMaxConnections)
+	pool, err := openMigrated(ctx, c.DatabaseURL.reveal(), c.DatabaseMaxConnections)
 	if err != nil {
 		return err
 	}
@@ -76,9 +76,6 @@ func (l *loaded) serve(ctx context.Context, logger *slog.Logger, migrate bool) e
 	}
 	srv, err := server.New(ctx, options)
 	if err != nil {
-		if outdated := db.CheckSchema(ctx, pool); errors.Is(outdated, db.ErrSchemaOutdated) {
-			return outdated // says what to do, unlike a missing table
-		}
 		return err
 	}
 	if err := l.bootstrap(ctx, srv, logger); err != nil {

@@ -4,15 +4,9 @@ INSERT INTO secret_key_check (value) VALUES (@value) ON CONFLICT DO NOTHING;
 -- name: SecretKeyCheckGet :one
 SELECT value FROM secret_key_check;
 
--- name: SecretKeyCheckReplace :exec
-UPDATE secret_key_check SET value = @new_value WHERE value = @old_value;
-
 -- name: SigningKeyCreate :exec
 -- Another server may have made the current key already.
 INSERT INTO signing_keys (kid, state, sealed) VALUES (@kid, @state, @sealed) ON CONFLICT DO NOTHING;
 
 -- name: SigningKeyList :many
 SELECT * FROM signing_keys ORDER BY created_at, kid;
-
--- name: SchemaReachable :one
-SELECT true::boolean AS reachable;

@@ -49,8 +49,9 @@ WHERE address_key = @address_key AND source = @source;
 UPDATE login_failures SET failures = greatest(failures - 1, 0), wait_until = NULL
 WHERE address_key = @address_key AND source = @source;
 
--- name: LoginFailureEndWaits :exec
-UPDATE login_failures SET failures = 0, wait_until = NULL WHERE address_key = @address_key;
+-- name: LoginFailureEndWaits :execrows
+UPDATE login_failures SET failures = 0, wait_until = NULL
+WHERE address_key = @address_key AND (failures > 0 OR wait_until IS NOT NULL);
 
 -- name: LoginFailureSummary :many
 -- For staff: failures that count, and the longest wait, of each address.

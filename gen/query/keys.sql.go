@@ -9,17 +9,6 @@ import (
 	"context"
 )
 
-const schemaReachable = `-- name: SchemaReachable :one
-SELECT true::boolean AS reachable
-`
-
-func (q *Queries) SchemaReachable(ctx context.Context) (bool, error) {
-	row := q.db.QueryRow(ctx, schemaReachable)
-	var reachable bool
-	err := row.Scan(&reachable)
-	return reachable, err
-}
-
 const secretKeyCheckCreate = `-- name: SecretKeyCheckCreate :exec
 INSERT INTO secret_key_check (value) VALUES ($1) ON CONFLICT DO NOTHING
 `
@@ -38,15 +27,6 @@ func (q *Queries) SecretKeyCheckGet(ctx context.Context) (string, error) {
 	var value string
 	err := row.Scan(&value)
 	return value, err
-}
-
-const secretKeyCheckReplace = `-- name: SecretKeyCheckReplace :exec
-UPDATE secret_key_check SET value = $1 WHERE value = $2
-`
-
-func (q *Queries) SecretKeyCheckReplace(ctx context.Context, newValue string, oldValue string) error {
-	_, err := q.db.Exec(ctx, secretKeyCheckReplace, newValue, oldValue)
-	return err
 }
 
 const signingKeyCreate = `-- name: SigningKeyCreate :exec

@@ -77,13 +77,17 @@ func (q *Queries) LoginFailureClear(ctx context.Context, addressKey []byte, sour
 	return err
 }
 
-const loginFailureEndWaits = `-- name: LoginFailureEndWaits :exec
-UPDATE login_failures SET failures = 0, wait_until = NULL WHERE address_key = $1
+const loginFailureEndWaits = `-- name: LoginFailureEndWaits :execrows
+UPDATE login_failures SET failures = 0, wait_until = NULL
+WHERE address_key = $1 AND (failures > 0 OR wait_until IS NOT NULL)
 `
 
-func (q *Queries) LoginFailureEndWaits(ctx context.Context, addressKey []byte) error {
-	_, err := q.db.Exec(ctx, loginFailureEndWaits, addressKey)
-	return err
+func (q *Queries) LoginFailureEndWaits(ctx context.Context, addressKey []byte) (int64, error) {
+	result, err := q.db.Exec(ctx, loginFailureEndWaits, addressKey)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const loginFailureEraseOld = `-- name: LoginFailureEraseOld :execrows
