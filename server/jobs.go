@@ -50,13 +50,13 @@ func (s *Server) newJobs() (*river.Client[pgx.Tx], error) {
 	})
 }
 
-// retryPolicy tries again after 1, 2, 4 ... seconds, each minute for the first hours, then less often (F-01).
+// retryPolicy tries again after 4, 8, 16 ... seconds, each minute for the first hours, then less often (F-01).
 type retryPolicy struct{}
 
 func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	pause := mailLazyPause
 	if tries := len(job.Errors) + 1; tries <= mailEagerTries {
-		pause = min(time.Second<<min(tries-1, 10), mailEagerPause)
+		pause = min(4*time.Second<<min(tries-1, 10), mailEagerPause)
 	}
 	return time.Now().Add(pause - pause/10*time.Duration(job.ID%10)/10) // spread, so that a queue does not come back all at once
 }

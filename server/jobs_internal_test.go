@@ -42,10 +42,10 @@ func TestRetryPolicyTriesEachMinuteForHoursAndGoesOnForDays(t *testing.T) { // F
 	}
 }
 
-func TestRetryPolicyGrowsFromASecondAndSpreadsJobs(t *testing.T) { // F-01, F-03
+func TestRetryPolicyGrowsFromSecondsAndSpreadsJobs(t *testing.T) { // F-01, F-03
 	t.Parallel()
 	for tries, want := range map[int]time.Duration{
-		1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 6: 32 * time.Second, 7: time.Minute, 64: time.Minute, 370: time.Minute,
+		1: 4 * time.Second, 2: 8 * time.Second, 3: 16 * time.Second, 4: 32 * time.Second, 5: time.Minute, 64: time.Minute, 370: time.Minute,
 		371: 10 * time.Minute, 5000: 10 * time.Minute,
 	} {
 		pauses := map[time.Duration]bool{}

@@ -69,7 +69,7 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 	if err != nil {
 		return err
 	}
-	content, err := s.renderer.Render(mail.Kind(row.Mail.Kind), data)
+	content, err := s.renderMail(mail.Kind(row.Mail.Kind), data)
 	if err != nil {
 		return s.endMail(ctx, row.Mail, fmt.Errorf("render mail: %w", err))
 	}
@@ -96,6 +96,13 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 		}
 		return q.MailSetState(ctx, query.MailStateSent, row.Mail.ID)
 	})
+}
+
+// renderMail renders one mail at a time: ten at once, when a mail server comes back, would keep requests waiting.
+func (s *Server) renderMail(kind mail.Kind, data mail.Data) (mail.Content, error) {
+	s.rendering.Lock()
+	defer s.rendering.Unlock()
+	return s.renderer.Render(kind, data)
 }
 
 // endMail gives a mail up that no other try would bring through (F-03).

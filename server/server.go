@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,15 +71,16 @@ type LinkTemplates struct {
 // database needs lives in it.
 type Server struct {
 	Options
-	query    *query.Queries
-	echo     *echo.Echo
-	contract *contract
-	verifier *secret.Verifier
-	renderer *mail.Renderer
-	pages    pages
-	jobs     *river.Client[pgx.Tx]
-	ready    readiness
-	draining atomic.Bool
+	query     *query.Queries
+	echo      *echo.Echo
+	contract  *contract
+	verifier  *secret.Verifier
+	renderer  *mail.Renderer
+	rendering sync.Mutex
+	pages     pages
+	jobs      *river.Client[pgx.Tx]
+	ready     readiness
+	draining  atomic.Bool
 }
 
 // New checks the secret key against the database, makes the first signing key if there is none, and
