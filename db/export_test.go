@@ -3,6 +3,8 @@ package db
 import (
 	"context"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,8 +15,8 @@ type Sequence struct{ schema }
 
 func NewSequence(files fs.FS, river map[int64]int) Sequence {
 	s := schema{files: files}
-	for version, target := range river {
-		s.river = append(s.river, riverStep{version: version, target: target})
+	for _, version := range slices.Sorted(maps.Keys(river)) { // in order, as riverSteps has them
+		s.river = append(s.river, riverStep{version: version, target: river[version]})
 	}
 	return Sequence{s}
 }
