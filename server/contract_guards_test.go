@@ -314,6 +314,23 @@ func TestEveryEnumValueIsDescribed(t *testing.T) {
 	}
 }
 
+// The codes that a description lists are those that the responses give an example of, and coverage_report_test.go
+// fails unless the tests have met each of them and no other.
+func TestEveryDescriptionListsTheCodesOfItsExamples(t *testing.T) {
+	t.Parallel()
+	for _, op := range contractOperations() {
+		var examples []string
+		for _, response := range op.Responses.Map() {
+			if content := response.Value.Content.Get("application/problem+json"); content != nil {
+				examples = slices.AppendSeq(examples, maps.Keys(content.Examples))
+			}
+		}
+		if listed := slices.Sorted(slices.Values(contractListed(op.Description))); !slices.Equal(listed, slices.Sorted(slices.Values(examples))) {
+			t.Errorf("the description of %s lists %q, its responses have examples of %q", op.OperationID, listed, examples)
+		}
+	}
+}
+
 // contractProblemCodes are those that some operation lists, and method_not_allowed, which no operation can have.
 func contractProblemCodes() map[string]bool {
 	codes := map[string]bool{string(api.ProblemCodeMethodNotAllowed): true}

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -33,49 +32,6 @@ var closedSpec = sync.OnceValue(func() *openapi3.T {
 	}
 	return spec
 })
-
-// seen counts the operation x status x problem code that tests have met.
-var seen = struct {
-	sync.Mutex
-	statuses map[string]int // "register 201"
-}{statuses: map[string]int{}}
-
-// declared are all operation x status pairs of the contract.
-func declared() []string {
-	var pairs []string
-	for _, item := range closedSpec().Paths.Map() {
-		for _, op := range item.Operations() {
-			for status := range op.Responses.Map() {
-				pairs = append(pairs, op.OperationID+" "+status)
-			}
-		}
-	}
-	slices.Sort(pairs)
-	return pairs
-}
-
-// countingRun runs the tests and then lists the declared pairs that none of them saw. A whole run fails when
-// there are any; a run of some tests only lists nothing.
-type countingRun struct{ *testing.M }
-
-func (r countingRun) Run() int {
-	code := r.M.Run()
-	isWhole := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" &&
-		flag.Lookup("test.list").Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == ""
-	if !isWhole {
-		return code
-	}
-	pairs := declared()
-	unseen := slices.DeleteFunc(slices.Clone(pairs), func(pair string) bool { return seen.statuses[pair] > 0 })
-	fmt.Printf("contract: %d operation x status pairs declared, %d unseen\n", len(pairs), len(unseen))
-	for _, pair := range unseen {
-		fmt.Println("contract: no test saw", pair)
-	}
-	if len(unseen) > 0 && code == 0 {
-		return 1
-	}
-	return code
-}
 
 // validatingTransport fails a test when an answer is not what the contract declares.
 type validatingTransport struct{ t testing.TB }
@@ -111,13 +67,9 @@ func checkResponse(r *http.Request, resp *http.Response, body []byte) error {
 		method = http.MethodGet
 	}
 	if item == nil || item.GetOperation(method) == nil {
-		return checkUndeclared(r, resp)
+		return checkUndeclared(r, resp, body)
 	}
 	op := item.GetOperation(method)
-	seen.Lock()
-	seen.statuses[fmt.Sprintf("%s %d", op.OperationID, resp.StatusCode)]++
-	seen.Unlock()
-
 	ref := op.Responses.Status(resp.StatusCode)
 	if ref == nil {
 		return fmt.Errorf("operation %s does not declare status %d", op.OperationID, resp.StatusCode)
@@ -131,6 +83,12 @@ func checkResponse(r *http.Request, resp *http.Response, body []byte) error {
 		}
 	}
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	seen.status(op.OperationID, resp.StatusCode)
+	if mediaType == "application/problem+json" && r.Method != http.MethodHead {
+		if err := checkProblem(op, ref.Value, resp.StatusCode, body); err != nil {
+			return err
+		}
+	}
 	isText := mediaType == "text/html" || mediaType == "application/yaml"
 	if isText && ref.Value.Content[mediaType] == nil {
 		return fmt.Errorf("operation %s does not declare %s", op.OperationID, mediaType)
@@ -147,12 +105,13 @@ func checkResponse(r *http.Request, resp *http.Response, body []byte) error {
 }
 
 // checkUndeclared lets problems of unknown routes, preflights and the listed pages pass.
-func checkUndeclared(r *http.Request, resp *http.Response) error {
+func checkUndeclared(r *http.Request, resp *http.Response, body []byte) error {
 	isPage := strings.HasPrefix(r.URL.Path, "/docs/") || strings.HasPrefix(r.URL.Path, "/dev/inbox")
 	switch {
 	case isPage, r.Method == http.MethodOptions:
 		return nil
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed:
+		seen.undeclared(body)
 		if resp.Header.Get("Content-Type") == "application/problem+json" {
 			return nil
 		}

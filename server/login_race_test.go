@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"usermanager/gen/api"
+	"usermanager/gen/query"
 	"usermanager/server"
 	"usermanager/server/secret"
 )
@@ -214,5 +215,45 @@ func abandonedSignIn(ctx context.Context, s *system, email string) {
 	req.Header.Set("Content-Type", formType)
 	if resp, err := s.http.Do(req); err == nil {
 		_ = resp.Body.Close()
+	}
+}
+
+// Whatever sets a password waits at the same gate as a sign-in, and is turned away alike while that is full.
+func TestSettingAPasswordIsShedWhenTheGateIsFull(t *testing.T) {
+	t.Parallel()
+	hasher, err := secret.NewHasher(secret.HasherOptions{Concurrency: 1, Queue: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSystem(t, func(o *server.Options) { o.Hasher = hasher })
+	staff := s.signedIn(query.UserRoleADMIN).token
+	busy, done := make(chan struct{}), make(chan struct{})
+	go func() { // holds the gate by hashing again and again
+		defer close(done)
+		for {
+			select {
+			case <-busy:
+				return
+			default:
+				_, _ = hasher.Hash(context.Background(), goodPassword)
+			}
+		}
+	}()
+	defer func() { close(busy); <-done }()
+	for what, try := range map[string]func() response{
+		"registration": func() response { return s.call(http.MethodPost, "/register", "", registrationBody(nil)) },
+		"invitation": func() response {
+			_, token := invited(s, staff, nil) // a new one for each try: it may have passed the gate
+			return acceptInvitation(s, token, goodPassword)
+		},
+	} {
+		s.eventually("a "+what+" to be shed", func() bool {
+			got := try()
+			if got.status != http.StatusServiceUnavailable {
+				return false
+			}
+			got.problem(t, api.ProblemCodeServerBusy)
+			return got.header.Get("Retry-After") == "1"
+		})
 	}
 }

@@ -199,15 +199,22 @@ func TestTokenExpiresByTheDatabasesClock(t *testing.T) { // A-62
 	t.Parallel()
 	s := newSystem(t)
 	admin := s.signedIn(query.UserRoleADMIN)
+	var ada api.OwnProfile
 	for kind, c := range map[string]struct {
 		hours float64
 		mint  func() string
 		use   func(token string) response
 	}{
-		"verify_email": {24, func() string {
-			_, token := unverified(s)
+		"verify_email": {24, func() (token string) {
+			ada, token = unverified(s)
 			return token
-		}, func(token string) response { return verifyByToken(s, token) }},
+		}, func(token string) response {
+			byLink, byToken := verifyByLink(s, ada.ID, token), verifyByToken(s, token) // a used one repeats its success
+			if byLink.status != byToken.status {
+				t.Errorf("got %d by the link and %d by the token alone", byLink.status, byToken.status)
+			}
+			return byToken
+		}},
 		"invitation": {72, func() string {
 			_, token := invited(s, admin.token, nil)
 			return token

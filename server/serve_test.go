@@ -49,7 +49,7 @@ func TestStoppingRefusesReadinessFirstAndFinishesRequests(t *testing.T) {
 	signal()
 	var got response
 	for got.status != http.StatusServiceUnavailable && time.Since(signalled) < drain {
-		got = uncheckedGet(t, url+"/readyz")
+		got = checkedGet(t, url+"/readyz")
 	}
 	got.problem(t, api.ProblemCodeShuttingDown)
 	if got.header.Get("Retry-After") == "" {

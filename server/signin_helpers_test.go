@@ -141,7 +141,22 @@ func uncheckedGet(t testing.TB, url string, header ...string) response {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	return roundTrip(t, http.DefaultTransport, req)
+}
+
+// checkedGet holds the answer to the contract, for servers that a test starts by itself.
+func checkedGet(t testing.TB, url string) response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return roundTrip(t, &validatingTransport{t}, req)
+}
+
+func roundTrip(t testing.TB, transport http.RoundTripper, req *http.Request) response {
+	t.Helper()
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1052,8 +1052,6 @@ type NicknameRules struct {
 }
 
 // OwnProfile An account as its owner sees it.
-//
-// Example: {"bio":"Writes programs for engines that do not exist yet.","created_at":"2026-01-05T09:00:00Z","email":"ada@example.com","email_verified":true,"first_name":"Ada","github_profile_url":"https://github.com/ada","id":"01981d5c-7a00-7000-8000-000000000001","is_professional":false,"last_name":"Lovelace","linkedin_profile_url":"https://www.linkedin.com/in/ada","links":[{"href":"http://localhost:8080/users/me","method":"GET","operation_id":"getOwnProfile","rel":"self"},{"href":"http://localhost:8080/users/me","method":"PATCH","operation_id":"updateOwnProfile","rel":"edit"}],"nickname":"ada","preferred_language":"en-GB","professional_status_updated_at":null,"profile_picture_url":"https://pictures.example.com/ada.png","role":"AUTHENTICATED","updated_at":"2026-01-05T09:05:00Z","version":2}
 type OwnProfile struct {
 	// Bio A few sentences.
 	//
@@ -1577,8 +1575,6 @@ type UpdateUserRequest struct {
 }
 
 // User An account as staff see it.
-//
-// Example: {"bio":"Writes programs for engines that do not exist yet.","created_at":"2026-01-05T09:00:00Z","email":"ada@example.com","email_verified":true,"failed_login_attempts":0,"first_name":"Ada","github_profile_url":"https://github.com/ada","id":"01981d5c-7a00-7000-8000-000000000001","is_locked":false,"is_professional":false,"last_login_at":"2026-01-05T09:30:00Z","last_mail":{"at":"2026-01-05T09:00:02Z","kind":"verify_email","state":"sent"},"last_name":"Lovelace","linkedin_profile_url":"https://www.linkedin.com/in/ada","links":[{"href":"http://localhost:8080/users/01981d5c-7a00-7000-8000-000000000001","method":"GET","operation_id":"getUser","rel":"self"},{"href":"http://localhost:8080/users/01981d5c-7a00-7000-8000-000000000001","method":"PATCH","operation_id":"updateUser","rel":"edit"},{"href":"http://localhost:8080/users/01981d5c-7a00-7000-8000-000000000001/upgrade","method":"POST","operation_id":"upgradeUser","rel":"upgrade"}],"lock_reason":null,"login_wait_until":null,"nickname":"ada","preferred_language":"en-GB","professional_status_updated_at":null,"profile_picture_url":"https://pictures.example.com/ada.png","role":"AUTHENTICATED","role_when_verified":"AUTHENTICATED","updated_at":"2026-01-05T09:05:00Z","version":2}
 type User struct {
 	// Bio A few sentences.
 	//
@@ -1828,20 +1824,32 @@ type TokenPath = string
 // UserIDPath defines model for UserIdPath.
 type UserIDPath = openapi_types.UUID
 
+// AddressOrNicknameTaken RFC 9457.
+type AddressOrNicknameTaken = Problem
+
+// AlreadyVerified RFC 9457.
+type AlreadyVerified = Problem
+
 // BadRequest RFC 9457.
 type BadRequest = Problem
 
-// Conflict RFC 9457.
-type Conflict = Problem
-
 // Forbidden RFC 9457.
 type Forbidden = Problem
+
+// ForbiddenByRank RFC 9457.
+type ForbiddenByRank = Problem
 
 // Gone RFC 9457.
 type Gone = Problem
 
 // InternalError RFC 9457.
 type InternalError = Problem
+
+// InvalidCursor RFC 9457.
+type InvalidCursor = Problem
+
+// InvalidParameters RFC 9457.
+type InvalidParameters = Problem
 
 // LoginBadRequest A problem that also carries the `error` of RFC 6749, 5.2.
 type LoginBadRequest = LoginProblem
@@ -1870,6 +1878,9 @@ type LoginUnavailable = LoginProblem
 // LoginUnsupportedMediaType A problem that also carries the `error` of RFC 6749, 5.2.
 type LoginUnsupportedMediaType = LoginProblem
 
+// NicknameTaken RFC 9457.
+type NicknameTaken = Problem
+
 // NotFound RFC 9457.
 type NotFound = Problem
 
@@ -1885,11 +1896,23 @@ type PreconditionFailed = Problem
 // PreconditionRequired RFC 9457.
 type PreconditionRequired = Problem
 
+// ProtectedAccount RFC 9457.
+type ProtectedAccount = Problem
+
 // RegistrationClosed RFC 9457.
 type RegistrationClosed = Problem
 
+// ServiceBusy RFC 9457.
+type ServiceBusy = Problem
+
 // ServiceUnavailable RFC 9457.
 type ServiceUnavailable = Problem
+
+// TokenInvalid RFC 9457.
+type TokenInvalid = Problem
+
+// TokenOrFieldsInvalid RFC 9457.
+type TokenOrFieldsInvalid = Problem
 
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
@@ -1902,6 +1925,9 @@ type UnsupportedMediaType = Problem
 
 // URITooLong RFC 9457.
 type URITooLong = Problem
+
+// UserUpdateConflict RFC 9457.
+type UserUpdateConflict = Problem
 
 // ValidationFailed RFC 9457.
 type ValidationFailed = Problem
@@ -2397,7 +2423,7 @@ type ClientInterface interface {
 	//
 	// Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2408,7 +2434,7 @@ type ClientInterface interface {
 	//
 	// Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3096,7 +3122,7 @@ func (c *Client) RestoreUser(ctx context.Context, userID UserIDPath, reqEditors 
 //
 // Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3117,7 +3143,7 @@ func (c *Client) SetUserRoleWithBody(ctx context.Context, userID UserIDPath, con
 //
 // Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4920,7 +4946,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4931,7 +4957,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5133,13 +5159,13 @@ type AcceptInvitationHTTPResponse struct {
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationProblemJSON503 *ServiceUnavailable
+	ApplicationProblemJSON503 *ServiceBusy
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AcceptInvitationHTTPResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5172,7 +5198,7 @@ func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON415() *Unsupporte
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -5187,7 +5213,7 @@ func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON500() *InternalEr
 }
 
 // GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+func (r AcceptInvitationHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
 	return r.ApplicationProblemJSON503
 }
 
@@ -5660,7 +5686,7 @@ type RegisterHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *RegistrationClosed
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *AddressOrNicknameTaken
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -5672,7 +5698,7 @@ type RegisterHTTPResponse struct {
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationProblemJSON503 *ServiceUnavailable
+	ApplicationProblemJSON503 *ServiceBusy
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *RegisterHTTPResponse201Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5702,7 +5728,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON403() *RegistrationClosed
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
 	return r.ApplicationProblemJSON409
 }
 
@@ -5732,7 +5758,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON500() *InternalError {
 }
 
 // GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
 	return r.ApplicationProblemJSON503
 }
 
@@ -5827,7 +5853,7 @@ type ListUsersHTTPResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *UserList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationProblemJSON400 *BadRequest
+	ApplicationProblemJSON400 *InvalidCursor
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
@@ -5835,7 +5861,7 @@ type ListUsersHTTPResponse struct {
 	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
 	ApplicationProblemJSON414 *URITooLong
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *InvalidParameters
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -5854,7 +5880,7 @@ func (r ListUsersHTTPResponse) GetJSON200() *UserList {
 }
 
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ListUsersHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+func (r ListUsersHTTPResponse) GetApplicationProblemJSON400() *InvalidCursor {
 	return r.ApplicationProblemJSON400
 }
 
@@ -5874,7 +5900,7 @@ func (r ListUsersHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r ListUsersHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r ListUsersHTTPResponse) GetApplicationProblemJSON422() *InvalidParameters {
 	return r.ApplicationProblemJSON422
 }
 
@@ -5944,7 +5970,7 @@ type CreateUserHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *AddressOrNicknameTaken
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -5984,7 +6010,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6150,7 +6176,7 @@ type UpdateOwnProfileHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *NicknameTaken
 	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationProblemJSON412 *PreconditionFailed
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -6187,7 +6213,7 @@ func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON401() *Unauthoriz
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r UpdateOwnProfileHTTPResponse) GetApplicationProblemJSON409() *NicknameTaken {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6266,11 +6292,11 @@ type DeleteUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *ProtectedAccount
 	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationProblemJSON412 *PreconditionFailed
 	// ApplicationProblemJSON428 the response for an HTTP 428 `application/problem+json` response
@@ -6291,7 +6317,7 @@ func (r DeleteUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r DeleteUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r DeleteUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6301,7 +6327,7 @@ func (r DeleteUserHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r DeleteUserHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r DeleteUserHTTPResponse) GetApplicationProblemJSON409() *ProtectedAccount {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6476,11 +6502,11 @@ type UpdateUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *UserUpdateConflict
 	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationProblemJSON412 *PreconditionFailed
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -6519,7 +6545,7 @@ func (r UpdateUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r UpdateUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r UpdateUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6529,7 +6555,7 @@ func (r UpdateUserHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r UpdateUserHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r UpdateUserHTTPResponse) GetApplicationProblemJSON409() *UserUpdateConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6615,7 +6641,7 @@ type DowngradeUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -6639,7 +6665,7 @@ func (r DowngradeUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized 
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r DowngradeUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r DowngradeUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6710,11 +6736,11 @@ type ResendInvitationHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *AlreadyVerified
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -6740,7 +6766,7 @@ func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON401() *Unauthoriz
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6750,7 +6776,7 @@ func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r ResendInvitationHTTPResponse) GetApplicationProblemJSON409() *AlreadyVerified {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6818,11 +6844,11 @@ type LockUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *ProtectedAccount
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -6855,7 +6881,7 @@ func (r LockUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r LockUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r LockUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6865,7 +6891,7 @@ func (r LockUserHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r LockUserHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r LockUserHTTPResponse) GetApplicationProblemJSON409() *ProtectedAccount {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6941,11 +6967,11 @@ type RestoreUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *AddressOrNicknameTaken
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -6967,7 +6993,7 @@ func (r RestoreUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r RestoreUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r RestoreUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -6977,7 +7003,7 @@ func (r RestoreUserHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r RestoreUserHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r RestoreUserHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
 	return r.ApplicationProblemJSON409
 }
 
@@ -7044,7 +7070,7 @@ type SetUserRoleHTTPResponse struct {
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *Conflict
+	ApplicationProblemJSON409 *ProtectedAccount
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -7087,7 +7113,7 @@ func (r SetUserRoleHTTPResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r SetUserRoleHTTPResponse) GetApplicationProblemJSON409() *Conflict {
+func (r SetUserRoleHTTPResponse) GetApplicationProblemJSON409() *ProtectedAccount {
 	return r.ApplicationProblemJSON409
 }
 
@@ -7163,7 +7189,7 @@ type UnlockUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -7187,7 +7213,7 @@ func (r UnlockUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r UnlockUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r UnlockUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -7253,7 +7279,7 @@ type UpgradeUserHTTPResponse struct {
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationProblemJSON403 *Forbidden
+	ApplicationProblemJSON403 *ForbiddenByRank
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -7277,7 +7303,7 @@ func (r UpgradeUserHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
 }
 
 // GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r UpgradeUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
+func (r UpgradeUserHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
 	return r.ApplicationProblemJSON403
 }
 
@@ -7349,7 +7375,7 @@ type VerifyEmailHTTPResponse struct {
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -7388,7 +7414,7 @@ func (r VerifyEmailHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMedi
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r VerifyEmailHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r VerifyEmailHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -7596,7 +7622,7 @@ type VerifyEmailLinkHTTPResponse struct {
 	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
 	ApplicationProblemJSON414 *URITooLong
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *TokenInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -7630,7 +7656,7 @@ func (r VerifyEmailLinkHTTPResponse) GetApplicationProblemJSON414() *URITooLong 
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r VerifyEmailLinkHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r VerifyEmailLinkHTTPResponse) GetApplicationProblemJSON422() *TokenInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -8190,7 +8216,7 @@ func (c *ClientWithResponses) RestoreUserWithResponse(ctx context.Context, userI
 //
 // Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8207,7 +8233,7 @@ func (c *ClientWithResponses) SetUserRoleWithBodyWithResponse(ctx context.Contex
 //
 // Holds at the user's next request. An unverified account takes the role when its address is proven. Tells the user by mail.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `not_found`, `last_admin`, `own_account`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8458,7 +8484,7 @@ func ParseAcceptInvitationHTTPResponse(rsp *http.Response) (*AcceptInvitationHTT
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest TokenOrFieldsInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8479,7 +8505,7 @@ func ParseAcceptInvitationHTTPResponse(rsp *http.Response) (*AcceptInvitationHTT
 		response.ApplicationProblemJSON500 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest ServiceUnavailable
+		var dest ServiceBusy
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8888,7 +8914,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest AddressOrNicknameTaken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8930,7 +8956,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON500 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest ServiceUnavailable
+		var dest ServiceBusy
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9022,7 +9048,7 @@ func ParseListUsersHTTPResponse(rsp *http.Response) (*ListUsersHTTPResponse, err
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadRequest
+		var dest InvalidCursor
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9050,7 +9076,7 @@ func ParseListUsersHTTPResponse(rsp *http.Response) (*ListUsersHTTPResponse, err
 		response.ApplicationProblemJSON414 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest InvalidParameters
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9151,7 +9177,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest AddressOrNicknameTaken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9346,7 +9372,7 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest NicknameTaken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9457,7 +9483,7 @@ func ParseDeleteUserHTTPResponse(rsp *http.Response) (*DeleteUserHTTPResponse, e
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9471,7 +9497,7 @@ func ParseDeleteUserHTTPResponse(rsp *http.Response) (*DeleteUserHTTPResponse, e
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest ProtectedAccount
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9663,7 +9689,7 @@ func ParseUpdateUserHTTPResponse(rsp *http.Response) (*UpdateUserHTTPResponse, e
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9677,7 +9703,7 @@ func ParseUpdateUserHTTPResponse(rsp *http.Response) (*UpdateUserHTTPResponse, e
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest UserUpdateConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9799,7 +9825,7 @@ func ParseDowngradeUserHTTPResponse(rsp *http.Response) (*DowngradeUserHTTPRespo
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9883,7 +9909,7 @@ func ParseResendInvitationHTTPResponse(rsp *http.Response) (*ResendInvitationHTT
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9897,7 +9923,7 @@ func ParseResendInvitationHTTPResponse(rsp *http.Response) (*ResendInvitationHTT
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest AlreadyVerified
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9998,7 +10024,7 @@ func ParseLockUserHTTPResponse(rsp *http.Response) (*LockUserHTTPResponse, error
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10012,7 +10038,7 @@ func ParseLockUserHTTPResponse(rsp *http.Response) (*LockUserHTTPResponse, error
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest ProtectedAccount
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10110,7 +10136,7 @@ func ParseRestoreUserHTTPResponse(rsp *http.Response) (*RestoreUserHTTPResponse,
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10124,7 +10150,7 @@ func ParseRestoreUserHTTPResponse(rsp *http.Response) (*RestoreUserHTTPResponse,
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest AddressOrNicknameTaken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10222,7 +10248,7 @@ func ParseSetUserRoleHTTPResponse(rsp *http.Response) (*SetUserRoleHTTPResponse,
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
+		var dest ProtectedAccount
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10320,7 +10346,7 @@ func ParseUnlockUserHTTPResponse(rsp *http.Response) (*UnlockUserHTTPResponse, e
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10404,7 +10430,7 @@ func ParseUpgradeUserHTTPResponse(rsp *http.Response) (*UpgradeUserHTTPResponse,
 		response.ApplicationProblemJSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest ForbiddenByRank
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10509,7 +10535,7 @@ func ParseVerifyEmailHTTPResponse(rsp *http.Response) (*VerifyEmailHTTPResponse,
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest TokenOrFieldsInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10721,7 +10747,7 @@ func ParseVerifyEmailLinkHTTPResponse(rsp *http.Response) (*VerifyEmailLinkHTTPR
 		response.ApplicationProblemJSON414 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest TokenInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11504,15 +11530,23 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
+type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
+
+type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
+
 type BadRequestApplicationProblemPlusJSONResponse Problem
 
-type ConflictApplicationProblemPlusJSONResponse Problem
-
 type ForbiddenApplicationProblemPlusJSONResponse Problem
+
+type ForbiddenByRankApplicationProblemPlusJSONResponse Problem
 
 type GoneApplicationProblemPlusJSONResponse Problem
 
 type InternalErrorApplicationProblemPlusJSONResponse Problem
+
+type InvalidCursorApplicationProblemPlusJSONResponse Problem
+
+type InvalidParametersApplicationProblemPlusJSONResponse Problem
 
 type LoginBadRequestApplicationProblemPlusJSONResponse LoginProblem
 
@@ -11553,6 +11587,8 @@ type LoginUnavailableApplicationProblemPlusJSONResponse struct {
 
 type LoginUnsupportedMediaTypeApplicationProblemPlusJSONResponse LoginProblem
 
+type NicknameTakenApplicationProblemPlusJSONResponse Problem
+
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
 type NotReadyResponseHeaders struct {
@@ -11570,7 +11606,18 @@ type PreconditionFailedApplicationProblemPlusJSONResponse Problem
 
 type PreconditionRequiredApplicationProblemPlusJSONResponse Problem
 
+type ProtectedAccountApplicationProblemPlusJSONResponse Problem
+
 type RegistrationClosedApplicationProblemPlusJSONResponse Problem
+
+type ServiceBusyResponseHeaders struct {
+	RetryAfter int32
+}
+type ServiceBusyApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ServiceBusyResponseHeaders
+}
 
 type ServiceUnavailableResponseHeaders struct {
 	RetryAfter int32
@@ -11580,6 +11627,10 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 
 	Headers ServiceUnavailableResponseHeaders
 }
+
+type TokenInvalidApplicationProblemPlusJSONResponse Problem
+
+type TokenOrFieldsInvalidApplicationProblemPlusJSONResponse Problem
 
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter int32
@@ -11602,6 +11653,8 @@ type UnauthorizedApplicationProblemPlusJSONResponse struct {
 type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
 
 type URITooLongApplicationProblemPlusJSONResponse Problem
+
+type UserUpdateConflictApplicationProblemPlusJSONResponse Problem
 
 type ValidationFailedApplicationProblemPlusJSONResponse Problem
 
@@ -11756,7 +11809,7 @@ func (response AcceptInvitation415ApplicationProblemPlusJSONResponse) VisitAccep
 }
 
 type AcceptInvitation422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response AcceptInvitation422ApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
@@ -11805,7 +11858,7 @@ func (response AcceptInvitation500ApplicationProblemPlusJSONResponse) VisitAccep
 }
 
 type AcceptInvitation503ApplicationProblemPlusJSONResponse struct {
-	ServiceUnavailableApplicationProblemPlusJSONResponse
+	ServiceBusyApplicationProblemPlusJSONResponse
 }
 
 func (response AcceptInvitation503ApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
@@ -12290,7 +12343,7 @@ func (response Register403ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
 }
 
 func (response Register409ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12387,7 +12440,7 @@ func (response Register500ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register503ApplicationProblemPlusJSONResponse struct {
-	ServiceUnavailableApplicationProblemPlusJSONResponse
+	ServiceBusyApplicationProblemPlusJSONResponse
 }
 
 func (response Register503ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12455,7 +12508,7 @@ func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseW
 }
 
 type ListUsers400ApplicationProblemPlusJSONResponse struct {
-	BadRequestApplicationProblemPlusJSONResponse
+	InvalidCursorApplicationProblemPlusJSONResponse
 }
 
 func (response ListUsers400ApplicationProblemPlusJSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
@@ -12520,7 +12573,7 @@ func (response ListUsers414ApplicationProblemPlusJSONResponse) VisitListUsersRes
 }
 
 type ListUsers422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	InvalidParametersApplicationProblemPlusJSONResponse
 }
 
 func (response ListUsers422ApplicationProblemPlusJSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
@@ -12649,7 +12702,7 @@ func (response CreateUser403ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser409ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -12889,7 +12942,7 @@ func (response UpdateOwnProfile401ApplicationProblemPlusJSONResponse) VisitUpdat
 }
 
 type UpdateOwnProfile409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	NicknameTakenApplicationProblemPlusJSONResponse
 }
 
 func (response UpdateOwnProfile409ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
@@ -13036,7 +13089,7 @@ func (response DeleteUser401ApplicationProblemPlusJSONResponse) VisitDeleteUserR
 }
 
 type DeleteUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response DeleteUser403ApplicationProblemPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
@@ -13068,7 +13121,7 @@ func (response DeleteUser404ApplicationProblemPlusJSONResponse) VisitDeleteUserR
 }
 
 type DeleteUser409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	ProtectedAccountApplicationProblemPlusJSONResponse
 }
 
 func (response DeleteUser409ApplicationProblemPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
@@ -13326,7 +13379,7 @@ func (response UpdateUser401ApplicationProblemPlusJSONResponse) VisitUpdateUserR
 }
 
 type UpdateUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response UpdateUser403ApplicationProblemPlusJSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
@@ -13358,7 +13411,7 @@ func (response UpdateUser404ApplicationProblemPlusJSONResponse) VisitUpdateUserR
 }
 
 type UpdateUser409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	UserUpdateConflictApplicationProblemPlusJSONResponse
 }
 
 func (response UpdateUser409ApplicationProblemPlusJSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
@@ -13526,7 +13579,7 @@ func (response DowngradeUser401ApplicationProblemPlusJSONResponse) VisitDowngrad
 }
 
 type DowngradeUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response DowngradeUser403ApplicationProblemPlusJSONResponse) VisitDowngradeUserResponse(w http.ResponseWriter) error {
@@ -13630,7 +13683,7 @@ func (response ResendInvitation401ApplicationProblemPlusJSONResponse) VisitResen
 }
 
 type ResendInvitation403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response ResendInvitation403ApplicationProblemPlusJSONResponse) VisitResendInvitationResponse(w http.ResponseWriter) error {
@@ -13662,7 +13715,7 @@ func (response ResendInvitation404ApplicationProblemPlusJSONResponse) VisitResen
 }
 
 type ResendInvitation409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	AlreadyVerifiedApplicationProblemPlusJSONResponse
 }
 
 func (response ResendInvitation409ApplicationProblemPlusJSONResponse) VisitResendInvitationResponse(w http.ResponseWriter) error {
@@ -13784,7 +13837,7 @@ func (response LockUser401ApplicationProblemPlusJSONResponse) VisitLockUserRespo
 }
 
 type LockUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response LockUser403ApplicationProblemPlusJSONResponse) VisitLockUserResponse(w http.ResponseWriter) error {
@@ -13816,7 +13869,7 @@ func (response LockUser404ApplicationProblemPlusJSONResponse) VisitLockUserRespo
 }
 
 type LockUser409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	ProtectedAccountApplicationProblemPlusJSONResponse
 }
 
 func (response LockUser409ApplicationProblemPlusJSONResponse) VisitLockUserResponse(w http.ResponseWriter) error {
@@ -13952,7 +14005,7 @@ func (response RestoreUser401ApplicationProblemPlusJSONResponse) VisitRestoreUse
 }
 
 type RestoreUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response RestoreUser403ApplicationProblemPlusJSONResponse) VisitRestoreUserResponse(w http.ResponseWriter) error {
@@ -13984,7 +14037,7 @@ func (response RestoreUser404ApplicationProblemPlusJSONResponse) VisitRestoreUse
 }
 
 type RestoreUser409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
 }
 
 func (response RestoreUser409ApplicationProblemPlusJSONResponse) VisitRestoreUserResponse(w http.ResponseWriter) error {
@@ -14121,7 +14174,7 @@ func (response SetUserRole404ApplicationProblemPlusJSONResponse) VisitSetUserRol
 }
 
 type SetUserRole409ApplicationProblemPlusJSONResponse struct {
-	ConflictApplicationProblemPlusJSONResponse
+	ProtectedAccountApplicationProblemPlusJSONResponse
 }
 
 func (response SetUserRole409ApplicationProblemPlusJSONResponse) VisitSetUserRoleResponse(w http.ResponseWriter) error {
@@ -14257,7 +14310,7 @@ func (response UnlockUser401ApplicationProblemPlusJSONResponse) VisitUnlockUserR
 }
 
 type UnlockUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response UnlockUser403ApplicationProblemPlusJSONResponse) VisitUnlockUserResponse(w http.ResponseWriter) error {
@@ -14361,7 +14414,7 @@ func (response UpgradeUser401ApplicationProblemPlusJSONResponse) VisitUpgradeUse
 }
 
 type UpgradeUser403ApplicationProblemPlusJSONResponse struct {
-	ForbiddenApplicationProblemPlusJSONResponse
+	ForbiddenByRankApplicationProblemPlusJSONResponse
 }
 
 func (response UpgradeUser403ApplicationProblemPlusJSONResponse) VisitUpgradeUserResponse(w http.ResponseWriter) error {
@@ -14512,7 +14565,7 @@ func (response VerifyEmail415ApplicationProblemPlusJSONResponse) VisitVerifyEmai
 }
 
 type VerifyEmail422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response VerifyEmail422ApplicationProblemPlusJSONResponse) VisitVerifyEmailResponse(w http.ResponseWriter) error {
@@ -14829,7 +14882,7 @@ func (response VerifyEmailLink414ApplicationProblemPlusJSONResponse) VisitVerify
 }
 
 type VerifyEmailLink422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	TokenInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response VerifyEmailLink422ApplicationProblemPlusJSONResponse) VisitVerifyEmailLinkResponse(w http.ResponseWriter) error {
@@ -15952,283 +16005,306 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H19e9u4se9XweHpfdrNpWX5Nbb26dPjeJ3EWeeltrNpt8mRYBGSsKIILQFZ1ub6u98HMwAJkqBebCex",
-	"s+4fXUckQGAwGMwMZn7zOeiK0VgkLFEyaH0O2BUdjWMGfx90u2ysWKT/lpPRiKazoJX/GgaXNJ4w/XTE",
-	"pKR9FrSC4x5RA0ZoFKVMStKlCblgZCJZFBJKRpTHhEsiEsKVJFM6awTX12Hwk+hORixRxS9lvzpfEmOW",
-	"0DEPWsFWo9nYgtYvGY3VoNjW/Oa0lIqqiQxagRhCq1fT4RkrfdH85rQaspkMWv/5HNC4H7SCo7PNnd0g",
-	"DLrpZdAK3q3hv4Y8ClrBhv5L6W6ODoMwmEhND8n7QRhcBa2gt7f19tXWT5tXzzee9fcuJxf76oRt9F++",
-	"/uOXp7ts73wi9yfvXl6e/nL0PggD3c1V+/nRH6eT/dHW7suTN201Ybs7+ydvxv/6sDs+nJ0pPvz3bz8f",
-	"fzjeoc3g+pOe0xveHSZ0xA4uKY/pBY+5Ho87Q+8bznwp/h6zoNWjsWRhkJgWQSugEQ3CIGVUiiRoBYoO",
-	"WRKEgZz0+0wqLhJNKv1We+NpEMIf25v4x9pFACN8O03epaLHY1Ycl/O7M5oLLoJW8CHlikkyTkU/pSNJ",
-	"eiIlLOnzhEmiBlSRSJBEKMKuuFRkxlQDVohRxaI2VUEr2Gxu7q41N9aaO+fN/Vaz2Wo2fw3CgGl+xHn9",
-	"j2H8RleM7JP2JUt5j+sNoNIJC4MeT6VqG2IcADH6XA0mF+0xjr09SXV/A6XGsrW+jg91l+tIOuCT5sb+",
-	"3ka00117SpvNtafNZnNtT/9fM/+fZiUuoVcmJRcJjbP1iGk+hhNxyWLa1TSLeTJkEU9qhjKdThv2FRgQ",
-	"T8yY9K/I4oOU9UyT1vp6LLo0HgipWnvNveb6RLJUro/0p0ZMDYSeyYuj8yDUWzKlevXbML0+U4XFTJke",
-	"h2RxL7gOb/CRdwfnhy+rn5mMI6qY50ss4iq4/uRh3HHKeixNWdSOadKfoMBiydqLZ/Awp3UbZUUbv4E8",
-	"lEziGN/SxB3zrpqkZSKbX2XDYSZN5cY40VIgFTEwzvvzl0dvzo8PD86PftKCwvlKmVN3DKdeslQPLWht",
-	"6k30DoZeEMpkrH/Ltk7wcdJsbnX/KxJdNRszMlCjGH5i+EBxFeOfTHeGP647vwbXYXDGlOJJXxY/lf3q",
-	"So1ul0nZVmLIkrZkXZFEMmjtN5thACvMQDCwJCgsy+dgRK/aMUv6WnpvNcNgxJP832EwpkqxVIua//3P",
-	"wdqvdO2P5tr+p/zP9tqnJ3/RIx1TKacijcp9bu7sFjvdC4OxiHlXTwQOPsk1SwHz/D7hKZPtiPe5sjs+",
-	"+zUWU5Z2qZbppSdyzLpc78/S75PxuNjCvNjuDmhKu4ql+jD6r//577/8n//VNN/cffK3H8LGPz4Grc/X",
-	"/w9XJF+LcSqiSTfb+O8lS8lrmtA+0yckOZtJxUYwjT6XCjeKPuvGLIHT7pxdlc46+CVnGHOwtog5V8Pg",
-	"XK/mKZNjkcgSuxUf1TCC3lyzV4OLF13+lr96/v6P4403/Fgej9T418Pj3ePfjvjJ4asm+9eBfj6IDtXv",
-	"0dY/ee+fDbbVbHQ3Y70s7GoM1OSJ4SfZFWM9XrMTWymjEbH/mOqTIggDZETN+UEreMZoylKggiZbcSbw",
-	"yz0+cSiPtbwSfZ609W4YjbWe1vz6Z1EsukM9LnMKzT2d7HArdNiydIDXkBafgxqCbf4KqlWixwl0mbWR",
-	"fCHocqBdae3w+hufiUvScOGpaVhx9fNy1QHMPVELo8Cz9O5GsT4Z91MaFc/3t2fnvsHAi4XR2Mb6cNfs",
-	"2LaaKJ7NyHVTylV7kijNWvj7Q9ED9M/t6YAljhS4A2VBk/CES1WVe/CrI/u4YiPk+kcp+CgFH6XgoxT8",
-	"TqSgphQfaa1+o7kaW/8D2v19o7mQdWMugXflTZh3MSegWC0wAv6Epi67Uu3uJJUizdYGFnQD1vmy9Ezy",
-	"P/CZHPIxyFEllBZfG+avdspia0KwK9pVoD3/YhbkoNsVk7KzrvzQOVdWFfdVj1ON4SxZ2l5egF9fg6WY",
-	"0hFD48t6OE8M/79kNEL7IGKym/KxocALfskk6VQ3TIdoRgWH54WIZiQSTOoTsQGGC0zU7qmQJT/+/vdm",
-	"Y0+fI7rTAX4sDOzhBUNZs2PR4r07YCNqTNoTY8BuNLURZCwbqVKe9GFtDmGB/zlh6aw6gY7DHx0iUpjL",
-	"Zf5Dj1DwH5ApVwOYjqQjRno81oQqzubgn3YGv8PHsgkYFps77hFPsh98szjS/FAzifMBl9avHJLpgCp2",
-	"yVLwI2sruzjKKqv5hpwdpL4Rb+5sLzlgy/o1A/+giUq1GnXJknwGIq2wCrJ/7UjzjeIO2QzqQoiYUTT2",
-	"j3uvqeoO6vj5fMBI5+ic9juoxk2pJNqMbpBTdF5ELbK9uQfcICaK8BJDfww2PwZ1fHzcW4OPz2EEHyHN",
-	"kN/CGGm86tB/JMK0BC1Vs7CYJtYv8BWGL09AM6xhAXxILmZEKtrreRffqpSe1c8Vz0ULL985B3fNYNxX",
-	"bjCSgsK7YDwn+vSsGQYclkQkRvYURqCPad/n8RR3PxqxHp3E5mTviXQEKgFP1NamPlTpFR9NRmbZRjwx",
-	"/8qWkCeK9Y1zyF6NvKN4mVTlvClNFIuIPZ8qIscy1ZjC1ZMZdHacZc7B7KSrETw7Phazw5snHu2nlpGP",
-	"NTLRGa13dDtLiPFTEbP5q94jSo9XH+yl46V0xvuGCOqAO7y/oIL13+v5XeY6PpXreiwwqLMhH88dlBJk",
-	"TKUk4pKlP4Jhq0SfqQFL8VzsmPOyMOAaRgXFyh3iXNYsMGfTy5zgcfVz5vNUjEDijcBMJlq/LZ/Zxz89",
-	"O3jx75e/XO0evDw46B/Y/z0b/vph4/Lkw2l88WFP/friF3Ux26j+NvVzNrp5b8fWmvbHkX9mxxFyClwg",
-	"p8U5LWuzV0dt1cZ5486WazKBN515bO0WLyaaa/t0rffp8971Wvb39hJ/b2xe/yWoUuQah8WkeiYi7l7E",
-	"HyeXXBmt/HPQFYkyN+Z0PI55F56s/ybxcUaoz87lSHAoRmMes/TJxv7OpvWT3w2DXC+7IcuTOcXZ5lPP",
-	"V0Trtbnds9Kkrc3RT2mXlVTBgtPoRYpeEq+NsfSk8mHOn45WBFafTHbjfjagKYtgR9hVRdlESVfEMaP9",
-	"CVt+0HYwi4bc5/M47mptOp2u6Q2zNkljlnRFhCEjzgT6KU2UvY/J+NG9twsOEhrPFO8+2djb3jLGXW4E",
-	"FlZwhQn2+QL+OoX7sptyV9XM8Dgka9xyVYdMHTGWnq+dzKIpS5ZEaLR0byBP6ia/wjDLA5g/4DP0CsJJ",
-	"vtq+wT39+uDNwYuj0+UH6Hxw/sjel4MQVhreLbzsPid3MonjpadYHvky81xdcMEM0edU2RgrDnWxoAKG",
-	"mh1Zf/ryo/wWp6Az2Hmzgl/wmh00gWc0sq/XT3GciouYjf5vaarQAU8uacyjzCHouvCO8RnJPDmZB0/L",
-	"dFBIC43DIGIKZQFYH/hz5gUjFywWSV/r1aDsx1yqBjlTNFWE9ilPSM9qrsAcuRmYpiKVQes/n7T+JhVN",
-	"uqC3pUlLq2OtxapfrxdkatSyHkJoY4MEtyHUoBDX9ikMID7GRyhzssEIJUtHEJiRtsxCtEp006s6orE+",
-	"MlnUTvP1zJfitX1M7OPqalS7KCyI8Ul2aYJrYVw8hwPWHYJVKGeJolchoUkEQmfIZkbiaJJHRE1592Gs",
-	"h49aC5akSjzYfstt3nfYCTapuglMj2XSa+FwKJJezLs33b001j3NHI95IQgMnxLHTVjmmUoH5T1M0X1P",
-	"BlRaj6XmFeO1bJA3Qg140id6P7OeNpF1EzZW94ZR9ucwiodCC/ikQjC95OiNxfDXwgocrUGEsw2MLVPf",
-	"becQ/iDJyG4c8FwShl3ZQGo4/WWDnPF+QngCfruJZIQmAjwUdoHcVci+W/kiLDWKZ/B7ZL3gMHQvsbC6",
-	"YaDlSGCuTjQbXofBWPAEtOZgHdXB6/u65KUlWbDc7gpd2yt1Go14aaFPqFQEfsdoO+9x6TQu055LOPfi",
-	"SjcN8poOGZFixETCCIslI/oPOCEfxB7zkmYB2R1Kaapb08i3xawbtHaTlRqXKW8fwxLoNxrkXFNcE9k4",
-	"m5ypfYP9lNmF92tL1Yf150tfWZsFy15aKr30Ypq0qe9++e00k5KeRXebVdTS7BiO9CIrQWZiksL9kF0f",
-	"ciCHjih19+ND2HJF2iwgukuqL6DziESlNOJdJeEOQm8zqUTKUP95LtILHkUsuaECNOJS8qTfHrMU/hQl",
-	"6fAanxPnuUdxrnbi8My/NXOkIma5IQMvKjiX7w0/bM3Th31UWKQQV4kC1idNhm0lRDsW0yKpT2kyJEoI",
-	"op9UiVxoWKdl8txQnOKu1M3sdrynO3Ee5UtEWUDzAo3ubi92aRyzlIzoDKgbCcO512HwQiTshlsPY+ox",
-	"Hj/ypAMQ+6jKC8WmZWaIeTIEe8O8gMuvLVJKEjbVJ/N9WfuNeVZomQoLFr9IFL2S+MtE+skLv9fR1jys",
-	"IewFM+211ZCycUy7GI0ABGbpAyOxmexS9IV3725rmStW6NtRLIC2NJmRkUgZbLRjrc4lND7SJL2xrw77",
-	"aDPbieurw2cEn/l8dYXGDm+ciRFDI37KtMmZiqRPREK0+JU8Yg1yysYiVaAL52tJeI9w8A3N7sspuLPA",
-	"S1ci0UIvXYFid8M0dcQGO4OllywFdoGbqls7dx+cU9HxKeefe3Q3+q4xFwgm3bvP4Qhtv3MhBLHWeitl",
-	"n3mUTUszzyoC6rbWm1H7syyaEqwEmARZoGPFdV1sPMekwDcaBG5Wtb0vJ2PNSz6xA5EJD8GyqNBnkeO6",
-	"SK7cbZ0IVXN/YFylWoTMuULw9OKsxduxCYgH5TOL0c30Jm3lgfOa1ur4D3F1/KRbytlcoOQdnwpZkBCX",
-	"JOX9gQrJxQRlqt0v5syQeK+Q73Vzx3nDnQ5tMX0Fk/dKySLZY2IeV/ms2kXp+CA9zuJIEpoyIDwFn/qM",
-	"yIGYxBG5YD+idMWbZ0kY7Q6Mi3e0pAaSezPstXxZ7MAYNHmN/2QlV28W4/QtXb2bm3P42rdQC7i6um53",
-	"yNTPccmNox6UHr38hvharsABlrPxOzqLBY3OhTihaf+mvo8x9oK+GttPzs7mI+j4gcdVdq524VOs9eml",
-	"H6ZadCZkd5v8zJ/df3V5Y55s9FFnAQ9VifUl1OUaYlvWOWU964u5TaBNyiKWKE5jWRNt47wwJ+Sm8FaB",
-	"cUo3xSb9xRX9Zk/c8/N1Y5mImwIZlg27cRrdMR85XYMgyiiNeUWw5B8+fFg7mKiBfq8LGdvlOPfT54dk",
-	"9+lOMyRbxSB3hC7R1lw8+vvHwJkkZDAtFXe/48tYurZMfj5IhVLxjdlc79ARTWZOWn7RdSmIfkyyxz4P",
-	"ZrkLl8FtB3iWgJ6yxhPZIB8oV6Fm9YSodIYRZfedxzf35zo3q7Ra6OMsk+4uLUMkNXiQlSBTinmADmef",
-	"MpXO1g56ypeqd4YwUG7TjLF3m0slX1RyZfZ2txcmcmWs/T5xwOxuxNwRVfSCStaeFLtyIArNG8R9o8ri",
-	"3o5KYlwb27zLrEKegrrKlSS2cYOcWz4nPCGUjMSIJQWrVjOBSGnK41npU/fCIzJPS6ih5IIN4CUsbAF0",
-	"CF1M5KwMX6YfEHhQXSi3mU8KWfFDKFpRZgm+65UpUmzBgrgEvOOzFru2+4MmcspSkojpAxNKxhnFotcs",
-	"4vQc3ryRdJrkXbVHui+TYFOA+cnfIfAOgXeqjF/TmWtysyTKoQ44enkiA9Fa6D4kk0SvsVZHWfQArJed",
-	"OdxfS8EFG6GGoF/CjtEHtA1eyocIhswboZ6LSXJT7S4Rqt2z7Z0YPKEI/uwJv8uaFM+3lJloD/A1U4ym",
-	"8YatfksbZHsOJ7izXhTYlhHhzq6eLf2InHQhRNh4Od4IdcpoNPtTqDh/JgUGuKItJgqgjkpKDDwk2UOP",
-	"IlNqXloJ+1mr3F8wMuL9VL/6IIhdJcAivaREDyDxYAJQtu1ITEtxhGfmEYFHHvIWmpadwkZT0X+5/Tjc",
-	"/TCIXCLCIhIXaHJ3MTeGmooOIRzT3gbLh6T7fVdu6Edn89K8O4+ami1S4EnAoH6e3ZPd5L4Nwe7aXSe/",
-	"rIDNpp+S7Knntq3cQemyLUtG6Q5o0gcMAi6tFTBiNFF8BEEbNCLc5nfSJCIpGzOqMLgX294bPpp78VUl",
-	"2aJ7rzIF74aLOhaRqmOjpTXFu5M0ZQlcNuuPVpjpNJNlt2Kn1Ommyk7OpWgdO/nuTTND8uic9jFEYCYm",
-	"ELJEqCR2vveFTTb3lmATZ55LsknW4kuwSXYZnSFcIJbkYSxufqPlQsu3u1lPTkaA8wIxL3gSAzzd+BQo",
-	"bSiIMUuy0B5JLmaEZ7gxRCTx7GEkBXjpsig3wEOmu2GVA0tOmiKFMRa8QllA3oB1+LN50h/95N/GT/5n",
-	"94J/5w7wcyFe02RmYtzlbW+cU6cfz41z9njOjbPzTpWHMzvTohUOeRItuHd+EPfLzqyXvV/OmtzREUQA",
-	"ydPCt3YH6HZ6CEz8PqETNRAp/+PGihTNg0HqleyDwkvzdO267lyVG6M7wSCTVv3GJCZjwh2YSeHXcCEa",
-	"DyEyqJ5OiwKka8imF9neUxXLGfmit/ANYpEw68K3Ch2VtV2zEGjdmW5tLhnJlu4+yZmlYrVKpFkyWKtA",
-	"qbuRNm8EqY7ogQRp/Ynvix9vhW/qcJxzIfw+5edCnIikf1MuSrlJWccuHN45PTap71Dfo8IxbsOSxZbF",
-	"rvbcfC/M5Ukyx+nevfJCz7sqLpFiEVO4lLl7SA5F0z6rI+Z16MT438oFjfnWPE8bKSew20d1Oez5c08a",
-	"u3s6NsihGM+AU6YDEZtco54Lg+3H7bFnjNECPaBM+htGVLGrMevq/a3fXimtw5xd9zWno7waS+XR29c1",
-	"qz2Y5B7v4tuiH961p0k5nB78004Z6weGjXavsnsWJ/bUJPNkX/DCoTtJ8zTC+w8av0vFmKUKENRNQYux",
-	"89PnQs3YsnnJSOfF0TlZl6bWbSerKpJOYlaqiFMGVc9sTAfoulBBZHO7rOuFwdVad8C6w6AVJGzazlpe",
-	"Zxjt3wj1fzGAf67f/icrCJCN/1PWQlz8xrpQps4tK++g8N6qhnx5cbPOPlc8D1Krn0mXmezTMUulSIqU",
-	"W30A4UJlvkgoOz4ffapY8qsxNoAuV+fdY9Ns7vJHzS+MXKSMDnHXDS2GZ0aFGwFTl8kwr1SIy/WKXcHk",
-	"uzE3ekdVoUnoiEVEMqUFPawClHIjSui1KQ5+yi7KoymWbbDFpN1K0vMGaAZ2nVWvrJR5ghg9zTfOTUpf",
-	"lKWFtyCBlRj2bCqXoaoOqy/WShxWhNj21TBLSLVqDULUlwscLbtqmon0l31w5OURvE1IXn2zOIja6px5",
-	"GY6Ue4TRssPU49H/HghwF/8nyD8UfCoWzqyIWTri8cxDOAfJ/7bU8xfo9NDPLdPpp2B9Mc8vRUr3a0BM",
-	"t757iQdZwiDEEMvm0QtpL3+Ku2PhsVM4LjO4TH9Jy/Ignh2+I9tPEfTTIJB3SrX3TFk/mrigEiMasdqK",
-	"aLZs5gp1kgqMYEd7XVNTszwJvdxaP4Jl93PCguqbd8gO17Z4ilONq1LHyWOeastN6IO4JDMRzANUhAY5",
-	"uBCXjBR6I1yRhLEIIXShHjzp6N4k1n/HAk3JZKTZszwOWwsiDA5+en38Rh/A9cWn5ondFykUAzvFWlRX",
-	"a7bu/5otUO+MqHL8o5z3Hf4/GQdZ/ZmPXsTS6Z6Qt2OWHLw7zjxsBa74bMv7B60gq+9f+Tbo4IdgLVUP",
-	"N94dgPJLqME8yNAxR4ypxsfkY7JGOnaSnRaB9IQyOgK8NEmGiZgmbXiKbxaj2+EBvgsWADjJOi1yYHxa",
-	"+p/6fWui46vJJEY0DRrHYloaQw6NpF/DBkqIthyIVHVa5Ez/1/pGOiOedPJ3YpH0Oy1y4nhPOiN65bwh",
-	"RzSOOy3yDIAsy81p2ofRAyuXWvbYFOkg9RuKxIxKhT0UTGDGomyeQrV50tYc3mmRN0JZ7OKOnTi+V/R2",
-	"mFe9zo3C68Cb5u0lzOFC20nqtKQXUsQTxUhBWpH3pyeZHNUWJuFJT2A3+lAprSBOL5shHDul+WXVWM2X",
-	"CYp4Yn8nivaLLeyZYVpsaQ1yq0liptVDGZKI97mSIWnrUa+FpjwFNS/oH+GNhmF5uJfXg/2ZjVVmKZoo",
-	"lOKXuwOa0q7+SqdFDkWiUhGT/EfdtXmVvE94V0SmvUVnnYzHLO1SibuBwD/X9L/t2Mp7zTbU9MwaEvjX",
-	"Uu1gotAG/qp9T45Zl9MY3jR/5/OqtNKc3xWjkUigQYZVANwFd9RjJsYxsFjeAk01+MhrfRobb7E5pP8q",
-	"AdJZ9yPN2CZqQuN41mZX3Xgi+aWe/GEmCLpidMETZipodUC0dOyajqGKfadFUHEeCdDtaQInVlGMoWUA",
-	"vITiy1goYJyY0Wtlw8iHGohweC+aoK+VtYdsZuTXkM0IHY8ZTaVBz8PJWUS5wpwA9+1j4hyAzoVoQe4G",
-	"YZDL1iAMytITqsMZ+Wj+tt5sK/DszzbMuiDOdJe5oArCqvO17JBzhEgQBmVZ4LwQ5zWSyzsa3GW4H52n",
-	"+QbTqk55Kzm/ZbvE+Q343vm34W4zYeRi8w/LoPrtCu/B0JCtnLUwZmWYY8q7LBA4hWKKqkr1nju3A+Ec",
-	"zzD/ylYEI5NkxBQe5qJnqgvoA7eoMXx7t2nZsdE1qsk8F2Ouw1znY72RE2j1+S1wAbkEWGISJ/bla4dO",
-	"NTrh4hLhYUWho/pEUylNJJZ6R506RBFGpdFBaBIZlaXAHVDB6ModwkbTo1Fma+q9TN9vbhDzhtVLLIWK",
-	"S7Hu8YvUFUJ31eyM3vlIQuSijDcy2n6qU4hPnEWr8/igjjml0jU9DI/byrCmCKkpOF3YzObNypK5NoaH",
-	"icGCstiqvR6wY59fsgaoBokFlcusWMyg4grNW6esj2ZzLPZzY9Mpf1iZxUtGY6zu6kgXe0ERiGF1o9uH",
-	"83cJ9nuG75aX3nThW9VCuypZkxmmKEO2i7ZFibn7ILYSm0skMSzSQQx9JHg1HZbmT+N+0AqOzjZ3djVP",
-	"ppdBK3i3hv8awk3Phv5LAS7jIdbD1F1ysEODVtDb23r7auunzavnG8/6e5eTi311wjb6L1//8cvTXbZ3",
-	"PpH7k3cvL09/OXofhIHu5qr9/OiP08n+aGv35cmbtpqw3Z39kzfjf33YHR/OzhQf/vu3n48/HO/QZnVJ",
-	"YLwVWsV9kXI1KDmj7KwKu9VDFZh1uc/DSXpZcrVZurhOCl9/Qx7VWa5DNgu1UDNiBu4p/irdOLfsaxse",
-	"j171U8pTRvpnNjOBFgVqHC5BCljdzx4AHopOnEKPyASLurzy0FaINOIJVSwkF1Sy3e1JGhf7Xo2tFtJp",
-	"dqNBrMKp4RLV+V3BoFcOWU+TSI8QGQfXIARG90mNV9PhGVP+k+zpzsbTkOyUFKghm+EF9H3f658qux2H",
-	"Xp7qu8lFzLsOpDecMLNCWB2wKldstFB8a5mIasQxvu7saZqmdFZdOj0q39qcUKleezU9uDZiUyYVXhhB",
-	"LUosJx6C7vcxmA4Az5zIAUYaQKxM8o+PQWk5wVu62dzcXWturDV3zpv7rWaz1dz8FVYxiTDrjfdmmaqs",
-	"zyBMlsCLo5JEVV6NQh/MpAsFqhJbORM6Km6RmoFkbt2IKram+KjkTN9uoqWH+TfoSvTIUQT8mAtOYkj+",
-	"s373Opvrco3O4OXK8nKA1sCeQk2feWv9sxmkR621t+IQXk4vxEQ1SCcRiXXsK9Db9MNE4Ivm8tIe6vrd",
-	"ICwvZ+6iBlPOSc8y6Gt65477KY3ALNPaWdtky6LxMzSWX/an5P1EW8g9ymMt5ouqROnzlWUqUrNCis7v",
-	"EzYB9wAkjaZaE9TzJJ2UqXTGwaeZkcrklkQ8wtfpkBHIc4A3TfQx6Uj0dJSbKSGGhOu+5ZCPx9lX0W2Z",
-	"RTPnxgV18KGdIiRZcZIG6WB4SadFUsThhO3aFyLyrBROFZYFB6yJi3a1GZDeGxivUqCxealKW56UNbYB",
-	"MvZAqXFrfV2bFvFASNXaa+41AclXruNuY2ogtDR4cXQehIHe8sglIOn7TDnlovWAYxhG3KtKCPxiReky",
-	"btXqtc/cYdVf+Oz57UU7jwVbmifD1/jmdXmyPmGcvZFl1dgLC2SGDDo8ZhQyPEr3gyXyLVRAgL6LypHH",
-	"FVmkm4W4ABklStPzCqecGt7ZY0/6FOrSOM4nO+Vq4LI1ss67t2fwn/fw/wfnhy+DMPjp6OTo/KjIxfh6",
-	"lYlL9f1XCyNJGZU+q/e5SNHe/DE7SqGWooijfAkraPwhyIPpYFZcz7MBTVlUBKwFdywlXRHHjPYn7BZR",
-	"JXjDXllbmJh3/VzILY/FbS1BlFux1OuYppzhVWQHgg47mrMxWWB7X2uFm3rKq3uyzDBu6MtqYfU9JSBK",
-	"h12VLqzvIsRyobuL+V2QljbYO4FLjsLgysitpVt1/3ek39fJEpXOMHRJD7/o+oSfqr5PCCtfRoV1HK0l",
-	"TbaiyroRoOVxvj99k0lD0UVoh26JJqsGjRZsZb9gzKNKKzwFhnLnX2tGcqwdR+gJ5G5dkL/qvd0vDnP1",
-	"0fnFtqzxzrw8P39H8GHhwxDnWp/ct7O/76T2bTufzJL7SmGyXsVyChtjKtIh0avJaJRrNL2Usay4rKzn",
-	"p5xWWUHVBTGWLmdtVfnKBPP6jhu9tfSa4Z1YYaF8ob8LecbmC9WwL/Ps5eXjiBd+vxxrahJuYPoZxziO",
-	"3WzDZT5fh+eLy53JECu0ag+HZc/SkiQ6mKjBZn7EgWQjf8tPie3G1g8NggoS9ulKZxsOQ6RwamnRNCJ4",
-	"fSSBJz3HDDz1bvHjfoJFWd3FWoYXTZ+SdVOfO+TG/QJJ2n4Os0XnwSWL8ReWlMV7iZqQ681i7Off7Fs/",
-	"/OMvPr2pPjLcralSiqNMaDxTvPtkY29762ZB4BDkLnzzN0RtEZpXHtTnOhbYVRJvAvDHeZSvuRnKypB4",
-	"51u8+Cp2TyNaCmVdNMfSJs4+vSBm3FaWPkDwCh5zdMC6/pkcV8TswTwSMcAYSKvSZpety5a4rjpvXBCT",
-	"ig8HLvZ5dj8IX7NADdmIzSDNVC+EiBmFy776AMoDSagcoilcWYhlNlmu089TayyxT/HtRUfjc33yiSwq",
-	"XAusmIP7oOALnH/weRW7OedeiY+c+38XFcXMtziBefx1WmP0fBjM7IKK1AkmwwryjuWm1QDnNt8JRqi5",
-	"yC+VSs8nnw1pYhLs3FwJetWODeW20B7K/12Mcz9Y+9WGumd/YrR7NWnC6bXitc9CKAqMpz8+R+1aAKhQ",
-	"HPiyn7zdFzPalD93dPj6YG1zd5OkrD+JaUrYFWQkV26j59F0VSXGmX/o0j8fp49bHReI5/4yM76phMNB",
-	"TBOWEsng7rfk1IZckZtlenQhTSVq1/jFm78GWaqE55zA2md5HTp0RbsZDCY1wZdaUJ8wsGSOXHNDvyuh",
-	"V1xiGmcS2ckGcKP8/VH6S0TeQxwYXAR9BRfiDT5iPUulz0zGEVXM8yUWcQU5jZXz1Rd/n8XGu7Ruo7be",
-	"xm8gDyWTOK4Jf182qB3D0CuBC+5Xypy6YzjVwPIFrc3rm+RTfYHMqYXXNO4GrNhk54eL7ouay94XVf0t",
-	"/gSoAwm331GIHjyEexgZrC+IrCNdWs7TmqtB+pWYsujwKa3+wBb71QJBHc3r7hKoFi7el8qYKlNv4UB8",
-	"xuH798c/XT5d1bMDQjW/Zpjwks2ztev7fFkIV8ZibtSIEsR9czld+o4zuxZS86ukcq28xuYEqr0s7dI4",
-	"ZikZ0RlKpunSl/hwT7bgFn+eRWNCCvTDkEwS/vuEgVXLAD9dSb/EWMJ0WCEVbJlMLk//808z781+p8Tt",
-	"HaL500IqN+7q/v4rpZCtzIY2S2zuZZx+57p4ZnsOt9B6HIGAWiOZe9zt3Oa4y1SD8jhei0sm8bDT/DqD",
-	"ceCtWOfonPY7WZ7L7xOhSkpCyV+9u+2aMfvN5tON/f3Nne2n2839/Y0FuHRFmwLkro0acAxj53RzBWMI",
-	"Co53x/hZqUbKec80s+hVOb9wB1XO+YLCU2CQfImsqPMZTe+8MuDl+euTIut8nDSbW93/ikQX0swGahTD",
-	"TwwfgL8Zf9A94o/rzq9Vl5vX6fbOuLveiZh3PWFyHdgcEjzMHULlENXIbkylZICUlGc1hKSTcKk6ANwL",
-	"r6EZSf529o7sNZtru1vPfmiQZ0INTDQFwbyFzJkp4XqnLpvG8W84owLukqrozig+r531IqfG5s5u0Tmw",
-	"FwZjQ6nSN2zipUnUMMIn+zVP6Sg/sYkc5d/zxBCL2IYvumkkreC//ue///J//lcv+ebuk7/9EDb+8TFo",
-	"fb7+f8gQhhVWcrGYhC+8tYF4dUloT7GUvHn+c1GdB/LUe0HQz3tzz8sKI9m77TjGGf/PvQwv7pbr6rJX",
-	"DTTM0VtG7/cxS7W/StLcan1n7Oa7phY90qmyWWe1LziM6/EKVXIFl+rcx/tePdJiikub/leUqkttl1Vj",
-	"eQ3vhHPcaB7ieNe7wlCelfNSw3vU1EWQnD4/JPvbO0//1BEhj5Eaj5Eaj5Eaj5Eat4vUmCN36yAsZoRm",
-	"oJiIPN4zEAbFjGqLdt5pke1mE8MyAFe1W8izxhDnV2dv34SEkixvF3ONsiz+8+dreyGRYsRM5csewkzk",
-	"WLglhIBJKkXqfhp/gREbT0GoDfeLPJccM8l7PIbLMuiuBt0a+t1okDeCXCBsMQYU6M5lZSwuFrNteZ4j",
-	"h0uSkUwPiF2N9SdgcFzp/sC60/+0N1IDKglLojJshFNF337mPeZH58iwBgwws1haJGEYeh5HhI5pqoqA",
-	"BGOWwp8CR75laAmerr+aiImYdocOiozJ/afJ0MCxTt2mBkZVPwY1Z8D7A3NCWgeaSOFXlmJPaMAmQmVG",
-	"rNtfFgzEJUl5f6BCcjFRBeA5k31sPNi4rkjJNkbVLtEfpobi666BZ4EOKlVmbJ+d06MXx2fnpwfnx2/f",
-	"/N08yxFIoLwpvLudr5ZIHZbgyAoW1GVM1cAsEdw8lYA+tps7dh5qgDcjMjTVxSBo2uLNuLS1uArbzX1s",
-	"XMrSvliAt2BPgWpH9smcLn4kHUcydYC5ezYWAvsHLwuNRrzQN/is4FekvebtgcAkJIP2LhWdSd0R9iOm",
-	"Sdt81XZ0ZlN+NYfo5Q1JxGKmGMCTsJFQkJo8kiy+ZDIkCYTapinrAo/xlDjby/BWrMXarMit+5BNXIRn",
-	"ApMw1gRGBbOcaWwhO4YsaRupoPvaMALNIFZmUkQJQYQF/MFWEzmniRZWCMYIX69mjxCLzVKuyQZdbjbI",
-	"ckXVoItKdUDoY8s5FbQueGlkOpS1MPAgDqoztNnGNlVYZm9rL1A49LPTyICQDEwzAiLBJWNXRPqUgSC5",
-	"EuB6xk2VE113u6nJgmdrB/zx0jg1L1IguoPJVEAEtm19C5vk2ERikkpYL80x+WnIYgvwUq6LBv3ulZeq",
-	"giID1UlM/hUcHpv7WDNhjSe2uO2UcgvLk5ecJjCOSdplYX7j4OYhlL5hK6DYb9gSJmNm+ylUMzHnm2Jp",
-	"QuM2Jga0yI4+009Ev29RZwpo56aVUzwImhhegxwnmEaeKQH6rSS9DNLKV+fJ7SSr+5uhd2EZIfPlYpFc",
-	"27CzDnLhD/QvtsyBCQV4NffGkUXFyi0O059bEXZub6USrwmbYkhrAcqmoqC5EC+gJAXhnGooNbU4PEqI",
-	"g/aSqxFaK3VUg8xB7Z7v+vuFA7qcKZhVf3PLpFfPw6xzGx1WPKis/x7OkCAMnOMBMpiLYjwwGMJWFGf/",
-	"npgCfdXSn74qsSX8/toCED57oQzw7ikPWdnM7m9OxaLingrCcikyf324ajnsYrXigg/bx2cVCwuL+j1i",
-	"9K6E0atFLWKmcEkiNo7FDFL/BmB+XLKUxqSXwqFWNoO/JaAv7iRTYQgS9gDXlxyK0Rjy1+w9X8r6NDX5",
-	"fYsjXR5hfx9hf/8EsL9OjEerHmux0+5olayz1qnHWyRLIAgvEwlfix98i5IAuTBAD4+9Q3vz/OfD0Pgq",
-	"AEyPJezuc0fmFRB4REX+JqjIXsjfBWkubqXg1zVeTMwu6bx7e3ZO1lOjhXRKpZILEFVj0BiN6llEqxr7",
-	"cw9OmYe8xwdvDkjKLFocmIj2OGczo2L8rSNZ3OuEpMMirvR/IY+7C2EMIenA1tZ/jFN2qf+bsCv4txbG",
-	"nR9Cm+PFCO1mQHBmIhDiHGL8cRjk/drYFgxiudTqstZUUMBncSPgcI4Z/GFgOvRPYprYv02oitbcM5yO",
-	"Iu5HCTsChuMhnmRJ9IujM9wsafCI40ojIC8IR/TENvDGs4C+50/9e4h1FDz1wKxb6evoUzUFV84RNpmn",
-	"1sPxTaqtVEWGHxzwzds3/3799v1ZXjx9QC+Z4042TsCSw5QmGVS2cUViPBu6mwDSHDzgeL+orf/UAqhZ",
-	"1ED75SC8S/B1KEauAM1CxOyGiBZLxB+6kIsV4Aj9o09snxmdwM80oB/kcCeZ1YMAVJppZRlqyvFQtCUW",
-	"u4WgQIQQhdCp/wQM5JGrd91ZWpijB323UVnRpJul+Wi+Iq/h4hPs0bOZVGxUct7Y87KaDOpdrtqixZAk",
-	"mRRQ00jML0tX0bDatypX7DBLeSxWp5P2BJAhyaOhPTfgoCYsn6650VwQBb5U+inECJbYcZkgsbxhYZUr",
-	"WeV0lGGImze1WANygCAcawoVpXwtoywRxeFy0iJEopIaWAl8cidW6jt0zQYn/NcyQ+jnV59cO9dqVIVu",
-	"/z4oh8ya4hItgrUlPAGwPopAHcJTg6laDxMTkp3GxhwBqblz9mpw8aLL3/JXz9//cbzxhh/L45Ea/3p4",
-	"vHv82xE/OXzVZP860M8H0aH6Pdr6J+/9s8G2mo3uZgwuZjjYZZsnZufZKh7G8GiljEbE/gOLeli3ppkY",
-	"lgGeLx18Pr9XH84RCWK/ubv3Q2ZVdgoVuTteqNLbz9uFAdvY3/SFbDmUmSvS8pLiX0aY1WAjZEkscKOf",
-	"p7CERLIxRWfBxYxcxDQZljbz3LVdDJvgrv78/Qycfo6FfosbuXQX4XRZoLydvXeTZp1XY7DEFNOmtEXi",
-	"rJCrrxm2/VStaB1496yi8amxAT1B6+yKdrU5p40VqtpQzcQ4DvISChtN0mw2yYiqbgH1DBoD8iM2LA7K",
-	"Pq2M6X0pUfVm1tYB+JJsBKRUdBZiSZkO6caMYhL6IqvrHrv152fn+Nz8X8qvvPxI7pWfeflhf1O/8+rU",
-	"vX9+6FuQegW/9AFcM49z73RxTmA2Mykfq9HdM7/ratzhdZrgkbEKNuaqhwVB7rLOOxOJcsGcWKk+5YlW",
-	"TTKMjj/dCVMHJGAD1TSVTIAaRK84GyB3cE0SxWOCpak8uf5YUrIxEOMxSx/WBezjQfl4UD6AgxI22Nrg",
-	"8Zz8Ds9J6SveVISYwgBzydj9R5eCcLR2LPo8ycPMWs2vjztlggOtcjEXicoOt0KHLUsHeM0epbcvU/FN",
-	"8a+WpOFChCzg3JtgY606gLnoWYVRIG7W3Y1iPb/FzkeDkPGVwcCLhdHYxtef8Ma7bbEhEYcLuW5KuWqD",
-	"gmV/fyiYX1B9Qx8IjhR4BAZ7BAa7ITCY/+SoKqWQ/yAx/UBarGYex8RU4BNTCmAbkJNQ+PRcB/nmxvbT",
-	"7b2t3e2njpfcmxr7CGH2LSDM7HleuWfFtLuLGWpJy2GWfQ1ItFyp8AJVQUAXpKlpXmYR4ck8qbG1itRY",
-	"jFbmqjPLlJN6BHq7L0BvBUXCl4BdyEblNzveqqpJFb9G8diYg7akvkiYzdNy08IuWE+k2nQBoqh0pp/Y",
-	"LExT9eoD5QrylvVGznMqfyQYIgh5bHgNykb6g8JgQtzJbnjEznvEzlsRO8+n+64Q9fYIvvcIvncz8D0P",
-	"45X1jTpd2iPWXc2qeLS4OsI8yD9t8J5wqfyAQ2Pah/gvsLhDWyYUFqqKz5QdklWTAtoTYQJida9Ln6pg",
-	"kS+OnINMY89WhA9TnMhAxKWUuY3mAmy2heGDfm0Ca6ry/uBCTPQ2xTi5EELmpn5NY8BSdgtVY8MXTciu",
-	"lM36nZO6p19DAl2wPk/kj0SLWlwtFGANX7DP4nPCeyq+mYwuWJrF+sJ3wVm9Yb4LOsmY9jXZLmYG2qW4",
-	"aosA9UryqGakLsJeyi6XoJR+jYuJGbVWaIq0yjbG6sSS/A9Wx77lfbM0IRZZwnLIx3UfNVpf9uGlV2fR",
-	"lioPa/HqKKF8Nt5LMSUjmsyMdIFYqR/By96BFm2biNOZR7TiweYZX814st4XR7a58WCVwxC2r51jpW/D",
-	"GFa+mU1lVq64w4tcPE/m/2JOngOTD19vDI1TIXpZionxC/Vpqfr855WvGaplh2rKEkiWtpe/OKi4H+fk",
-	"z5gUj9VrNt3MsXYQT+lMEj39pdxpS9k0N7FcVkKYtuT3ugl9GUdfxH/kKYjVrlMijTpXWo7aXTA70i/e",
-	"LFemJlz5uT7MVA71ovfhN8mDKuDLwVirZNCHAOtOUq5mZ3rxcWaCTtRg07/sEGWLITMgITLwD9kgnas1",
-	"yH/qEKmZfTrg3QEGHQ+o+eePLphJxLo8YhIjfAhViGFpECVCVAuyuGUo1QNYSAN0SfdiMYXhuskPODz4",
-	"1QldDlrBKaMI7iWmiY1kbuQWhAlqhpJKSZ/53oSpZe+94Jc4MJAdcAS1TPJkK/gJYaa0upcyqfRBCm/k",
-	"r0LiJHo/4TX0k5TfcsdO47j82F5QmdEAPjUdWl0lN18ckElsaCdxnFxyM070Etgv2Njt93DPtA6GR+H+",
-	"GzkkDMyKa4JjwhqmXuSUL1O4MLXieMrTKtCqROPicnwKnaQ6gKgsniSLBvUpT7z7SuP/dH19DTiqPYHY",
-	"tomiXZBA8/Otrstxdm4iTGhzFV00jtBetoQmORHYTffu4KshltfH5MkTQICVT57ADu/QMUI2cpGsG7TL",
-	"//ubFEnH5GNs7zz9oUE6XRExAJ8C7CVzdReSDsJXwhNagtz9mCDm7o+Eku3NzVo8LestBBBXA74V2gLY",
-	"gLIGCIdQiV/PDGEEUjZmVEn9GTm5GHGlWEQuaTxhDXIEkLxZkXXE6bWAn+ZGyhSyy5CfNGXOeD/Rai9P",
-	"njxp2exy2Bkd86KeZQEzckGmCvmAxf3xZWMIcvkxQcEYlUViLhEL9csQR2waEikINUB3FAHuLLgkAt/p",
-	"f4ERnLlgcWYnmgRmycFSbZGeiGMxJR3QIjGz2lE2Ow2iWyVD3UokABpqPMe6DzBxn2jT4UnRyv2YwMJx",
-	"BY51w3D6wE36T56QhDF0EVt4OVwLgxkWtTQHRa776oJq6SkdADTo8wiYKDVpU1n98SIE8I+2Urk0zAJH",
-	"kCSdHFe10wDoUuBeWF8W5d5jE1uFRx2CcMW8y0yeltnEr4/PARbKvawHFAKgVUOk/XXTaH0EkQ8WALc+",
-	"iy7z9gXNxkajqduY3LKgFdjksjFVA5DJ640pi+M1gJ5c/206lI3fzMVD31eaFgrXs/SSd+1GwECYQiam",
-	"dBz8QO9DvW9aJEH0PDe24tiEmryaDiWWeoQlgaFtNptW8pk0fFfY2GEarQlayAmMok57ta+uv5oOz5hR",
-	"bkCjXaTvZg0q0lVrPEM20yeioyrhESMnoxFNZ7lKrl+EwpZ9CB88Q0Lqw+VqrUu7A7aWZb5uNZu6w/VI",
-	"dGXtapxNab/PUvL+2Mq7qUjhLsWKE9Ygb3s9fNr56e3h2d9BU+24y+JAkfpWRw7E9Cc9ioXLo9iVWh+o",
-	"UXzTdYHyIsuvinnduyboCrkOg+3mdl0/2XTW3wj1HIDk5i3iTwYGEk8FY2dX1hJWLYe7kOtYeBoUTuFz",
-	"o54xc7pkkISQN5uCb94xq0MUyIUgbhfuFCBzIDSisLhVROawDCsaFhBDQx9eZ1iLphn6sDDDMsBl6EOB",
-	"DCvojmERuTGsAWP0sSmS+TjHGckAsJ+JaFbPAvYVzuT6QbmP668mksoul+V3QbWld0N4WMbsj+bi/fGM",
-	"RtYE1k02lmjyQmDA9/bG1uKX3yHDnQtxAkiJ0G5ncbv3OU++1iyJ+aFhsL25ubhxDgqPMUfYcH9xw3Mh",
-	"XtNkdmoBFa/DYGcZKh4bZs9qKOw0l6CNkSzvHSzGeVIKeZhQF2/YkVM5c0uPrPoMu/a69sA5QMc2wi/Y",
-	"cko0h3slJ0LA+WM0ZJHIyQhBUgcIOZsLpgK2b93BU9jPY5rSEUOUiv/4yZa/ggnD76gaQHjmgzy6NpY4",
-	"ut6nXG8bYXw6tRqIuahz/E5L8kfML9kftRxxLibdgX+F56h7J/ySJZgX+JXk60tGY80KS69Q1qCyRgea",
-	"IvP1vWNpXSygFVPdolZZQN9JrX7wVutym7l20E9poirg/sZsL+L7oxcuM01ozIfsRyxwBl4z3h+ovOOY",
-	"0TQpYKvYDJBJkmXcidREHjU+JgcA0td5ffCv9snbF8dv2gfn50ev352fdaDKxiTN7HVzRQ3hQjIk/VRM",
-	"tZQAa1UkTJvnPd5TTBu5PJkoJhslk7hFnlHJu+Ap4P1EpKbmxFw1x1cbIfTWFAgrVQHuTA0q42vfqdaD",
-	"vHMDVecEHXZfbf8VgUqW34bldnW6TWZ8Lq/UAAlKmk1zY8l2p1j3BBttLdnouUgveBQh/tFSihE0u6l2",
-	"BI1vpSJBD8cGcnpZ9QganQ9SoZTRqnaWXo7VVCMzweUUozNUel0xjG5PI4azakbrn+2f13P9IBRwx1Be",
-	"QhYY3GDEjKjZWB+F5BlDIccYScQUnXD6TBhxyepVIa98WFogwEDe5Nddq+lMtuGyatNdSQf73QOcG4/1",
-	"+i0vJGqaV2SFBf5Ej6heGBtxM4OqKDdSuu6V8i+HZGomSfP6K2ayDuu7lwKG/42TcL7/b7Fq9xa7eSWN",
-	"Cf5V+Me6ZlbgGaeJ90zJKkvNJfg5wBGaVwmV4A9e0sW32yzQfUbR+vCr2RA8FBvTC/E/SR+RnEWK7u8l",
-	"dW+zQP/Wn1tpgewAb3T8A1rB8qc+vn5XC7PagmBpjfotgKJeuZVAoFqgkqaiR6jN35GQ5l6KEvxCQeR7",
-	"BXpYLR8SliuA1KzqKaMRf7AmlR79rLG0VHwjYL6zuRxwSBN7LSbJhQkpiGqtMIsCPccQQ3ToxDWHsmu2",
-	"JLKgh1jcANOKLpnrwS1VxeISMEUI7xUOpH6Gz857Fp39Y/IBPPhuObH24ds3h0cHJx38BBh5upfN5mZ2",
-	"BpQKoWUFxhJhwrwBM4WIHqH2YcJInyk9Dz2fxTaWr/pZWKwtFlaKhN21cfVlXMoZS6yqRqEPzoIqvIS7",
-	"XKNOrWim2QopHktt4wtt6xwEboWtXWg0z//cIMeqhI6cR5LWpJbiZTiM/ER0a2Dz8iDc3HFRTSu5ZcZ6",
-	"HjFl8HMz4hRyMHzlPDVVNpubX2jRkONYtMKSOU0qC3aoDy4as6ilhZC7MF2q18uUjkMZAQWsEjj/pnR2",
-	"40uFZQS/q7YeIhY/NF3CKj20lZke7yS+ulmiT07HpTjfDpEOELhXATMxMWB8m4gQAaeXk4hI5VA2yGs6",
-	"08wKal5k7irQv7ikrpyBkn81pSr74vIb2WnilbxYW2XuAp3WwKuvpjiDKK1dtjdubhCB+wgMSzARQwB4",
-	"ir/IIR93yGSsFxaBTlF1MtV5wasNUKYYmChGFzwpelRKlYDD+mK+YU2p3tBbBjesOmu8msktPDgxl4C8",
-	"IldWO074iKt/Tlg6A4iUBW8fAmmWfv1syMdLvwxB00u/bd03Szc4FfHyLx9LRBBYbfD2Vn2Fz7xzAmpN",
-	"s6/nQcvS9JaXG06TitywuX1l9Ysnw2WT2TAAdG9zb++Hoh6GdQTmaGP/gFyWv280sdbAjyRl8d8/Yvrn",
-	"x2AVNaxGD7uRerKxzNFPbdzV8jcDpUuBlb2PN9Yrvql+kOcQ/MeNl/50XTiXNHtixLlzEqFwhHMIYZic",
-	"KkbX4SLj3VoHtoauNnihXpJjwhdqNSsBZX7cCK3QZC5wSbBCve7s6SYZiEm6RPTVnR1FX8XIvs1lBOQ7",
-	"G8isb2VCH+aD+HpGNH5uJVG8yHD+ngzheyyAv29b8p7JfJNcUxT6NucIBP9cuY816XLbYx3TIefdXN1E",
-	"+N5CAvaZclxjX00b/EI+PCfXzRFFR+e071cKbZYGT3wAIsHHYHM1da5OmNxAMtybjVDIJSvtBF9KorMh",
-	"3jq/OtvCIHUGY6q6A08M52LcdW1fhb6ydp6cQTDGE5GhCCFOxZfQgarqTbnq+j1QeSalQiorKz7HPUhU",
-	"ejvGJOPbaD7loi5fMdzrywqgQlbbvZNGX0u1WVlRWUJneJeCT4+XPNCPOs5tRLtXy/GnkS+W7oiAnKs8",
-	"nw3awTUyPeaXz4Fj0Lumr41emzZrYxc84j67qtYyvpcyZm/vyAWzeeto/G41SURnMoTce7M3WUplKUr3",
-	"zizflCZD44WdwtmQpbCZMshtyF3W/xLTpG3mXndm2N+K47nxGYCrcCOzVzc6jjD8Llz2rCicEQXxvl1l",
-	"BUQeiBpf1aZaKQXvK8u2zb3Vmp7a8+H+mVMZdEAxb9FgTSy0p0zz6/DOLSj/Ji5s2tsZWbfebF/XU39H",
-	"riG9oN+DMfYVRMoDcHYjiMvCXXp7886tDVU69etqbLVMiShlkK39ZaS0zmDArsVEfUVH+Fx1YKGXfGV9",
-	"4S5szDvWOQq1Mr62znEju7TGI/9AxK42QQHhHd0ff14r9PtSBh9YYNj3o7rOs5EXn4m1RvF6JKaJwUCr",
-	"i+s+BXQfAG6yXkx/xvrXOa5uY3jayf6Z1eFHJXTZPWdh6Eq77nwOQiAgas21IbP95t2ODuZA7X7USyni",
-	"iKWYSSGVGEsLbPQN9iONISGokCu+ZOLBCpkGkiXRLcAu5u/dBxJ1rhfeCbzxhZV/LyrKQwzpXvLQfg32",
-	"ZCGECkzIOpCRXHY4wsErPBAStU5sHCWRhZuQKLVaIMV0879KBLG3MIlckhQT+BvknMWxzN4kFzOIAguz",
-	"0heAlAE1E+6LQTvXXv3G9596je5G+1gZ0MJ8+PqBqy5/ZsPt8ZrxxrIYhGM5fBbAoxdaT9DUK3HNHV+9",
-	"0P3AtZmUX/9NkhiQWAas7Fk0QLfZleKUSsCiTsiI0QSAMxrkFL4HAGIojacDgdf8CgFqWXQPLLSFDsXb",
-	"aYKa4o8G3Pch0h7EBeGpQaCn2R7zSwy/iDDlIsYT5avAYrCkaxSxBjnwptPrnSRzZP8pBhVIT3pwjfr2",
-	"qKotFjUSr01PxQ2i1G6rrZ05335U2B4Vtj+VwlYoTFEUxVimg5giNbUaGzz3imMsE7LASsYaAHBdiwYz",
-	"lHEFAGnSK9bfrhOwBiYSOxpQKO2qrekzNL2lrcLeFSMGTsOH5UlHMj5qYY9u9JtZXu+xWs9i28vsV/9e",
-	"Hi+4uarRfci8Gy0nz/FB3nEZojxuzceteeMbLlP8v1z7f+4+HTu3WljzZC0rHujfnYcW/dzB3IZN0yI0",
-	"caOmjNEDsFvaytGne2kTT9HPonKA5KyiEJRLoyNGDD8+6OoPS4uBy7w4303gj53afo9FHh6LPDw0QKV3",
-	"AC1Ik5KTdT6wkiu11vHGuV54HRQRLFHoYAHBQcoYUXwEMggwDxBaKcOiN9CCdVf4WMEmwyvM5JfuxMDF",
-	"G7zEhZLsG3tQkIi/OLX0ghth/FV6uX6oV/jHRbQ4wPuHhdX/hWLBd4wa9+iBuJEAeY0mPCsUgsTNWr6s",
-	"XyRJcntlyeoxgPElEkYuJkrZGn5aCkHoOSCQZYCpK9STKRgYSxWXcYCeurcPuwn/DBVpVnYpftkSNpph",
-	"61m1DgvohA+ZLc/psrItG6o/gBU3eVLA761ltwUadRky7mtqxydIonvD19+BLr3yHlhJk/56AGDfrR6M",
-	"9cLlAvFQ7z1AdwGgRuN2wQKt68DfpjcfwBi61wqg4ONUXKINX86wbgShrQJbGJjecMWuXyDAp+naqXST",
-	"dWArmVTbAlgqaNX6xDUVhK2U4ynknjsIU6Y/N/e8pk+paK+XdWa6AMzVhPYBpLOroPKveUIuWCym5qsp",
-	"TYahW15apKAN0jh2RoFOmOr3D2yXKh+IGJtqykINTAl004sbbFjtCzHpQyjNGhr406zAQE5fA356/en6",
-	"/wcAAP//",
+	"7H17d9s2tu9XweGZu2baS8vyKw91dc1xXCdx6zzGdpp5JEeCREhCTREqQVlWe/3d78LeAAmSoEjJimO3",
+	"nj+mjgiCwAawX9j7t3/3BmIyFRGLEul1fvfYNZ1MQwZ/Hw4GbJqwQP0tZ5MJjRdeJ/vV965oOGPq6YRJ",
+	"SUfM63gnQ5KMGaFBEDMpyYBGpM/ITLLAJ5RMKA8Jl0REhCeSzOmi5d3c+N5hGDMaLH5mMR/y0gfxIbky",
+	"T60PD0SgvkqxSddqErCE8tDreBdjLgkdDMQsSsiYSjKNxRXDAehhtshbkYx5NFJjC9kwIYlQr7Bp0vJ8",
+	"j8WxiKXX+c9n3+ORTGg0UB+dxVFnNuNBp73z/NlOcDDYekrb7a2n7XZ765n6v3b6v+HQ872Y/TpjMuny",
+	"wOt4Dd+RCU1m0uvst5/7npyNRkwmXER6MAlPQuamULKYpmOULJ7QiI5Y3JnGoh+ySadEMFiFWTJmUcIH",
+	"VH3jjP0643FpMXJtSGwaOdYk17JrtUyX5pyPIsIjQqOASBYFsHUSccngV/UP9TkR89/wa2NGAxbfmyXZ",
+	"WbYklXSqW5kKsqkF+oEmtE8l+xDRK8pD2g9ZfnVMAzKzWpSXJtDNuvlm1pFhRLL4ig+YOsGRSEjM6GAM",
+	"Z8a83CIX8YLQEeW4hmQiJiy6LwfmoL23ZHUq6FSzNE6ywbqIwUzNvbAY5ldrAcSURXTKvY6312q39vTb",
+	"82gU04AFHySLC8dNsc6YzMeCzJF1DZmUXEQ0tLvtc+F1vI8xTxg0GsV0IslQxIRFIx4xSZIxTUggiFpL",
+	"ds1lQhYM1moQM5qwoEsTr+PttnefbLV3ttoHF+3nnXa7027/W63nBPcFDej/aAHRGoiJeZJxkU4Sz5jv",
+	"DSkPWdANxYhHXZokbDJV0qXte0Mey6Qb0QmckYB6vjfiyXjW76qp8ZB1Z7H60jhJprKzvY0P1ce2KbRu",
+	"uBfaO6qt7IZicKnGNaShZPBLjoTm95DKJB1uiQ57hg7QDGnxu1dsuLMLBNtVDS95pMY5m+K66n2p5izV",
+	"hrjRXWk6nIorFtKB2oEhjy5ZwKMKcszn85ZpAkThkaaL+lVt8t+9ccyG+pXO9nYoBjQcC5l0nrWftbfV",
+	"bpLbDek3YclYqHm8Or7wfLV3Y2RKsAgjlsB+Vec0hJmFQ+/G/yIDeH94cfS6PITZNKAJy42CBTz5UqP4",
+	"4fj0+OK4PIyAhawwDPxpkwPZ1pspR5Z35xcuqkDD3HjMy5sckDpb9aNRrXJDgdduPvvwRzdmVIrI60Sz",
+	"MFQ/qSM4pzzpzqJEnTP8PeKDS31YcLtPYzZkcayYDI1GM9Q9WbT16gU8zI54FwVCF7dKkc09udhpZ2zO",
+	"nLkpHySzuHj29K+yZXFAdfha02ikJidQ7n+4eH389uLk6PDi+Af9c3c+ZpHFJEuNmgzuisVqRl5nX8mM",
+	"Y8WFLugli/Ly4ngLVOwEnpQFP7Jr8zSV94dRqiDPeTImiVKZGXZlNHkQGrJFtM7mExEr2URoJJIxi1NV",
+	"2hb/6XdLXwSlvM9CEY0kKNumFxyG6kVtzARm7PVFsFDrQ5VY8zq/3/jeVPAoUdLS20bpdHNflfPCktTo",
+	"GPYKqYV+zWiYjPOLrH+zlteMxBOX8NaJok1Ew2O1EvmXzSMCq+TYI1w36JoGmbou1FlXZtKcqa0Si2ik",
+	"TDkxi4nkAWuRMzYVcQKae0ZQwoeEJ0QmdCHvjXbYXrJiJRLVrFmBYrgAVzTkgbKVpbwQpXOqn4ORKSXa",
+	"PM61gGZdbNY1zfLHSBtMEnQ73W20IBMRs/S4op7+ICynCtLUroGDUtZKHM1iWT4K+KUBPqsmf9ogT3j8",
+	"mQSCIe2Rnyl2Bgw05DJpkfOExok2k4axmMDhADWYTOmI3ZslaTdYkpQODRdDt7eW4b1i4Sxhscwvxc/q",
+	"IZrKaDw4VuMqbdNN2+R4ExlyFgaS0JjBelBl9rAFkWMxCwPSZ9/hicalkQRMWgEOq0mF3BKiG9J4xEpr",
+	"H80mfRYTOH6CQJuC0Pp1xuKc1PIm9NrreDvttpcXYCGfKKX1K67+7u6S1XetTc0GKC+V3gM8gV/PS8Zy",
+	"4ZnTt3gxZoSn7Vx+ROilgR3NsV3JhEZtcxWTeBTTAasxirWR2dAqfhWjKeiyi3F8TW3g3dvYwFohX2bx",
+	"2vTQFm+2PJbN++uMzdQWyFm9un+nvZs926RJu/u1Tdrde2HS7t4Xk3b3vpm0u7czaTc4jtwxqhlNzCSL",
+	"ghP7DRyV1cn65vZIc6NbGdzYq9O8xkfGeH777u2/3rz7cH47wznPmVLDeUdJiB/nl+esIHv0b5YwuGQL",
+	"5Dw0HCkT7nz34An4Sq/UMmzhvy6B/DvqrwRs7yM1IglePj7yfE9J++GzvXc/7v2we/1y58Xo2dWs/zw5",
+	"ZTuj129++/npE/bsYiafz96/vjr7+fiD53uqm+vuy+PfzmbPJ3tPXp++7SYz9uTg+enb6T8/PpkeLc4T",
+	"fvmvX346+XhyQNvezWc1p1Mqk8Ngwgs2hvqZUPU7l0lME6eKCxwZGpVUHA7qEwlL3bTIG3rJiBQTJiJG",
+	"WCgZUX+AGHsQF2ZO0tToNBalgOggVV2aBspbUDgeffQr+OhxXF/ORZ/3p2mFRX+8Rll5dNE/uugfoot+",
+	"FjXTaLBdfjiR21HvnY9pzPCqfkqlnIs4QK8xJQMRhoyOZnBM7sSVv0SzuHeO+z0lNt7QcCjiCQvOULjl",
+	"hUf61LhPHRJ7Ytp0sza5m/u+CBbm2r7PSMxo0CJHYza4BGNZLqKEXvsQdKGkj9J1UPQoQR2QZM4HzO0O",
+	"ST9ddoXlP7eC+/7rOu6Xeb1ci1GjI5TXBtacS8mj0XsWT7jEvZBbdHxMptlzx6pjo26uUboG/xKzmKgd",
+	"mzkjoWECnsh7o5ItC8lwUqGO3GWiKHq/1SzmEIM0eMiVfm6T3NnCIroVXqPVjxLbSvmhudjJz0y16u48",
+	"9Xz4Y38X/9jqe5/tETpu8Myjyjs8M5Ku+1LNPAb1XbVoEfUVUNDR10mskX6F67qUkvfrxq56wbI9Wlqb",
+	"mv1ZWCpYeZG8FLOoEFX3ViRkCD871lskXfPM5vMx03c+cCNH8ag7r2G/Jp33lxx5e9Z1lEyJoIj4bh4d",
+	"4s7Lk/HdPL3IdhBSzKNu9rRKfgXqoCSCLBRLFVmHLXIoL63bbtsefggmb542NeS2SaUJ/h51rBLBze/3",
+	"2NK9Y3u22nz9WsbkhDUxFXOLubrBmP/IUnPQ8SU0Cj8/HPtgmevxoKj676pD9B6GnvcVTenIOjrep1m7",
+	"vTf4r0AM1AEl42QSwk8MH8BZxh9UZ/jjtvWrB59ZhIIGF0Kcws1l7ov6YXZp6eCTU2zTrbj81AYGl9hB",
+	"rA5zRJ7sk5/4i/vCCXeWaZouGtTwwzJJYEFjMRF11419NlAag+7x0SF4n4J2nR5BMPwHYxqNHv2Cj37B",
+	"P6ZfEGSaPZoPjsFI3CVnwhLT8OJjEPFGNYs3h28PXx2fVfkcs8erexvPaHSpFAExz8sn9TvKPzF3aAAx",
+	"jS5R1sFjdyodz4Le5mgtqdeMmXRPLaRlekGBKDUqQY5GQGs24jJhMQucppIVYw1iXe1PlPbgSY+FGBIx",
+	"tLMSNxCdVC/7TWxSMxG/WvzRxuyhfDzQXRoJleEJq0ce4P5ArnYUClnMrLSfkwE2cBxNq1U3bZU/oSZ1",
+	"T0xZlJ5XSfoLO3pOROHiYRxLJ13qTqeDTLgIMhFxgwhB1AICuCXhkvQpiKlH3f0eJdxpgtkJd0CXRRfJ",
+	"95h096i5Pybd/fH05TtKsTsfjNmEvpsl8GJeWOAzIszDspyW0KJrtci50EwqOQBSJIL0GZnwUayaPogE",
+	"+jIBagRykR5AYRZfsfjFTBZuZ/F30lcPHJSFp139NKOqEGRCowWRfBRtcaX4YCKahiV4wGgFeXrUEdoi",
+	"DxI5SXg0kkUS61/tS28rdaor2UBEgfQ6z9ttvNwFUJj/eCzycgo4pLV0QxaNkrHX2Wv73oRH2b99b6r0",
+	"kTjyOt7//udw699067f21vPP2Z/drc/f/gUyYnQ0UbHP3YMn+U6f+d5UhHygJgLoNZKngc+AliG7AR/x",
+	"xGhH6a+hmLN4QCUrPZFTNuBKPyn8PptO82/oht3BmMZ0gIlM3n/9z3//5f/876dZu7375Nu/feO3/v7J",
+	"6/x+8//QQZ+55qexCGaDVAVRHJq8gfVTe5GcL2TCJjCNTHv1OgAagWs5nsGy/SDmhagB84QE6pHj0Ojn",
+	"Xf28bDBgMpO0+7HOzMM4JwUi1J2UHE0UfS/YdeFGGX7J7mc0fEeHaPQO34PczuPraRkpB54Qph+VlwTP",
+	"WfY8vyRKtQThoBugX0UZGJREbE5EdG9SB3eWBVEVqVCzJnmi3BgC6+xBF4F1rmElgbPnDgLbSbMtciSm",
+	"CxAZ87EIGbZIUzaVSeGOljHZjkMRT2jiCqNX39CARux6ygbKsFStV4qb0Smt9zVLsLgajRbaNC8u9CmP",
+	"Lv/giz2lkML/Z17sMyanIpLMsdLpowr9RBkeix/H/VcD/o7/+PLDbyc7b/mJPJkk038fnTw5+eWYnx79",
+	"2Gb/PFTPx8FR8muw9w8+/EeL7bVbg91QyQdkM7LLI63myIGAeWgrpRMzGhDzj3nME7gqhsnoGb9gNGZx",
+	"NqUP0i0GZnKJDJjJZQKgz/T7RMQkZtOQDlhA+gsUBCx+YKJgJpvLgZlMhYB4Q6OFjpmWRQprzT82j12E",
+	"Fl3Vpmu1KZsO5iEGSnJJLnkUtMhHyhNfHeiIJPdMIdrffb6U4mXK1BK+SChF/w9RWJnulHObpuk0j57S",
+	"+x3lMIseM58e/aSPftJHP+lt/aQfIjmbTkWcsOANCzi9AAFjywirBZmoJgSEUFlKz7KGXWjY1Q0zmBeD",
+	"EosxiKhmBxpoM9e9T2bRQEymMZPy3jhV93cOlojrSjrVyOwKssHi4HK6IxKMaqukt2TkFU9ez/qoeCpZ",
+	"PgiVchs8/MjurxS18BjF/VCjuJeFVOkTtUwTloz0uTob0/Fi6Un6EgE9jwEBjwEBj4ruo6L7qOhuOnX/",
+	"w7Qapd2e7CPyy6ZkA473S3lAyuDsjx6QR8GwLh8OTBWHemacNs2PKe3gUTw8eJB2FBgxh+SLaFTwh5yd",
+	"6DwDGFTJCxJznVgAj3NxYwaNXSM5aF8EJGOKKE3GfHavcjGXQQAUSFHn6LApAxSussKoJDKhwyGRjAG+",
+	"76M8frTVHkXyo632aKv9YWy1ZVgLin6nvAivdpGD3rdFAk/YBJnBo3B4FA6PwuFRODwKhz+mcFCUgnob",
+	"nZ3Vjvnf4bXvdzDMX17y6fft2lMdcgnHWq5zrjf0RRAU639yZ41PRuz6Fl/cXeOLSgA0/GL9IUNBnjtm",
+	"+BPebbLrxJS2Udvx35f//rhzdfrxLOx/fJb8+9XPSX+xU/cbhP6qY7YDp+8q7RBPk+S/4TNFEBD3iUiU",
+	"lN3Tf3VjFppQYnZNB4jTlpVqeYllVx5CkZ1ZdBmJedSFjitADomcDcb46ZWC5rk0kO1/+Oo6pni2Exmx",
+	"+NBa+FU10jISasXVumRxt7mOqaeg2PSRiIYhH5SnIAECwDx1bF5s0rWa5PZuWq1AwzthkK+OIpowGiV8",
+	"AlXsaEC4KdpFo4DEbMpogign+O698a4t3VtlktVtrSIFrWVxFwQ331hSCdx06iwBbgK6ji/oCE2rhZgB",
+	"irRiLSfDrTc0GYzvTbj1swbkbl7su0SZm5sbzcvSImlYb/9U62WvoQS6+j1gchDzqWaDr/gVk6RXVuR6",
+	"ZA6B6yZmzgBEA0XxuBtdz2fRd79+324p4cRVp1hv3fM9Y2XCULbMWBRhIK1XZ2ye6vzMnXa7nU5dJjHX",
+	"3lqswfcPqItWmkDPEqs9ImKYy1X2w5BQsNpNhVJGJAVpFCpC5Wdz+A8zA1OETU8gLWC3ZNwTHqU/uGYB",
+	"pVcrJnFhQfD6ZD6mCYPEykSSAZUsP8oyw3UNObV4XSPePdhvOGAjACoG/hEB/KexuGJRNgMRl7aKrtJR",
+	"NdJMXNhD1oPqCxEyqusyDuFgV+3nizEjPcUTegYuSWoke8OGOmR/9xnsBjFLCC9s6E/e7ievah8brrJk",
+	"I7gIqYf8DsZIw1WH/h0R+s0U9knMIxOEeQfDl1izpmIL4EPSX+DNiXPxje/HsfqZh6hu4eV7y6CsGIzd",
+	"ZI2RFOrkLx3PqbI/KoYBNgYRkeY9uRHsuL+OxqX9zYAN6SxUBmfb93TeIJTZ3QNDh17zyWyiV23CI/2v",
+	"dAWVLjvSOWYGgPw9xZrA5Y03pxAHbZS0Escxe0qnH+pBpzpdmvqeqnsVfOfAtcPM8JZxR/OpJuyxgiVa",
+	"o3WO7qABFz8TIVu+6DoFTGm3BelSUHRdQ9QAi9nw/oJm6X9vA2BBxKJEbuNTuQ0Ii5Dff8mnSweVCKi5",
+	"QsQVi78D8ysRIwaI5CAWe1pc5gbcdg8RLEt7iEu3Zm5ztp2bE/L73DvzpZ1YywKIMS+K7JMfXhy++tfr",
+	"n6+fHL4+PBwdmv+9aGZez90725QPvs22VrQ/CdwzOwnMXbzS7/JzaupbL4/a2E7Lxp0ul1J+cbXMPPae",
+	"5GE32lvP6dbw8+/PbrbSv/cb/L2ze/MXr0yRm1SJfiECziwt1apCCOp/lOhCr3Q6DTna7Nu/SHycEup3",
+	"C/rDOxKTKQ9Z/O3O84Ndk267mQ1y0/RAFidzlhZzuSmuiFJrM2/RSpNeVkLWWRHWUZbRaXs3nmc28uUz",
+	"PDVO55Xmt1rFqMaDNoOpG/KIL9uE11vz+XxLnaGtWRyySJmqQWECo5hGicn0TreoDVTjHUY0XCR88O3O",
+	"s/097fTInCO5RV1hgiNes+UM1uh6G65seDjuEitu1MpXB1XEaDxfM5m6KUsWBWjGDNZgMVWTX2GYxQEs",
+	"H/C5BZ+82rnJwwI3HqD1weUj+1BM31lpeLe4IK9Kzmo8xeLIm8xzdcZl5eaUDsaKQ61nVLChFsfmKrz5",
+	"KL+GYLQGu2xW8AsCeKBygP6Ed3Gp7lXFdLV/7P8Wpi3Tg6wrKlUM1zTfhpHix278YuWsupfzg71pTKT3",
+	"OHikTF5bPMzXzUL0vzEjbEsNNPO7qN/SQl4iJn2RjFtqCodhzGiw+Dn1ya9FQoq9WK79GlIUP7sRYkA8",
+	"q0UI7XyyELBhyi+oXStxjdmWi/LVTbdUpHFj83XVZlSTfCniPg+CtQ+FoxJe7SRLVQk3NkuoRKjNogEN",
+	"QxZX1CW0Z/5icUYR9emrzd/PI9/X9WCh62+MdJpcE7oAagUCKGVcYCQRusybKbx343uvRMTWJFsebq1u",
+	"vjmsuxvfRi9q9OoHuUnWoV0JMAjrSAFSEo0WZCJiBvQ5iZQhTMPjOBbxmoTiuo8uM50snW7+kxuZ8rmY",
+	"MCz1N2dRQuaxiEZE4MUO4jfqycLt8JGOJlhzsohxNkg7qZms/cnNnQToz1V1MuQysSf7PndftsaEyxfq",
+	"DedsfXkj8wbnH8nu/yDKQsdHKBYAqw5TByPxy4jG+1yO2ELgyz73WKh4I4WKV3NQ1Jxe1btL0YF3N8uJ",
+	"s/1q2C5GIDk2a+HlQniIi72KWUwkDyAqZCrixE676vKA8CHhsFUX0t6kGoXZfOZeQOcu20IlytXsnwIh",
+	"N7h5Gso56Oa2WrPWotLQ9lwimbZMyoh2ei8VXl5SJglbtAj4TJQg03A9Lq4GPseHUJalRJ+aHVMgl1p4",
+	"tOQjkeQM0WwJjtEqBtDWLKqguA6OXqy1eDfVwS8Aa5Tex6fKI1mIGWjXtBJe+SGujpt0NUvkoOSGpULq",
+	"/ueSxHw0TnzSnyFPNedFywzJRxHhUXbWLQjoTWl49zEytqGC4wqlA7YDY1Dk1RbxStGy6e3FHz1admOb",
+	"+iUuufZ1gNKjll8T36GyO6rzrrGdy/Vov0qV3+Wb9Q9e/3fz6nIFsc3WOWND42u5jVEfs4BFCaehLCrP",
+	"0IDYDVwadLmbwsbJO7OJqXBosX59Ju65fN1Zqi+7iFWrNJdpt+F9ZHUNjCilNMYQwpJ//Phx63CWjFW7",
+	"AaRRFoNazl4ekSdPD9o+2ctHtCDcubLmwsn3nzxrkhCt2CjI5sAVnXhjNvnFOBZJEq69zVP86ixX1okV",
+	"nj5eghVutSljhaMsSasN1aCE39M93gw93KJDU/Tw9JVNWoZIalMya04x5tfa2WcsiRdbh8PEFZZ7jhWN",
+	"7FfTjf2k3SjSqhQY9+zJfm3UZrq1P0T0ivKQ9sN1xb6pGtad5bvK9vcPpq6Y3aK8xZ0dFdi4qSKqFfIY",
+	"1FWeyLR2WV1JLXWU2GQqYhrzcFH41L0vJlRByZoD4CQsHAGrLNdXL3b2sFfmFuXQNiprddUsfT5oJOcs",
+	"JpGYPzCm5EbvXoM7VcBQ31so8PtrvdwpSPjm7RgloM1dXTZEMGQ2EQB0f8N4sqwLNVWRvBSzaF1FNhJJ",
+	"d2jeXz5B86FNXb3mk67BGW9mdMZosNiw9rJ0ckYM28pTOs2snGhdN4VirqqHXPW/2vftyosbu+LWEkTt",
+	"Y6B3Wn/oAUmRL+jQWroixe9uNkSr2hXzPgZi8zzIwjou6WKqdd2Mi9nxG5lxzyQT9kztugRjL2IWwd2B",
+	"+mRp4nYq+C2mHlvdNJn6WZYmvfGpp/5ymKpIoHCfhaWwxjQhhB7hJ+omeEplcohAFb4n5lGXZl9e+uK7",
+	"eWQGuaETkAuSCETEnEFnZ1aJ2qNQrO+XtGvddgdpT8sD78of34xcxwmi60xMWYT5sDxNBCIiChcw/3O0",
+	"jk3x6q8tDvPW5XJRllXd3hjPBOBsuD7NEnxEDCU3h7MQM3gTu+x5Gg6KZtNDEXZ61b+cJ2f1xd/UEj70",
+	"pSnWCV47GpZnfdSHtNr1ar9MZKuWyooPiyERsxiDgdVZk2moDAslGh0wqHcxXkt+LWqogaweUlnCrvpi",
+	"9IRLEQz6SO/LNfVKZUZvcwURW/3UEC//3c0IMwJQBAZ+YjBG18dDOMsfIjpLxiLmv62f4pJdcK2kaR7m",
+	"3ssUTj/1FeXLEDeLEz6Edy7ExjwQbwXWsSY4GtzbD+Se705cjktXxTmCzRqQS3xg+bIA68zahsGvnWv2",
+	"tc3l9+iyA4kykauqD2jgBMyDtCHd7jTnb10b7HZOxq9rw2UhtI7kCT2oVCW34lSnxuyFxXNhSd5JbsWX",
+	"UQTykVpwRisitdKvOYEtrIQLGqA3hIbvYzFlcQJYGBqZaGr9ZANclOUsI71XxxdkWzJwMcpeCg8Vz0JW",
+	"gDYrwmOkwtbCJ8hBQe3uF7mw711vDcZscAlArfNu+uZNirbxlfBb6qFYMsnznxTaJR3/5/QN0f+FDQAY",
+	"HJevBO0wYVIiyvEJbggTrTSgkcki8wmF+aqjITAvdU7R+s8vbtrZ7yUVTDJ1YAZMhxZPWSxFlKfc6gPw",
+	"a8VsnlBmfC76lCFAVtvYkCtfnveQzdO5y+/UfmGkHzN6ib6VSzYt4LWthSdQJMMy0Cd71ycIT+wNQq65",
+	"WVnGKW4eEMkSxTJgFQAsWrHSWRGqas76xdHkAXjo1m/treef9X+7W5+/LePq2APUA7tJ6wWU8Prglkbt",
+	"G8s5NRJFbuGEljEcwyALFvEEy8Maia3CDssjI7jAKCNSxh9DZJEiUl3TVVObSH3ZhSJRHMG7iGT1DvKD",
+	"qKyHkAEqxdzBjJoOU41H/XsswPT7j5d9yPucL1VQYrN0wsOFg3AWAMttqecuieCgn10YwU3B6vIJX4qU",
+	"9teAmBkcTWkPsojFNGEB4p/SvjQRMPnTUSt2cuLSfO7GjZlfHMSLo/dk/2mLgFpIhkqK9gogqhqflUa2",
+	"JjahAauEtjS4/Csg3uU2ghntTQVof3ESarmVfgTL7t4JNfD+G9wONwbzysJVLCHyVSESKEFc4Jl4rQEq",
+	"Qosc9sUVI7neCE9IxFiAF/xyIKaM9FRvsjNXIguh9qLZRG3P4jgMhI/vHf7w5uStEsDVMILL2O6rGGAd",
+	"zxBV8HpLS3e5BQPSeIN6RCXxj3zeJfx/0NEy1TIf7fti9AN5N2XR4fuTNNwmtyt+98SURXTKvY6312q3",
+	"AAqq9G3Qx48g2Kcs3PhgDMpv6qBLndITxpLWp+hTtEV6ZpK9DsHKPoXUF2iUQ5fHli5QeWgLFgC4EHod",
+	"YoI81D9Ve3Y9ReMImkazEFOlaBiKeWEM2f2ZaoYvKINdjkWc9DrkXP3XmMu9CY96WRtlsPU65NQyqHsT",
+	"em21kBMahr0OecFCMS+9rkxyNXrYyoU3h2yOdJCqRUJCRmWCPeSSlxgL0nmKpMujrtrhvQ55m3mie2bi",
+	"2M54x/Co66Y6KMtQDqKD8s1hb+rWNCqmDoDiZynE+XdnsfUm7UsRzhJGctyKfDg7TfkoFAbk0VBgN0qo",
+	"FFYQp5fOEMROYX4prLb+MkEWT8zvJKGj/BtGZug39pQGudcmIVPqofRJwEc8kT7pqlFv+bpAFdUN1I/Q",
+	"oqW3PFz1qcH+xKZJainqYN38lwdjGtOB+kqvQ45ElMQiJNmPqmvdlHyI+EAE+n0DpjKbTlk8oBJPA4F/",
+	"bql/m7EVz5p5UdEzfZHAvxq9BxOFd+CvynZyygachtBS/53Nq/SW2vkDMZmICF5Ibyhhd0EU7ZSJaQhb",
+	"LHsDTTX4yBsljbXjQAvpv0rAblb9SD22WTKjYbjosutBOJP8Sk3+KGUEAzHp84hp4MMesJaeWdMp1A3r",
+	"dQgqzhMBuj2NQGLl2RhaBrCXkH1pCwWMEz16pWxo/uB2/mC7YIYeHNa9ZAvNvy7ZgtDplNFYauQFnJyB",
+	"C8jNCZL6P0WWALTSEotVPTLe6vlekXsCzqfmj/pvUxHUMDzzs0nYyrEz1WXGqLzMWa81j+wHY/RYTMTz",
+	"vSIvsBqEGdh98USDJxzPo/U0O2BK1SkeJeu39JRYv8G+t/6td7eeMO5i/Q+zQVXr0t6DoeG2stZCm5W+",
+	"h05N38ttAdDMDG5GTlUpFzTI7ECQ4ymgQ9GKYGQWTViCwlwMgbWmVVwsjaGQXWZWKZ/bys29dK2cWCXp",
+	"Fb9VcuoMtGqyzN2Y6TA32VjXcgKtPr8aF5BNgAaTODWNbyw6VeiE9bUe/JJCR5VES2IaSaxahDq1jyyM",
+	"Sq2D0CjQKktud9zAbO0h7LQdGmW6ps5rruftHaJbGL3EUCi/FNsOv0hVRQtbzU7pnY3Ex12U7o2Utp+r",
+	"FOJTa9GqPD6oY86ptE0PvccNxreGk9aVA3KHWbcsLZltYzg2MVhQBpdnOITtOOJXrAWqQWQQA1IrFoNa",
+	"eYLmrQXqp28arvC+ci3TKXtYmsVrRkPE6ba4i4ms98Rl+aCbh8tPCfZ7jm2LS6+7cK1q7r0yWaNFFsAB",
+	"tijRdynEAGjaRBKXeTqISxcJfpxfFuZPw5HX8Y7Pdw+eQJnSK6/jvd/Cf11CisKO+isB0I0jhDFWXXKw",
+	"Q72ON3y29+7HvR92r1/uvBg9u5r1nyenbGf0+s1vPz99wp5dzOTz2fvXV2c/H3/wfE91c919efzb2ez5",
+	"ZO/J69O33WTGnhw8P307/efHJ9OjxXnCL//1y08nH08OaLu8JDDeEq3CkYh5Mi44o8yscqfVQRWYdbHP",
+	"o1l8VXC1GbrYTgpXf5c8qLJcL9nCV0xNsxm4p/irJHgY81/bcXj0yp9KHAUBfmILfaWco8ZRA1LA6v7u",
+	"yK6k6MTJ9YiboK7LawdthYgDHtGE+aRPJXuyP4vDfN+rbataOi3WGsQqO9VvUGbFZgxq5XDrKRKpEeLG",
+	"wTXwYaO7uMaP88tzlrgl2dODnac+OSgoUJdsgQAh9/2sfy6ddhx6qQLMrB/ygQUHhxWAcwEvsFV16ebl",
+	"7FvxRFQjTrC5daZpHNNFeenUqFxrc0pl8sap6cG1EZszmeCFEcRNY2EIH3S/T958DFh4RI4RIwbCJ6K/",
+	"f/IKy3n7isgFjpo4NQolmMmAThjhkYnyho7yR6RiIKlbN6AJ20r4pOBM32+jpYfBrehKdPDR6hSnNPNM",
+	"k/wn1fYmnWuzl86hcWl5VVemJ1/RZ9la/6QH6VBrza04xNnRvpglLdKLRGQVXosZPIwENtSXl0aoq7ZY",
+	"otZezsxFDaacFSOvU+uh8i1UIQ5MpVxd1RCNn0tt+WVFmfgoUhbykPJQsfm8KlH4fGmZ8tQsV2+DCPCg",
+	"18EUklhpgmqepBezJF5w8GmmpNJ5TwEPsDm9ZATAE6Clhk4gPYmejuJriRCXhKu+5SWfTtOvotsyxX7N",
+	"jAtqgX8BvBeLwRCN2TSkAxa0SA9DU3odEiPIChzXkRCBY6VwqrAsOGBFXLSr9YA8U7c9T2PdqExbHhU1",
+	"tgZFpSesSU1xC+W/UIG4wCHwiyWlS7tVy9c+S4dVfeHzzG0vmnnUHGkeXb7BljfFybqYcdoireZkLixw",
+	"M6S4cCGjEOpauB8skK9WAQH61lWRCEu8SL3m4wKklChMz8mcMmo4Z489KSk0oGGYTXbOk7G9rXHr6ErI",
+	"7z/A/+sC8bpEe24XY/PyJi6UZVktjMTUiindiIsY7c3vUlGqzKREhEG2hCWoRR/4wXy8yK9nozo060eV",
+	"4A17aW1hYs71s/OpHRa3sQSRb4VSrWMcc4ZXkT3IVIfCmBjGu/9caYW7LW8dT5Yexpq+rA7UclM7LRAk",
+	"YteFC+tNgOPVuruY2wVpaIO9E7jkyA2uCMtTuFV3f0e6fZ0sSuIFhi6p4eddn/BT2fcJQANNVFjL0VrQ",
+	"ZEuqrA1dUCokd/Y25YZigImegwJNVkU7yNnKbsaYwSGU9hQYyr1/bmnOsXUSoCeQ26Cvf1Vne7RqfbXi",
+	"6NxsW1Z4Z15fXLwn+DD3YYAorM5yOHj+3Mpx2G87quUV8B2ciuUcDgam0UUyYTTINJphzDK0AVm9n3LV",
+	"FLs7T+tjLO2dtVfeVxqFwiVu1NFSa4Z3YrmFcqE21u4ZE8lfsX2Z4yw3h4Cs/X4x1lRjbMD00x1jOXbT",
+	"A5f6fK09n1/ulIcYplUpHJrK0gInOpwl491MxAFnI3/LpMR+a++bFkEFyRSkzbizCYchUlg47DQOCF4f",
+	"SdiTDjEDT51H/GQUiZjl+Z7XZC/qPiUbxC53yNr92pXdfi+l1lguWYy/MKTM30tUhFzv5mM//2ZaffP3",
+	"v7j0purIcBswtxBHWag6t0YQOAS5C9f8NVE7hGa1NZRcBxHPE6yIqn9cRvmKm6GsQp5rvvmLr7p62XVz",
+	"LBzi9NM1MeMmmeMQs2x5yNEBa/tnsqRdfQZLhfHS8ofmsjUP6ZNxZPXH/i7+sdX3yg6yXIZwyYcDF/s8",
+	"vR+ErxkAkWK55GL542UBlIeSUHmJprCrMm/tIct0+mVqjSH2GbauE40vleQTaVS4YlghB/dBzhe4XPA5",
+	"Fbslcq+wj6z7fxs4Tc83P4Fl++uswuj5OF6YBRWxFUwGS2tbbkoNsG7zrWCEiot807I0+XRIM5NxZeVK",
+	"0OtuaCrLoj2U/Tsf53649W8T6p7+idHu5aQJq9eS1z4NochtvL2l9bMPajJL8wNv+snbfTGlTfFzx0dv",
+	"Drd2n+ySmI1mIY0JuwZ4stJt9DKarqrEWPP3bfpn43Tt1nydyFIoqDG+qQThIOYRi4lkcPdbVhKapIt8",
+	"gcSQWi/0ANJggq7LT/7h4qjOHd5u6g4vm5Pu/I5DCZd7gY8OCoS2m2g8RwgccldMrxaQbh6NiZV2+QVH",
+	"jT7nvb35ao6glmDZXH5I7eJ9qYSQIvVqB+LSfT98OPnh6ulahcFrKnyXPy+BBshGqIMIH/SFAdSRt1o2",
+	"UxU2nLhSS807yVRZeY0h0HLJXZBVwA8407zxHSWCiCy/pFymsOkbU/XQJ7OI/zpjoLSzK1AQpZtjNNCM",
+	"Vsh0aZKo4ug/24pdNK27M0gbdzNkuLjsFXZ7j6j9SfQdWGtT15N3lCGz8jY0STBL7xoEokMto+WHiyPf",
+	"OFSAgCwo5hsVxN3BbcSdRn4rj+ONuGIShZ3arwsYBzr9e8cXdNRLw/h/nYmkoCQU3HFP9m0t7Xm7/XTn",
+	"+fPdg/2n++3nz3dq8EfyKhPwXXMpaun9lnSzGaMPCo7zxLi3UgWXc8o0vehlPl97gkpyPqfw5DZItkSG",
+	"1bl0wvdOHvD64s1pfut8mrXbe4P/CsQAsmjGySSEnxg+AHca/qB6xB+3rV/LHgWnT+G9tubfi5APHFFA",
+	"PTgcEhxoPWXVoho5CKmUDDABsqBtn/QiLpMeQL1BM9SSyd/O35Nn7fbWk70X37TIC5GM9WUxwbDs1Fcj",
+	"wXtdlSxgmW/WqGB3ySRvreWfV866zmbbPXiSt32e+d5UU6rwDZNXpuPQNfNJf80i1otPTJx68fcs7t1A",
+	"xWBDO0q+4/3X//z3X/7P/6ol333y7d++8Vt//+R1fr/5f7gh9FZYyYLU+SzolIZwXEnoMGExefvyp7w6",
+	"D+SpNvLQjbW+YbnCSJ7ddhzTdP8vvevLn5ab8rKXDTRMQWqi97s2S7m/Uk7Qan2n2811CyeGpFfeZr3V",
+	"vmBtXIfRW0qFatS5a+879UiDQilNdlOeqzY6LquGKuq94y/xEjiI41zv0oZyrJyTGk5RU3VBfvbyiDzf",
+	"P3j6p77wfryIfryIfryIfryIvt1F9BK+W5WhvyA0hYFDhMmhztDOJ4waEMxeh+y323jr7KgIjhGcP56/",
+	"e+sTStK0REylSJOUL15uPfMt2FPUo+y6H4UEaCghb39aF5VXI9aeAgBCs3DSMFF2yEO4C4DuKrAkod+d",
+	"FnkrSB/xEvG+VHUuS2OxYSPNmxcmOwQxP0wVbwHXAeoTMDioko7WHWCWWkUnWBQUs+KtCnDmMx90AXmr",
+	"Ih+WVTYWS4dEDCNrw4DQKY2TfL71lMXwp8CR72lagqfrr/pCOKSDSwskQ6c20+hSQxXO7Vc1cKB6DGrO",
+	"mI/GWkIaB5qI4VcWY0/l2rR2f8vqymbea7XFtAcb1zVXkrhBf5j5hs1tA8/kcZeQzE2fvbPjVyfnF2eH",
+	"Fyfv3n6vn2UAC1DnA9ruZ6slYmtLcNwKBrNiSpOxXiII8izgGOy3D8w8kjHejEgf46gxJtTAadi0NWnj",
+	"++3n+HIhCbVfk06eR0y0OzJPlnTxHelZnKkHm3tornqx/wzJ0e4bfFbwK9Je7e2xwBwLLCGMxdmhojP0",
+	"YyEzmo7OTUaj2iFqeX0SsJAlDNAX2EQkkHk5kSy8YtInEUQSxjEbwB7jMbGOl95boWJri/xufQ7Jknn0",
+	"GTAJQ0VgVDCLiZQGkeCSRV3NFVRfO5qhFbGNEyGIMHgm+NZMLnlFMSvEmjO1rwvB8cRATxTrVUCXuy3S",
+	"rIIEdFGq8gF97FlSQemCV5qnA3yxRj+wEE/hnX18pwxE6nzbiRIL/Ry0UpwXjW2JeC9wyTgQgZIyEANU",
+	"KC6V7qaSRFfd7iqyoGztgT9eaqdmPwaiW5AzOZRt8+4tQMBzS2VLqt1nxaUqgWTkKjfCO+pslKsuatQR",
+	"Lm2JIsUsHjA/u3Gww6wL3zDA2OYbBqp6ykw/OdRqLd8SFkc07GLcc4ccKJl+KkYjA6qRWBuC67eswgjw",
+	"it5rNfUKND6GA6Pf7qQSMR+/nK9QZF7sbQNf+A39ix0tMFVT2L1hYEB/MotD92fXK1raW6GoUMTmGLGX",
+	"Q+ooKWg2ggUoSZ5fCaJdAYbtV1QHLqsRSiu1VIPUQV2o4p8X0MVEKF0sxLdKZZn0iQKWhw0fXIL2zWEE",
+	"54F7fa/Ixj0NkWpYcfrvGQ6lVNTHdxbaziE4+9XF7lz2Qh6X3y8X0/GdFWzLqPS+lz9Tnl8sN+muElqs",
+	"vVWspZXzYbv2WcnCwnoujxCkK0GQKlaLkBBckoBNQ7GAzKYxmB9XLKYhGcYg1Ipm8NfEK8WThBwF85EA",
+	"tpQcickU0nPMPV/MRjTW6Uv1kS6PqKaPqKZ/AlRTK8ajUw0l1+v2lErW2+pVw8mRBgCpTQJ9K+FRb4F4",
+	"njED9PCYO7S3L3868rWvArDCWMQ2Hxq/DB/9EfT1q4C+OhFNa6L47SJxbyq8mBg833v/7vyCbMdaC+lB",
+	"6be03F3uyl498ZTUBtUzD8YzdYdWnzEHeU8O3x6SmBkwLDARjThnC61i/K0nWTjs+aTHAp6o/0Ka6gDC",
+	"GHzSg6Ot/pjG7Er9N2LX8G/FjHvf+CaFhRE6SHGu9EQgCdz3VMfgKTb9mtgWDGK5Uuqy0lSQwadxI+Bw",
+	"Dhn8oVEI1E9iHpm/daiK0txTGII8rEEhNR6G4yCeZFHws6UzrJcTdcxxpRFvFJgjemJbeOOZAxdzZzY9",
+	"RJh4O3w3D2B5R/pURT2JC0SF5bHxcHyVYhJlluHGPnv77u2/3rz7cJ5yBDKmV8xyJ2snYMFhSqMUCVi7",
+	"IjGeDd1NgNgMHnC8X1TWf2zwoQwomvmy528SWxoKGSaQrC9CtmbCfoP4QxtRrpQXr350se1zrRO4Nw3o",
+	"BxmaQ2r1IL6O2rSyiKRjeSi6EouaQVAgIiRC6NR/PAb8yNa7Npb1YulBf9iorGA2MNo/FH0ib+DiE+zR",
+	"84VM2KTgvDHyspzr5lyuyuJ0kAMW5UChSMivClfRsNq3KktnbZbiWIxOJ40EkD7JoqEdN+CgJjTPRttp",
+	"10SBN8qugxjBwnZsEiSWvZhb5VLSLJ2kEMm6pWJrQA5ghFNFoTyXr9woDaI47J1UB7hSUANLgU/2xAp9",
+	"+7bZYIX/ms3gu/eri69dKDWqRLd/HRZDZjV2focgdL4jANZFESgteKYhI6tRMHxy0NpZwiDV7lz8OO6/",
+	"GvB3/MeXH3472XnLT+TJJJn+++jkyckvx/z06Mc2++ehej4OjpJfg71/8OE/Wmyv3RrshuBiBsEuuzzS",
+	"J88UKdCGRydmNCDmH1izwLg19cSw/uBy7uDy+f348QIT3Z+3nzz7JrUqe4e6nCTFCGAXEuPt522jHO08",
+	"33WFbFmUWcrSUtjIL8TMKlK/0yQWuNHPUlh8ItmUorOgvyD9kEaXhcO8dG3rs8Lt1V9+nmGnpwUb7YNc",
+	"uIuwusxR3szeeUjTzssxWGKOaVPKIrFWyNbX9Lb9XC6l6TnPbELDM20DOoLW2TUdKHNOGSs06UKxBu04",
+	"yBDid9qk3W6TCU0GOVAneBmA7fDF/KDM09KYsFpjlvK5nrV1CL4kEwEpE7rwsWJGjwxCRjHHts7qusdu",
+	"/eXZOS43/5fyKzcfyb3yMzcf9lf1O69O3fvnh74FqVfwSx/CNfM0807n5wRmM5PysdjWPfO7rrY7nE4T",
+	"FBmrQP+tKiwI7i7jvNORKH1mxUqNKI+UapJCEPzpJEwVkIAJVFNU0gFqEL1iHYDMwTWLEh4SnlTk+mPF",
+	"vNZYTKcsflgXsI+C8lFQPgBBCQdsa/woJ/+AclK6atPkEXQwwFwy9gie8+cGz4Fgv24oRjzKgvgcjBti",
+	"hCWG6EoD18jDkOgiPGJOISEd4nZzn17qRNrd2X+6/2zvyf5Ty5PkTB97hPn5GjA/OiC2fBeBqSn9BXKS",
+	"Zrg+dwEbZHZyBZgLBD1AKofayywgPFrGNfZW4Rr1iD5qgIaTNKko8QiGdF/AkNQ56MZLYBRzGVt8PfGG",
+	"e1cx0C7YRy6MB2U2ocpkquqKiJlcBjt1os+GIlbiHYiSxAv1xGQq6cIXH6kyY1kEBznLO/qOYBgN5Hrg",
+	"VQGbqA8KnTe9kdPwiC/1iC+1Ir4UFJ9Ruz+nCzWODHkEqHoEqFoPoMqx8Yr6RpUu7WDrtmaVFy22jrAM",
+	"FkuZeKdcJm5QjikdQYwE1MnxTaUwWKiyrZcKybJJAe8ToYPGVK+NpSrYoPXRJZCN5ziK8GGKExmLsJBW",
+	"stOuwS+qDbFxaxNYVo2Pxn0xU8cUY0l8CCuZuzWNMYvZLVSNHVfEDbtOTGbckvQW1QwJ1GcjHsnviGK1",
+	"uFrIwFquC/F6OeGUim9nkz6L03g4+C44dHb0d0EnmdKRIlt/oeEP8qtWBzpV4EcVI7VRqGJ21YBSqhkX",
+	"Mz1qpdDkaZUejNWJJflvrGr7Fs9NY0LUWcLykk+rPqq1vvTDjVen7kgVh1W/OolIXDbeazHHWvjIXSCe",
+	"4DvwRPXgja4JVu8tI1pesDnGVzGetPf66A87ZqIkDOH4mjmW+tYbw/A3faj0yuVPeH4XL+P5P2vJc6hz",
+	"RquNoWksxDANw9Z+oREtFKD93Xi1HB6posMJ17hceUA4g4DVymJduEaOiVLw1ZIYcx0GvXrZhvUca4fh",
+	"nC4kUdNv5E5rZNOsY7mshMJqyO90E7qi8r+I/8hRE6NbpURqda6wHJWnYHGsGq4XT14R0vdSCbMkg0NQ",
+	"5/Cr5ArkMJhgrGUyKCHABrOYJ4tztfg4M0FnyXjXvewQiYbXysAh0gR52SK96y3IEegRqTb7HEpLQ2De",
+	"mOp/fmcn/AdswAMm8Rac0ARx3nTWtY9qQRrbB2j9gBcyRpf0MBRzGK4dIIzDg1+t8D6v450xigA4Yh6Z",
+	"aL9WZkHowD+oqhCNmKslTC1t94pf4cCAd4AI6ugEo473A0KxKHUvZjJRghRaZE0huQi9n9AM/STFVvbY",
+	"aRgWH5s8Jj0awHCll0ZXycwXC4gNXzSTOImuuB4negnMF0x84wdl23vbYHjk7ohwh/ieXnFFcEzqwPDk",
+	"jPJFCuemlh9PcVo5WhVonF+Oz76VeAIwbnlJUjeoz1lyyh2N//PNzQ1gDQ4F4j9GCR0AB1qek3BTjEWx",
+	"g8V9k89jZ6z75rLF1wk8sN1U7xYGEeLdfIq+/RZQEuW338IJ79EpwppxEW1rRLj/+4sUUU/HLO8fPP2m",
+	"RXoDETAAaAF8En1155MeQrzBE1qApfwUIS7ld4SS/d3dSswZ4y0EoEMNUOObGpiARAQoYFCMV80MU21j",
+	"NmU0keozctaf8CRhAbmi4Yy1yDHAVqZ1VhHL0oDi6RspXcsmRUdRlDnno0ipvTz69tuOycCEk9HTDdUs",
+	"c7hqNdHc5CPW98XG2hDk8lOEjDEossSMI+ZKmCDWztwnUhCqwaAogkAZADYEh1L/AiM4dcHizE4VCfSS",
+	"g6XaIUMRhmJOeqBFYvahpWz2WkS9FV2qt0QEwHrac6z6ABP3W2U6fJu3cj9FsHA8Ace63nBK4Eajb7+F",
+	"asjSIC4AdhyshcbVCTpqBwW2+6pPFfeUFkgQ9HkMmyjWqQVpCdI8TOZ3plip1JsFRJAkvQx7sNcCeD/Y",
+	"vbC+LMi8xzr+AEUdAtWEfMB0LoM+xG9OLgA6JbTcnpCpC7RqiXi0rV/aVup9BhJZnWmSevu8dmun1dZV",
+	"hSM65V7HMwkYU5qMgSdvt+YsDLcAnm37l/mlbP2iLx5Grup0ULuWxVd8wJaUsLcc/EDvI3VuOiRChCm7",
+	"DvCJLun84/xSYrUnWBIY2m67bTifTlW1mY0Zptaa4A05g1FUaa+m6faP88tzppUb0GgblNrHF0rcVWk8",
+	"l2yhJKKlKqGIkbPJhMaLfOF/qG01ghCbcySkEi7XWwM6GLOtNDtsr91WHW4HYiArV+N8TkcjFpMPJ4bf",
+	"zUUMdymGnbAWeTcc4tPeD++Ozr8HTbVnL4sF1+daHTkW8x/UKGqXJ2HXyfY4mYTrrgtA8DdfFd3cuSbo",
+	"Crnxvf32flU/6XS234rkJYAtLVvEHzRUGkoFbWeX1hJWLUsJl9tYexIUTuFyo54zLV1S2C7ILYvBN2+Z",
+	"1T4y5Fygow0JCLASEBqRW9wyaqlfhN7zc6h6vgvTzq9EnPNdeHF+EQTOdyGl+SUEND+PbuZXAJa5timS",
+	"+STLxU9BYl+IYFG9BUwTzuT2YbGPmztjSUWXS/NTUH7TeSAcW0afj3b9+XhBA2MCq1d2GrzySmBQ5P7O",
+	"Xn3j97jhLoQ4BTQxeO+g/r0P2Z58o7Yk5lD53v7ubv3LkBj1Lgbob3miscfg5edNXhZvaLQ4M8BjN753",
+	"0ISSJ3rDp1jjB+0G9NHc5cVMLpayKNzAhNqAnBaTyna2dDCq3+HI3lRKm0P0amN+sqk3QjM8RHIqBAgf",
+	"rR6LSM4miCI4RkzGjCvlwC+rpE7uME9pTCcM07j/46ZX1gTX9j1Nxt7N5wcqt3YayK0PMVdnRmiHTqX6",
+	"oW/pLKdTw/0R8iv2W+WOuBCzwdi9wkt0vVN+xSJMnLkj5vqa0VBthcYrlL5QWqNDRZHlyt6JNP4VUImp",
+	"eqNSU0DHSaVy4Kx7XUK/1jZ7HgBbV742dgkN+SX7DisAgcuMj8ZJ1nHIaBzlwAdMiPQsSlNSRKzDjlqf",
+	"okNAseq9Ofxn9/Tdq5O33cOLi+M37y/OewBDP4tTY13fT0OskPTJKBZzxSXAVBURU7b5kA8TpixcHs0S",
+	"JlsFe7hDXlDJB+Am4Lo+dq2O4wIP952g234JNntjOlARgHajKg/unTX0nFP01t3Z+ctn8jc/hsX3qhSb",
+	"1PJsrtEACQpqTXun4XtnWBgAX9pr+NJLEfd5ECBASCOtCF5bVzWCl2+lH0EPq+pF8NLFOBZJEiKFDhov",
+	"x2o6kZ5ghuK6jCefo8Zrs2H0eWo2nJb72P7d/Hmz1AlCAZgH+SWkScD1RchIspgqUUheMGRyjJFIzNED",
+	"p2TChEtWrQo5+UNjhgADeZvdda2mM5kXm6pNm+IOztL0zZlExeslXmGVlecIxG/CbRZQNmAtpesutP6m",
+	"e/xQXpK5niTNChToyVpb374R0PtfewiXO//qVbt32M2PUtvfd7J/jF9mhT1jveKUKWnplaUEvwC8Lt2U",
+	"UAnO4Ib+vSftHN0XFK0Pt5oNkUOhNr0QII+MEOpUxOj7bqh76wX6l/rcSgtkBriW+Id03uZSH5tvamFW",
+	"WxDEnq8+AsjqExsqH8ppJVJD3vvK/J0IqS+lKMEv5Fi+k6H7ZXx9vwiRX7GqZ4wG/MGaVGr0i1ZjrvhW",
+	"wHyXO0KOaGTuxCTp63iCoNIKMzCpSwwxhE+NbHMovWOLAoMKhujfmFN0xWz3baFsDJeQdE/4MCeQRimA",
+	"MR8a+OJP0Udw39v1drpH794eHR+e9vATYOSpXnbbu6kMKFQKSivwRELHeAOoABFDQs3DiJERS9Q81Hzq",
+	"bSxXeSA/X3zHL1XR2bRx9WX8yemWWFWNQh+cyTp+DRe5Wp1a0UwzJQQcltrOFzrW5pMs0GBJK5zwDGGp",
+	"xgfdIidJAUU0iyatSC/FC3GYwKkYVMBLZYG4mf+inFrS2d4GrLuxkEnnWftZexsCL7YbhqZlUVMaZzIl",
+	"Ti4Pw1X2TlFlt737hdYONx4LVlgy65XSgh0p+UVDFnQUL7IXZkDVeukSS8gqoNBLBGJwThdrXyw04f+2",
+	"9nqEmNXwagPj9BAn8C42NgPABdzvW4qsvCNmRj/wGwolRy0H43KrRFq4uU51TIfHgCmug0MEyDIrJ5HK",
+	"S9kib+hC7VlQ+gJ9c4Hexoaac4rhe2cqVvrF5ufZesXJgLEUwdIFOqtAI15NjQaOWrlsb+00IQK3Exih",
+	"oIOHAB8Qf5GXfNojs6laWMQFREVKF7MEHzcg/2GMopj0eZT3rxQKZ/rVtS/9isqWvrNqpF923Tj1lFv4",
+	"c0IuAdJarqyEnPIJT/4xY/HCu/FrWx8BaRo3P7/k08aNIX66cWvDmBu/cCbC5o1PJIIJrDZ4c8G+wmfe",
+	"W7G1+rW786elGXvN+Yb1SolvmDS/ohbGo8umeW0YC/ps99mzb/LqGMJuL1HK/g5pLd/vIGK3YgbftxGl",
+	"+zsSs/D7T1Bl4ZPnkw10Bfxo3b528n1F7HrtrnbzXYVUjWoVzbNC9dxvJv6BiyFLaHwt8iGiJuKs+bVI",
+	"4UZkZddrI/1Jz+d9xj6/ttM2S5/4jx0q/vkmJ4fVccRge0vyojAAuRuzEEAo0yInN36d68IYRabEpjL3",
+	"oZyK5cDIlXJNBFQBsYPTfJ20wSXBAtaqs6e7ZCxmcYPAs42J3jtxMdzmKgZSvSE3+es5EI6yQdydCwFT",
+	"RgL86koSqM5t8EdyA6xlHd8NI/4zWdL3TBDoZKO8JDA5WCANlgoDrGOVGWDbmB667DJvHY58C7Y4Yonl",
+	"JrwzlTjnmtycP9PK/bMY0/EFHbk1Y5O1wiMXoIr3ydtdTc+rYi1r8Il7cxByuXWFk+BK0bQOxDvrV+tY",
+	"QB02gJtIBmNHWGs9VrMyMn1XKSxHDiV4JCKRoiohbseXUIzKOk+pnP3X14NmheILK2tDJ0NI3Ho3xaTr",
+	"26hDxUIQdxgBh58OviATymX6bY4j7W2GI92VstNAdXFoLA2Uh/cxeDh5wRH/qOzchsc71R13fn09m4ey",
+	"n5bu87uGgbjBnY+J90twKtTRGSmT2OQTm7gOB99Pr/EVsx/GjJkrTdJnJqEfTeO9NgnoQvoASqAPKIup",
+	"LEQwb8wujml0qX3ScxASaW6frqHahaRu9S8xj7p67lXCo1iH/5bCAFdhLaNYvXQSYGii31Ro5IRFjs/v",
+	"l7cCQjIErTsytV4szihidK2YodiQzb2PRQIlEtK8sNtxut1nq716ZkTG/bOyUoSFfHqnhuSoNbP06zf+",
+	"xg0r95HOHeHb2V63Pnp3e4uxIf+RWtA/go22ji9nRdbyABzjiHVTe0pvb/XZZWYKOkBVuZ6OrjaTaABw",
+	"d0UapUFoTHAxS+7Qab5UOaj1qK+sPWzC9NywBjJLCzt9BQ1kLXO1wnv/hQ3VDXNfZZwCHj46R/689ul9",
+	"0hDVouFyH+lD+6eyhv9IGu0yQ7peVFZaztuBmEcaQa4qMP4MsJEA9sr4PN0p/3cjxW5jnZrJPiAt+Qcz",
+	"5mDj+vK9Z3L37AwaUL/CKbxYgrcI+GRLTc30/DmPpwXiUHk+1YKKMGAxpqbIREylgYn6CueThpBhlUu+",
+	"b5jJsULqhmRRcAv0kOVnefdLBk5AN+erZTMui+JXy29F9LjC9B+8InOIe8rEad7vCPnby/U3YInmArXA",
+	"+KwCcsnYicUvnPwEMWerOMlxFBhID4mMrAOMTb3+V4lVAgwOJZckRpCEFrlgYSjTlqS/gFgzP60tAmgk",
+	"UJTivpjCSy3dr3yhqtZoMwrKyqAh+sN3Z4xitPaX0Wz+jBaf+07g8Qpzbf4MDLMYuAuI3bVGF7zq5ML6",
+	"/rCaEX/kyrrKrhZnUQgIOGNW9FNqdOH0unJOJQCAR2TCaASAJS1yBt8D4Dbk0POxwDiCBFGBWXAPDLta",
+	"9+TtFEZF8Qdk953pO+Y/n9V3y/DUB3EVqVfXoHKzoIKbuNmHrt8xnSWukjga3LtCcWuRQyfEgTplMiu1",
+	"MMdgBunI1a5Q9+5QtXswqpzEC9kzsUZY3G21uXPr23en0L2PxUQkfyaV7lGZewDKXK5SSJ4VY90UoqsG",
+	"VWpz8NzJjrFuS41VjUUZ4GIYDWyoqwuI3mSYL4hexWA1dCd2NKZQa1dZ3+doqktTFn8gJgz8jg/LOY9k",
+	"fEjxK1H4Ba3XR7/8rWw0XJwGVpo+ve6TPa25GqvQhMiyKzMrF/NBXqJpojykgzp9vEC7zxdoen00qJpd",
+	"gLn61E6tSzMsULOVVnp0n9Ujg1ZvYaTDEeoQGtmxW9ogApg0ZQEpyV840nP0zyQZoHVa/glq29EJI3p3",
+	"PuhSHY2ZwlVWSXEduGqrEONjRY7HihwP5DYvX4EB4CBpVHDQLoe/sjnXNl5qVzOwwzzqKDIerPg4jhkj",
+	"CZ8AHwKkBgTASusHaDjIqigBLDmUYkymPEx1oiH+NcZlLTf7yh4XJOLPVvFDby1cxlIvN3cWJbBhlL+T",
+	"PLQf1GiAhVX/herOG4b4e/RQrMVA3qCJz3KVO/GwFi//6zhJZsE0rPgDSGwiYqQ/SxJTdFFxIQiCB5y4",
+	"FOR2hRpAOZOjUUEgC45rcPvIHv/PUEVoZdfjly07pDZs9VatQjA65ZfM1FO1t7Kp86o+gCVSeZTDXK7c",
+	"bjVadRHY7y415FMk0b3Z138AfXrlM7CSNv1lcMtgjf4MOjAWd5c1rKHae4DuAkD5xqOC1XS3YW/r3lyQ",
+	"aOhsy4G4T2NxhTZ8Meu75fmmZG9uYOqw5bt+hRCsumurMlHagak8U34X4GxBo1bSVpd7NhyOx5APb4Fh",
+	"6f7sfPiKPmVCh8O0M90FoOJGdAQwqoMEyjTrJ6TPQjHXX41pdOnbtcBFDJogDUNrFOiEKX//0HSZZAMR",
+	"U136WiRjXa9e92IHLpb7whoCPtTR9TVAbVoQIqOvhqe9+Xzz/wMAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
