@@ -1799,6 +1799,9 @@ type IfMatchHeader = string
 // IfMatchOptionalHeader defines model for IfMatchOptionalHeader.
 type IfMatchOptionalHeader = string
 
+// IfNoneMatchHeader defines model for IfNoneMatchHeader.
+type IfNoneMatchHeader = string
+
 // IsLockedQuery defines model for IsLockedQuery.
 type IsLockedQuery = bool
 
@@ -1932,6 +1935,18 @@ type UpdateUser = UpdateUserRequest
 
 // VerifyEmail defines model for VerifyEmail.
 type VerifyEmail = VerifyEmailRequest
+
+// GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
+type GetOpenapiJSONParams struct {
+	// IfNoneMatch The `ETag` of the copy that you have: 304 while it is current.
+	IfNoneMatch *IfNoneMatchHeader `json:"If-None-Match,omitempty"`
+}
+
+// GetOpenapiYamlParams defines parameters for GetOpenapiYaml.
+type GetOpenapiYamlParams struct {
+	// IfNoneMatch The `ETag` of the copy that you have: 304 while it is current.
+	IfNoneMatch *IfNoneMatchHeader `json:"If-None-Match,omitempty"`
+}
 
 // RegisterParams defines parameters for Register.
 type RegisterParams struct {
@@ -2190,19 +2205,21 @@ type ClientInterface interface {
 
 	// GetOpenapiJSON This document as JSON
 	//
+	// Pages of every origin may read it.
+	//
 	// Codes: none.
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-	GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenapiYaml This document
 	//
-	// The file that client generators read.
+	// The file that client generators read. Pages of every origin may read it.
 	//
 	// Codes: none.
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-	GetOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReadiness Can requests be served
 	//
@@ -2679,11 +2696,13 @@ func (c *Client) CheckNickname(ctx context.Context, nickname NicknamePath, reqEd
 
 // GetOpenapiJSON This document as JSON
 //
+// Pages of every origin may read it.
+//
 // Codes: none.
 //
 // Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-func (c *Client) GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOpenapiJSONRequest(c.Server)
+func (c *Client) GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenapiJSONRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2696,13 +2715,13 @@ func (c *Client) GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditor
 
 // GetOpenapiYaml This document
 //
-// The file that client generators read.
+// The file that client generators read. Pages of every origin may read it.
 //
 // Codes: none.
 //
 // Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-func (c *Client) GetOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOpenapiYamlRequest(c.Server)
+func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenapiYamlRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3524,7 +3543,7 @@ func NewCheckNicknameRequest(server string, nickname NicknamePath) (*http.Reques
 }
 
 // NewGetOpenapiJSONRequest constructs an http.Request for the GetOpenapiJSON method
-func NewGetOpenapiJSONRequest(server string) (*http.Request, error) {
+func NewGetOpenapiJSONRequest(server string, params *GetOpenapiJSONParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3547,11 +3566,26 @@ func NewGetOpenapiJSONRequest(server string) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewGetOpenapiYamlRequest constructs an http.Request for the GetOpenapiYaml method
-func NewGetOpenapiYamlRequest(server string) (*http.Request, error) {
+func NewGetOpenapiYamlRequest(server string, params *GetOpenapiYamlParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3572,6 +3606,21 @@ func NewGetOpenapiYamlRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4691,23 +4740,25 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenapiJSONWithResponse This document as JSON
 	//
+	// Pages of every origin may read it.
+	//
 	// Codes: none.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-	GetOpenapiJSONWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error)
+	GetOpenapiJSONWithResponse(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error)
 
 	// GetOpenapiYamlWithResponse This document
 	//
-	// The file that client generators read.
+	// The file that client generators read. Pages of every origin may read it.
 	//
 	// Codes: none.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-	GetOpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
+	GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
 
 	// GetReadinessWithResponse Can requests be served
 	//
@@ -5496,11 +5547,25 @@ func (r CheckNicknameHTTPResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenapiJSONHTTPResponse200Headers the declared response headers of an HTTP 200 response for GetOpenapiJSON
+type GetOpenapiJSONHTTPResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenapiJSONHTTPResponse304Headers the declared response headers of an HTTP 304 response for GetOpenapiJSON
+type GetOpenapiJSONHTTPResponse304Headers struct {
+	ETag string
+}
+
 type GetOpenapiJSONHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Document
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenapiJSONHTTPResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenapiJSONHTTPResponse304Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -5537,11 +5602,25 @@ func (r GetOpenapiJSONHTTPResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenapiYamlHTTPResponse200Headers the declared response headers of an HTTP 200 response for GetOpenapiYaml
+type GetOpenapiYamlHTTPResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenapiYamlHTTPResponse304Headers the declared response headers of an HTTP 304 response for GetOpenapiYaml
+type GetOpenapiYamlHTTPResponse304Headers struct {
+	ETag string
+}
+
 type GetOpenapiYamlHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *Text
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenapiYamlHTTPResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenapiYamlHTTPResponse304Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
@@ -7835,13 +7914,15 @@ func (c *ClientWithResponses) CheckNicknameWithResponse(ctx context.Context, nic
 
 // GetOpenapiJSONWithResponse This document as JSON
 //
+// Pages of every origin may read it.
+//
 // Codes: none.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error) {
-	rsp, err := c.GetOpenapiJSON(ctx, reqEditors...)
+func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error) {
+	rsp, err := c.GetOpenapiJSON(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7850,15 +7931,15 @@ func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, re
 
 // GetOpenapiYamlWithResponse This document
 //
-// The file that client generators read.
+// The file that client generators read. Pages of every origin may read it.
 //
 // Codes: none.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error) {
-	rsp, err := c.GetOpenapiYaml(ctx, reqEditors...)
+func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error) {
+	rsp, err := c.GetOpenapiYaml(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8768,6 +8849,32 @@ func ParseGetOpenapiJSONHTTPResponse(rsp *http.Response) (*GetOpenapiJSONHTTPRes
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenapiJSONHTTPResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenapiJSONHTTPResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -8794,6 +8901,32 @@ func ParseGetOpenapiYamlHTTPResponse(rsp *http.Response) (*GetOpenapiYamlHTTPRes
 		}
 		response.YAML200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenapiYamlHTTPResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenapiYamlHTTPResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -10801,10 +10934,10 @@ type ServerInterface interface {
 	CheckNickname(ctx echo.Context, nickname NicknamePath) error
 	// GetOpenapiJSON This document as JSON
 	// (GET /openapi.json)
-	GetOpenapiJSON(ctx echo.Context) error
+	GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
-	GetOpenapiYaml(ctx echo.Context) error
+	GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
@@ -10956,8 +11089,28 @@ func (w *ServerInterfaceWrapper) CheckNickname(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOpenapiJSON(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenapiJSONParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetOpenapiJSON(ctx)
+	err = w.Handler.GetOpenapiJSON(ctx, params)
 	return err
 }
 
@@ -10965,8 +11118,28 @@ func (w *ServerInterfaceWrapper) GetOpenapiJSON(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOpenapiYaml(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenapiYamlParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetOpenapiYaml(ctx)
+	err = w.Handler.GetOpenapiYaml(ctx, params)
 	return err
 }
 
@@ -11555,6 +11728,13 @@ type LoginUnsupportedMediaTypeApplicationProblemPlusJSONResponse LoginProblem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
+
 type NotReadyResponseHeaders struct {
 	RetryAfter int32
 }
@@ -12127,35 +12307,58 @@ func (response CheckNickname503ApplicationProblemPlusJSONResponse) VisitCheckNic
 }
 
 type GetOpenapiJSONRequestObject struct {
+	Params GetOpenapiJSONParams
 }
 
 type GetOpenapiJSONResponseObject interface {
 	VisitGetOpenapiJSONResponse(w http.ResponseWriter) error
 }
 
-type GetOpenapiJSON200JSONResponse Document
+type GetOpenapiJSON200ResponseHeaders struct {
+	ETag string
+}
+
+type GetOpenapiJSON200JSONResponse struct {
+	Body    Document
+	Headers GetOpenapiJSON200ResponseHeaders
+}
 
 func (response GetOpenapiJSON200JSONResponse) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
+type GetOpenapiJSON304Response = NotModifiedResponse
+
+func (response GetOpenapiJSON304Response) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
 type GetOpenapiYamlRequestObject struct {
+	Params GetOpenapiYamlParams
 }
 
 type GetOpenapiYamlResponseObject interface {
 	VisitGetOpenapiYamlResponse(w http.ResponseWriter) error
 }
 
+type GetOpenapiYaml200ResponseHeaders struct {
+	ETag string
+}
+
 type GetOpenapiYaml200ApplicationYamlResponse struct {
 	Body          io.Reader
+	Headers       GetOpenapiYaml200ResponseHeaders
 	ContentLength int64
 }
 
@@ -12165,6 +12368,7 @@ func (response GetOpenapiYaml200ApplicationYamlResponse) VisitGetOpenapiYamlResp
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -12172,6 +12376,14 @@ func (response GetOpenapiYaml200ApplicationYamlResponse) VisitGetOpenapiYamlResp
 	}
 	_, err := io.Copy(w, response.Body)
 	return err
+}
+
+type GetOpenapiYaml304Response = NotModifiedResponse
+
+func (response GetOpenapiYaml304Response) VisitGetOpenapiYamlResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetReadinessRequestObject struct {
@@ -15199,8 +15411,10 @@ func (sh *strictHandler) CheckNickname(ctx echo.Context, nickname NicknamePath) 
 }
 
 // GetOpenapiJSON operation middleware
-func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context) error {
+func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error {
 	var request GetOpenapiJSONRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetOpenapiJSON(ctx.Request().Context(), request.(GetOpenapiJSONRequestObject))
@@ -15222,8 +15436,10 @@ func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context) error {
 }
 
 // GetOpenapiYaml operation middleware
-func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context) error {
+func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error {
 	var request GetOpenapiYamlRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetOpenapiYaml(ctx.Request().Context(), request.(GetOpenapiYamlRequestObject))
@@ -15952,283 +16168,286 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H19e9u4se9XweHpfdrNpWX5Nbb26dPjeJ3EWeeltrNpt8mRYBGSsKIILQFZ1ub6u98HMwAJkqBebCex",
-	"s+4fXUckQGAwGMwMZn7zOeiK0VgkLFEyaH0O2BUdjWMGfx90u2ysWKT/lpPRiKazoJX/GgaXNJ4w/XTE",
-	"pKR9FrSC4x5RA0ZoFKVMStKlCblgZCJZFBJKRpTHhEsiEsKVJFM6awTX12Hwk+hORixRxS9lvzpfEmOW",
-	"0DEPWsFWo9nYgtYvGY3VoNjW/Oa0lIqqiQxagRhCq1fT4RkrfdH85rQaspkMWv/5HNC4H7SCo7PNnd0g",
-	"DLrpZdAK3q3hv4Y8ClrBhv5L6W6ODoMwmEhND8n7QRhcBa2gt7f19tXWT5tXzzee9fcuJxf76oRt9F++",
-	"/uOXp7ts73wi9yfvXl6e/nL0PggD3c1V+/nRH6eT/dHW7suTN201Ybs7+ydvxv/6sDs+nJ0pPvz3bz8f",
-	"fzjeoc3g+pOe0xveHSZ0xA4uKY/pBY+5Ho87Q+8bznwp/h6zoNWjsWRhkJgWQSugEQ3CIGVUiiRoBYoO",
-	"WRKEgZz0+0wqLhJNKv1We+NpEMIf25v4x9pFACN8O03epaLHY1Ycl/O7M5oLLoJW8CHlikkyTkU/pSNJ",
-	"eiIlLOnzhEmiBlSRSJBEKMKuuFRkxlQDVohRxaI2VUEr2Gxu7q41N9aaO+fN/Vaz2Wo2fw3CgGl+xHn9",
-	"j2H8RleM7JP2JUt5j+sNoNIJC4MeT6VqG2IcADH6XA0mF+0xjr09SXV/A6XGsrW+jg91l+tIOuCT5sb+",
-	"3ka00117SpvNtafNZnNtT/9fM/+fZiUuoVcmJRcJjbP1iGk+hhNxyWLa1TSLeTJkEU9qhjKdThv2FRgQ",
-	"T8yY9K/I4oOU9UyT1vp6LLo0HgipWnvNveb6RLJUro/0p0ZMDYSeyYuj8yDUWzKlevXbML0+U4XFTJke",
-	"h2RxL7gOb/CRdwfnhy+rn5mMI6qY50ss4iq4/uRh3HHKeixNWdSOadKfoMBiydqLZ/Awp3UbZUUbv4E8",
-	"lEziGN/SxB3zrpqkZSKbX2XDYSZN5cY40VIgFTEwzvvzl0dvzo8PD86PftKCwvlKmVN3DKdeslQPLWht",
-	"6k30DoZeEMpkrH/Ltk7wcdJsbnX/KxJdNRszMlCjGH5i+EBxFeOfTHeGP647vwbXYXDGlOJJXxY/lf3q",
-	"So1ul0nZVmLIkrZkXZFEMmjtN5thACvMQDCwJCgsy+dgRK/aMUv6WnpvNcNgxJP832EwpkqxVIua//3P",
-	"wdqvdO2P5tr+p/zP9tqnJ3/RIx1TKacijcp9bu7sFjvdC4OxiHlXTwQOPsk1SwHz/D7hKZPtiPe5sjs+",
-	"+zUWU5Z2qZbppSdyzLpc78/S75PxuNjCvNjuDmhKu4ql+jD6r//577/8n//VNN/cffK3H8LGPz4Grc/X",
-	"/w9XJF+LcSqiSTfb+O8lS8lrmtA+0yckOZtJxUYwjT6XCjeKPuvGLIHT7pxdlc46+CVnGHOwtog5V8Pg",
-	"XK/mKZNjkcgSuxUf1TCC3lyzV4OLF13+lr96/v6P4403/Fgej9T418Pj3ePfjvjJ4asm+9eBfj6IDtXv",
-	"0dY/ee+fDbbVbHQ3Y70s7GoM1OSJ4SfZFWM9XrMTWymjEbH/mOqTIggDZETN+UEreMZoylKggiZbcSbw",
-	"yz0+cSiPtbwSfZ609W4YjbWe1vz6Z1EsukM9LnMKzT2d7HArdNiydIDXkBafgxqCbf4KqlWixwl0mbWR",
-	"fCHocqBdae3w+hufiUvScOGpaVhx9fNy1QHMPVELo8Cz9O5GsT4Z91MaFc/3t2fnvsHAi4XR2Mb6cNfs",
-	"2LaaKJ7NyHVTylV7kijNWvj7Q9ED9M/t6YAljhS4A2VBk/CES1WVe/CrI/u4YiPk+kcp+CgFH6XgoxT8",
-	"TqSgphQfaa1+o7kaW/8D2v19o7mQdWMugXflTZh3MSegWC0wAv6Epi67Uu3uJJUizdYGFnQD1vmy9Ezy",
-	"P/CZHPIxyFEllBZfG+avdspia0KwK9pVoD3/YhbkoNsVk7KzrvzQOVdWFfdVj1ON4SxZ2l5egF9fg6WY",
-	"0hFD48t6OE8M/79kNEL7IGKym/KxocALfskk6VQ3TIdoRgWH54WIZiQSTOoTsQGGC0zU7qmQJT/+/vdm",
-	"Y0+fI7rTAX4sDOzhBUNZs2PR4r07YCNqTNoTY8BuNLURZCwbqVKe9GFtDmGB/zlh6aw6gY7DHx0iUpjL",
-	"Zf5Dj1DwH5ApVwOYjqQjRno81oQqzubgn3YGv8PHsgkYFps77hFPsh98szjS/FAzifMBl9avHJLpgCp2",
-	"yVLwI2sruzjKKqv5hpwdpL4Rb+5sLzlgy/o1A/+giUq1GnXJknwGIq2wCrJ/7UjzjeIO2QzqQoiYUTT2",
-	"j3uvqeoO6vj5fMBI5+ic9juoxk2pJNqMbpBTdF5ELbK9uQfcICaK8BJDfww2PwZ1fHzcW4OPz2EEHyHN",
-	"kN/CGGm86tB/JMK0BC1Vs7CYJtYv8BWGL09AM6xhAXxILmZEKtrreRffqpSe1c8Vz0ULL985B3fNYNxX",
-	"bjCSgsK7YDwn+vSsGQYclkQkRvYURqCPad/n8RR3PxqxHp3E5mTviXQEKgFP1NamPlTpFR9NRmbZRjwx",
-	"/8qWkCeK9Y1zyF6NvKN4mVTlvClNFIuIPZ8qIscy1ZjC1ZMZdHacZc7B7KSrETw7Phazw5snHu2nlpGP",
-	"NTLRGa13dDtLiPFTEbP5q94jSo9XH+yl46V0xvuGCOqAO7y/oIL13+v5XeY6PpXreiwwqLMhH88dlBJk",
-	"TKUk4pKlP4Jhq0SfqQFL8VzsmPOyMOAaRgXFyh3iXNYsMGfTy5zgcfVz5vNUjEDijcBMJlq/LZ/Zxz89",
-	"O3jx75e/XO0evDw46B/Y/z0b/vph4/Lkw2l88WFP/friF3Ux26j+NvVzNrp5b8fWmvbHkX9mxxFyClwg",
-	"p8U5LWuzV0dt1cZ5486WazKBN515bO0WLyaaa/t0rffp8971Wvb39hJ/b2xe/yWoUuQah8WkeiYi7l7E",
-	"HyeXXBmt/HPQFYkyN+Z0PI55F56s/ybxcUaoz87lSHAoRmMes/TJxv7OpvWT3w2DXC+7IcuTOcXZ5lPP",
-	"V0Trtbnds9Kkrc3RT2mXlVTBgtPoRYpeEq+NsfSk8mHOn45WBFafTHbjfjagKYtgR9hVRdlESVfEMaP9",
-	"CVt+0HYwi4bc5/M47mptOp2u6Q2zNkljlnRFhCEjzgT6KU2UvY/J+NG9twsOEhrPFO8+2djb3jLGXW4E",
-	"FlZwhQn2+QL+OoX7sptyV9XM8Dgka9xyVYdMHTGWnq+dzKIpS5ZEaLR0byBP6ia/wjDLA5g/4DP0CsJJ",
-	"vtq+wT39+uDNwYuj0+UH6Hxw/sjel4MQVhreLbzsPid3MonjpadYHvky81xdcMEM0edU2RgrDnWxoAKG",
-	"mh1Zf/ryo/wWp6Az2Hmzgl/wmh00gWc0sq/XT3GciouYjf5vaarQAU8uacyjzCHouvCO8RnJPDmZB0/L",
-	"dFBIC43DIGIKZQFYH/hz5gUjFywWSV/r1aDsx1yqBjlTNFWE9ilPSM9qrsAcuRmYpiKVQes/n7T+JhVN",
-	"uqC3pUlLq2OtxapfrxdkatSyHkJoY4MEtyHUoBDX9ikMID7GRyhzssEIJUtHEJiRtsxCtEp006s6orE+",
-	"MlnUTvP1zJfitX1M7OPqalS7KCyI8Ul2aYJrYVw8hwPWHYJVKGeJolchoUkEQmfIZkbiaJJHRE1592Gs",
-	"h49aC5akSjzYfstt3nfYCTapuglMj2XSa+FwKJJezLs33b001j3NHI95IQgMnxLHTVjmmUoH5T1M0X1P",
-	"BlRaj6XmFeO1bJA3Qg140id6P7OeNpF1EzZW94ZR9ucwiodCC/ikQjC95OiNxfDXwgocrUGEsw2MLVPf",
-	"becQ/iDJyG4c8FwShl3ZQGo4/WWDnPF+QngCfruJZIQmAjwUdoHcVci+W/kiLDWKZ/B7ZL3gMHQvsbC6",
-	"YaDlSGCuTjQbXofBWPAEtOZgHdXB6/u65KUlWbDc7gpd2yt1Go14aaFPqFQEfsdoO+9x6TQu055LOPfi",
-	"SjcN8poOGZFixETCCIslI/oPOCEfxB7zkmYB2R1Kaapb08i3xawbtHaTlRqXKW8fwxLoNxrkXFNcE9k4",
-	"m5ypfYP9lNmF92tL1Yf150tfWZsFy15aKr30Ypq0qe9++e00k5KeRXebVdTS7BiO9CIrQWZiksL9kF0f",
-	"ciCHjih19+ND2HJF2iwgukuqL6DziESlNOJdJeEOQm8zqUTKUP95LtILHkUsuaECNOJS8qTfHrMU/hQl",
-	"6fAanxPnuUdxrnbi8My/NXOkIma5IQMvKjiX7w0/bM3Th31UWKQQV4kC1idNhm0lRDsW0yKpT2kyJEoI",
-	"op9UiVxoWKdl8txQnOKu1M3sdrynO3Ee5UtEWUDzAo3ubi92aRyzlIzoDKgbCcO512HwQiTshlsPY+ox",
-	"Hj/ypAMQ+6jKC8WmZWaIeTIEe8O8gMuvLVJKEjbVJ/N9WfuNeVZomQoLFr9IFL2S+MtE+skLv9fR1jys",
-	"IewFM+211ZCycUy7GI0ABGbpAyOxmexS9IV3725rmStW6NtRLIC2NJmRkUgZbLRjrc4lND7SJL2xrw77",
-	"aDPbieurw2cEn/l8dYXGDm+ciRFDI37KtMmZiqRPREK0+JU8Yg1yysYiVaAL52tJeI9w8A3N7sspuLPA",
-	"S1ci0UIvXYFid8M0dcQGO4OllywFdoGbqls7dx+cU9HxKeefe3Q3+q4xFwgm3bvP4Qhtv3MhBLHWeitl",
-	"n3mUTUszzyoC6rbWm1H7syyaEqwEmARZoGPFdV1sPMekwDcaBG5Wtb0vJ2PNSz6xA5EJD8GyqNBnkeO6",
-	"SK7cbZ0IVXN/YFylWoTMuULw9OKsxduxCYgH5TOL0c30Jm3lgfOa1ur4D3F1/KRbytlcoOQdnwpZkBCX",
-	"JOX9gQrJxQRlqt0v5syQeK+Q73Vzx3nDnQ5tMX0Fk/dKySLZY2IeV/ms2kXp+CA9zuJIEpoyIDwFn/qM",
-	"yIGYxBG5YD+idMWbZ0kY7Q6Mi3e0pAaSezPstXxZ7MAYNHmN/2QlV28W4/QtXb2bm3P42rdQC7i6um53",
-	"yNTPccmNox6UHr38hvharsABlrPxOzqLBY3OhTihaf+mvo8x9oK+GttPzs7mI+j4gcdVdq524VOs9eml",
-	"H6ZadCZkd5v8zJ/df3V5Y55s9FFnAQ9VifUl1OUaYlvWOWU964u5TaBNyiKWKE5jWRNt47wwJ+Sm8FaB",
-	"cUo3xSb9xRX9Zk/c8/N1Y5mImwIZlg27cRrdMR85XYMgyiiNeUWw5B8+fFg7mKiBfq8LGdvlOPfT54dk",
-	"9+lOMyRbxSB3hC7R1lw8+vvHwJkkZDAtFXe/48tYurZMfj5IhVLxjdlc79ARTWZOWn7RdSmIfkyyxz4P",
-	"ZrkLl8FtB3iWgJ6yxhPZIB8oV6Fm9YSodIYRZfedxzf35zo3q7Ra6OMsk+4uLUMkNXiQlSBTinmADmef",
-	"MpXO1g56ypeqd4YwUG7TjLF3m0slX1RyZfZ2txcmcmWs/T5xwOxuxNwRVfSCStaeFLtyIArNG8R9o8ri",
-	"3o5KYlwb27zLrEKegrrKlSS2cYOcWz4nPCGUjMSIJQWrVjOBSGnK41npU/fCIzJPS6ih5IIN4CUsbAF0",
-	"CF1M5KwMX6YfEHhQXSi3mU8KWfFDKFpRZgm+65UpUmzBgrgEvOOzFru2+4MmcspSkojpAxNKxhnFotcs",
-	"4vQc3ryRdJrkXbVHui+TYFOA+cnfIfAOgXeqjF/TmWtysyTKoQ44enkiA9Fa6D4kk0SvsVZHWfQArJed",
-	"OdxfS8EFG6GGoF/CjtEHtA1eyocIhswboZ6LSXJT7S4Rqt2z7Z0YPKEI/uwJv8uaFM+3lJloD/A1U4ym",
-	"8YatfksbZHsOJ7izXhTYlhHhzq6eLf2InHQhRNh4Od4IdcpoNPtTqDh/JgUGuKItJgqgjkpKDDwk2UOP",
-	"IlNqXloJ+1mr3F8wMuL9VL/6IIhdJcAivaREDyDxYAJQtu1ITEtxhGfmEYFHHvIWmpadwkZT0X+5/Tjc",
-	"/TCIXCLCIhIXaHJ3MTeGmooOIRzT3gbLh6T7fVdu6Edn89K8O4+ami1S4EnAoH6e3ZPd5L4Nwe7aXSe/",
-	"rIDNpp+S7Knntq3cQemyLUtG6Q5o0gcMAi6tFTBiNFF8BEEbNCLc5nfSJCIpGzOqMLgX294bPpp78VUl",
-	"2aJ7rzIF74aLOhaRqmOjpTXFu5M0ZQlcNuuPVpjpNJNlt2Kn1Ommyk7OpWgdO/nuTTND8uic9jFEYCYm",
-	"ELJEqCR2vveFTTb3lmATZ55LsknW4kuwSXYZnSFcIJbkYSxufqPlQsu3u1lPTkaA8wIxL3gSAzzd+BQo",
-	"bSiIMUuy0B5JLmaEZ7gxRCTx7GEkBXjpsig3wEOmu2GVA0tOmiKFMRa8QllA3oB1+LN50h/95N/GT/5n",
-	"94J/5w7wcyFe02RmYtzlbW+cU6cfz41z9njOjbPzTpWHMzvTohUOeRItuHd+EPfLzqyXvV/OmtzREUQA",
-	"ydPCt3YH6HZ6CEz8PqETNRAp/+PGihTNg0HqleyDwkvzdO267lyVG6M7wSCTVv3GJCZjwh2YSeHXcCEa",
-	"DyEyqJ5OiwKka8imF9neUxXLGfmit/ANYpEw68K3Ch2VtV2zEGjdmW5tLhnJlu4+yZmlYrVKpFkyWKtA",
-	"qbuRNm8EqY7ogQRp/Ynvix9vhW/qcJxzIfw+5edCnIikf1MuSrlJWccuHN45PTap71Dfo8IxbsOSxZbF",
-	"rvbcfC/M5Ukyx+nevfJCz7sqLpFiEVO4lLl7SA5F0z6rI+Z16MT438oFjfnWPE8bKSew20d1Oez5c08a",
-	"u3s6NsihGM+AU6YDEZtco54Lg+3H7bFnjNECPaBM+htGVLGrMevq/a3fXimtw5xd9zWno7waS+XR29c1",
-	"qz2Y5B7v4tuiH961p0k5nB78004Z6weGjXavsnsWJ/bUJPNkX/DCoTtJ8zTC+w8av0vFmKUKENRNQYux",
-	"89PnQs3YsnnJSOfF0TlZl6bWbSerKpJOYlaqiFMGVc9sTAfoulBBZHO7rOuFwdVad8C6w6AVJGzazlpe",
-	"Zxjt3wj1fzGAf67f/icrCJCN/1PWQlz8xrpQps4tK++g8N6qhnx5cbPOPlc8D1Krn0mXmezTMUulSIqU",
-	"W30A4UJlvkgoOz4ffapY8qsxNoAuV+fdY9Ns7vJHzS+MXKSMDnHXDS2GZ0aFGwFTl8kwr1SIy/WKXcHk",
-	"uzE3ekdVoUnoiEVEMqUFPawClHIjSui1KQ5+yi7KoymWbbDFpN1K0vMGaAZ2nVWvrJR5ghg9zTfOTUpf",
-	"lKWFtyCBlRj2bCqXoaoOqy/WShxWhNj21TBLSLVqDULUlwscLbtqmon0l31w5OURvE1IXn2zOIja6px5",
-	"GY6Ue4TRssPU49H/HghwF/8nyD8UfCoWzqyIWTri8cxDOAfJ/7bU8xfo9NDPLdPpp2B9Mc8vRUr3a0BM",
-	"t757iQdZwiDEEMvm0QtpL3+Ku2PhsVM4LjO4TH9Jy/Ignh2+I9tPEfTTIJB3SrX3TFk/mrigEiMasdqK",
-	"aLZs5gp1kgqMYEd7XVNTszwJvdxaP4Jl93PCguqbd8gO17Z4ilONq1LHyWOeastN6IO4JDMRzANUhAY5",
-	"uBCXjBR6I1yRhLEIIXShHjzp6N4k1n/HAk3JZKTZszwOWwsiDA5+en38Rh/A9cWn5ondFykUAzvFWlRX",
-	"a7bu/5otUO+MqHL8o5z3Hf4/GQdZ/ZmPXsTS6Z6Qt2OWHLw7zjxsBa74bMv7B60gq+9f+Tbo4IdgLVUP",
-	"N94dgPJLqME8yNAxR4ypxsfkY7JGOnaSnRaB9IQyOgK8NEmGiZgmbXiKbxaj2+EBvgsWADjJOi1yYHxa",
-	"+p/6fWui46vJJEY0DRrHYloaQw6NpF/DBkqIthyIVHVa5Ez/1/pGOiOedPJ3YpH0Oy1y4nhPOiN65bwh",
-	"RzSOOy3yDIAsy81p2ofRAyuXWvbYFOkg9RuKxIxKhT0UTGDGomyeQrV50tYc3mmRN0JZ7OKOnTi+V/R2",
-	"mFe9zo3C68Cb5u0lzOFC20nqtKQXUsQTxUhBWpH3pyeZHNUWJuFJT2A3+lAprSBOL5shHDul+WXVWM2X",
-	"CYp4Yn8nivaLLeyZYVpsaQ1yq0liptVDGZKI97mSIWnrUa+FpjwFNS/oH+GNhmF5uJfXg/2ZjVVmKZoo",
-	"lOKXuwOa0q7+SqdFDkWiUhGT/EfdtXmVvE94V0SmvUVnnYzHLO1SibuBwD/X9L/t2Mp7zTbU9MwaEvjX",
-	"Uu1gotAG/qp9T45Zl9MY3jR/5/OqtNKc3xWjkUigQYZVANwFd9RjJsYxsFjeAk01+MhrfRobb7E5pP8q",
-	"AdJZ9yPN2CZqQuN41mZX3Xgi+aWe/GEmCLpidMETZipodUC0dOyajqGKfadFUHEeCdDtaQInVlGMoWUA",
-	"vITiy1goYJyY0Wtlw8iHGohweC+aoK+VtYdsZuTXkM0IHY8ZTaVBz8PJWUS5wpwA9+1j4hyAzoVoQe4G",
-	"YZDL1iAMytITqsMZ+Wj+tt5sK/DszzbMuiDOdJe5oArCqvO17JBzhEgQBmVZ4LwQ5zWSyzsa3GW4H52n",
-	"+QbTqk55Kzm/ZbvE+Q343vm34W4zYeRi8w/LoPrtCu/B0JCtnLUwZmWYY8q7LBA4hWKKqkr1nju3A+Ec",
-	"zzD/ylYEI5NkxBQe5qJnqgvoA7eoMXx7t2nZsdE1qsk8F2Ouw1znY72RE2j1+S1wAbkEWGISJ/bla4dO",
-	"NTrh4hLhYUWho/pEUylNJJZ6R506RBFGpdFBaBIZlaXAHVDB6ModwkbTo1Fma+q9TN9vbhDzhtVLLIWK",
-	"S7Hu8YvUFUJ31eyM3vlIQuSijDcy2n6qU4hPnEWr8/igjjml0jU9DI/byrCmCKkpOF3YzObNypK5NoaH",
-	"icGCstiqvR6wY59fsgaoBokFlcusWMyg4grNW6esj2ZzLPZzY9Mpf1iZxUtGY6zu6kgXe0ERiGF1o9uH",
-	"83cJ9nuG75aX3nThW9VCuypZkxmmKEO2i7ZFibn7ILYSm0skMSzSQQx9JHg1HZbmT+N+0AqOzjZ3djVP",
-	"ppdBK3i3hv8awk3Phv5LAS7jIdbD1F1ysEODVtDb23r7auunzavnG8/6e5eTi311wjb6L1//8cvTXbZ3",
-	"PpH7k3cvL09/OXofhIHu5qr9/OiP08n+aGv35cmbtpqw3Z39kzfjf33YHR/OzhQf/vu3n48/HO/QZnVJ",
-	"YLwVWsV9kXI1KDmj7KwKu9VDFZh1uc/DSXpZcrVZurhOCl9/Qx7VWa5DNgu1UDNiBu4p/irdOLfsaxse",
-	"j171U8pTRvpnNjOBFgVqHC5BCljdzx4AHopOnEKPyASLurzy0FaINOIJVSwkF1Sy3e1JGhf7Xo2tFtJp",
-	"dqNBrMKp4RLV+V3BoFcOWU+TSI8QGQfXIARG90mNV9PhGVP+k+zpzsbTkOyUFKghm+EF9H3f658qux2H",
-	"Xp7qu8lFzLsOpDecMLNCWB2wKldstFB8a5mIasQxvu7saZqmdFZdOj0q39qcUKleezU9uDZiUyYVXhhB",
-	"LUosJx6C7vcxmA4Az5zIAUYaQKxM8o+PQWk5wVu62dzcXWturDV3zpv7rWaz1dz8FVYxiTDrjfdmmaqs",
-	"zyBMlsCLo5JEVV6NQh/MpAsFqhJbORM6Km6RmoFkbt2IKram+KjkTN9uoqWH+TfoSvTIUQT8mAtOYkj+",
-	"s373Opvrco3O4OXK8nKA1sCeQk2feWv9sxmkR621t+IQXk4vxEQ1SCcRiXXsK9Db9MNE4Ivm8tIe6vrd",
-	"ICwvZ+6iBlPOSc8y6Gt65477KY3ALNPaWdtky6LxMzSWX/an5P1EW8g9ymMt5ouqROnzlWUqUrNCis7v",
-	"EzYB9wAkjaZaE9TzJJ2UqXTGwaeZkcrklkQ8wtfpkBHIc4A3TfQx6Uj0dJSbKSGGhOu+5ZCPx9lX0W2Z",
-	"RTPnxgV18KGdIiRZcZIG6WB4SadFUsThhO3aFyLyrBROFZYFB6yJi3a1GZDeGxivUqCxealKW56UNbYB",
-	"MvZAqXFrfV2bFvFASNXaa+41AclXruNuY2ogtDR4cXQehIHe8sglIOn7TDnlovWAYxhG3KtKCPxiReky",
-	"btXqtc/cYdVf+Oz57UU7jwVbmifD1/jmdXmyPmGcvZFl1dgLC2SGDDo8ZhQyPEr3gyXyLVRAgL6LypHH",
-	"FVmkm4W4ABklStPzCqecGt7ZY0/6FOrSOM4nO+Vq4LI1ss67t2fwn/fw/wfnhy+DMPjp6OTo/KjIxfh6",
-	"lYlL9f1XCyNJGZU+q/e5SNHe/DE7SqGWooijfAkraPwhyIPpYFZcz7MBTVlUBKwFdywlXRHHjPYn7BZR",
-	"JXjDXllbmJh3/VzILY/FbS1BlFux1OuYppzhVWQHgg47mrMxWWB7X2uFm3rKq3uyzDBu6MtqYfU9JSBK",
-	"h12VLqzvIsRyobuL+V2QljbYO4FLjsLgysitpVt1/3ek39fJEpXOMHRJD7/o+oSfqr5PCCtfRoV1HK0l",
-	"TbaiyroRoOVxvj99k0lD0UVoh26JJqsGjRZsZb9gzKNKKzwFhnLnX2tGcqwdR+gJ5G5dkL/qvd0vDnP1",
-	"0fnFtqzxzrw8P39H8GHhwxDnWp/ct7O/76T2bTufzJL7SmGyXsVyChtjKtIh0avJaJRrNL2Usay4rKzn",
-	"p5xWWUHVBTGWLmdtVfnKBPP6jhu9tfSa4Z1YYaF8ob8LecbmC9WwL/Ps5eXjiBd+vxxrahJuYPoZxziO",
-	"3WzDZT5fh+eLy53JECu0ag+HZc/SkiQ6mKjBZn7EgWQjf8tPie3G1g8NggoS9ulKZxsOQ6RwamnRNCJ4",
-	"fSSBJz3HDDz1bvHjfoJFWd3FWoYXTZ+SdVOfO+TG/QJJ2n4Os0XnwSWL8ReWlMV7iZqQ681i7Off7Fs/",
-	"/OMvPr2pPjLcralSiqNMaDxTvPtkY29762ZB4BDkLnzzN0RtEZpXHtTnOhbYVRJvAvDHeZSvuRnKypB4",
-	"51u8+Cp2TyNaCmVdNMfSJs4+vSBm3FaWPkDwCh5zdMC6/pkcV8TswTwSMcAYSKvSZpety5a4rjpvXBCT",
-	"ig8HLvZ5dj8IX7NADdmIzSDNVC+EiBmFy776AMoDSagcoilcWYhlNlmu089TayyxT/HtRUfjc33yiSwq",
-	"XAusmIP7oOALnH/weRW7OedeiY+c+38XFcXMtziBefx1WmP0fBjM7IKK1AkmwwryjuWm1QDnNt8JRqi5",
-	"yC+VSs8nnw1pYhLs3FwJetWODeW20B7K/12Mcz9Y+9WGumd/YrR7NWnC6bXitc9CKAqMpz8+R+1aAKhQ",
-	"HPiyn7zdFzPalD93dPj6YG1zd5OkrD+JaUrYFWQkV26j59F0VSXGmX/o0j8fp49bHReI5/4yM76phMNB",
-	"TBOWEsng7rfk1IZckZtlenQhTSVq1/jFm78GWaqE55zA2md5HTp0RbsZDCY1wZdaUJ8wsGSOXHNDvyuh",
-	"V1xiGmcS2ckGcKP8/VH6S0TeQxwYXAR9BRfiDT5iPUulz0zGEVXM8yUWcQU5jZXz1Rd/n8XGu7Ruo7be",
-	"xm8gDyWTOK4Jf182qB3D0CuBC+5Xypy6YzjVwPIFrc3rm+RTfYHMqYXXNO4GrNhk54eL7ouay94XVf0t",
-	"/gSoAwm331GIHjyEexgZrC+IrCNdWs7TmqtB+pWYsujwKa3+wBb71QJBHc3r7hKoFi7el8qYKlNv4UB8",
-	"xuH798c/XT5d1bMDQjW/Zpjwks2ztev7fFkIV8ZibtSIEsR9czld+o4zuxZS86ukcq28xuYEqr0s7dI4",
-	"ZikZ0RlKpunSl/hwT7bgFn+eRWNCCvTDkEwS/vuEgVXLAD9dSb/EWMJ0WCEVbJlMLk//808z781+p8Tt",
-	"HaL500IqN+7q/v4rpZCtzIY2S2zuZZx+57p4ZnsOt9B6HIGAWiOZe9zt3Oa4y1SD8jhei0sm8bDT/DqD",
-	"ceCtWOfonPY7WZ7L7xOhSkpCyV+9u+2aMfvN5tON/f3Nne2n2839/Y0FuHRFmwLkro0acAxj53RzBWMI",
-	"Co53x/hZqUbKec80s+hVOb9wB1XO+YLCU2CQfImsqPMZTe+8MuDl+euTIut8nDSbW93/ikQX0swGahTD",
-	"TwwfgL8Zf9A94o/rzq9Vl5vX6fbOuLveiZh3PWFyHdgcEjzMHULlENXIbkylZICUlGc1hKSTcKk6ANwL",
-	"r6EZSf529o7sNZtru1vPfmiQZ0INTDQFwbyFzJkp4XqnLpvG8W84owLukqrozig+r531IqfG5s5u0Tmw",
-	"FwZjQ6nSN2zipUnUMMIn+zVP6Sg/sYkc5d/zxBCL2IYvumkkreC//ue///J//lcv+ebuk7/9EDb+8TFo",
-	"fb7+f8gQhhVWcrGYhC+8tYF4dUloT7GUvHn+c1GdB/LUe0HQz3tzz8sKI9m77TjGGf/PvQwv7pbr6rJX",
-	"DTTM0VtG7/cxS7W/StLcan1n7Oa7phY90qmyWWe1LziM6/EKVXIFl+rcx/tePdJiikub/leUqkttl1Vj",
-	"eQ3vhHPcaB7ieNe7wlCelfNSw3vU1EWQnD4/JPvbO0//1BEhj5Eaj5Eaj5Eaj5Eat4vUmCN36yAsZoRm",
-	"oJiIPN4zEAbFjGqLdt5pke1mE8MyAFe1W8izxhDnV2dv34SEkixvF3ONsiz+8+dreyGRYsRM5csewkzk",
-	"WLglhIBJKkXqfhp/gREbT0GoDfeLPJccM8l7PIbLMuiuBt0a+t1okDeCXCBsMQYU6M5lZSwuFrNteZ4j",
-	"h0uSkUwPiF2N9SdgcFzp/sC60/+0N1IDKglLojJshFNF337mPeZH58iwBgwws1haJGEYeh5HhI5pqoqA",
-	"BGOWwp8CR75laAmerr+aiImYdocOiozJ/afJ0MCxTt2mBkZVPwY1Z8D7A3NCWgeaSOFXlmJPaMAmQmVG",
-	"rNtfFgzEJUl5f6BCcjFRBeA5k31sPNi4rkjJNkbVLtEfpobi666BZ4EOKlVmbJ+d06MXx2fnpwfnx2/f",
-	"/N08yxFIoLwpvLudr5ZIHZbgyAoW1GVM1cAsEdw8lYA+tps7dh5qgDcjMjTVxSBo2uLNuLS1uArbzX1s",
-	"XMrSvliAt2BPgWpH9smcLn4kHUcydYC5ezYWAvsHLwuNRrzQN/is4FekvebtgcAkJIP2LhWdSd0R9iOm",
-	"Sdt81XZ0ZlN+NYfo5Q1JxGKmGMCTsJFQkJo8kiy+ZDIkCYTapinrAo/xlDjby/BWrMXarMit+5BNXIRn",
-	"ApMw1gRGBbOcaWwhO4YsaRupoPvaMALNIFZmUkQJQYQF/MFWEzmniRZWCMYIX69mjxCLzVKuyQZdbjbI",
-	"ckXVoItKdUDoY8s5FbQueGlkOpS1MPAgDqoztNnGNlVYZm9rL1A49LPTyICQDEwzAiLBJWNXRPqUgSC5",
-	"EuB6xk2VE113u6nJgmdrB/zx0jg1L1IguoPJVEAEtm19C5vk2ERikkpYL80x+WnIYgvwUq6LBv3ulZeq",
-	"giID1UlM/hUcHpv7WDNhjSe2uO2UcgvLk5ecJjCOSdplYX7j4OYhlL5hK6DYb9gSJmNm+ylUMzHnm2Jp",
-	"QuM2Jga0yI4+009Ev29RZwpo56aVUzwImhhegxwnmEaeKQH6rSS9DNLKV+fJ7SSr+5uhd2EZIfPlYpFc",
-	"27CzDnLhD/QvtsyBCQV4NffGkUXFyi0O059bEXZub6USrwmbYkhrAcqmoqC5EC+gJAXhnGooNbU4PEqI",
-	"g/aSqxFaK3VUg8xB7Z7v+vuFA7qcKZhVf3PLpFfPw6xzGx1WPKis/x7OkCAMnOMBMpiLYjwwGMJWFGf/",
-	"npgCfdXSn74qsSX8/toCED57oQzw7ikPWdnM7m9OxaLingrCcikyf324ajnsYrXigg/bx2cVCwuL+j1i",
-	"9K6E0atFLWKmcEkiNo7FDFL/BmB+XLKUxqSXwqFWNoO/JaAv7iRTYQgS9gDXlxyK0Rjy1+w9X8r6NDX5",
-	"fYsjXR5hfx9hf/8EsL9OjEerHmux0+5olayz1qnHWyRLIAgvEwlfix98i5IAuTBAD4+9Q3vz/OfD0Pgq",
-	"AEyPJezuc0fmFRB4REX+JqjIXsjfBWkubqXg1zVeTMwu6bx7e3ZO1lOjhXRKpZILEFVj0BiN6llEqxr7",
-	"cw9OmYe8xwdvDkjKLFocmIj2OGczo2L8rSNZ3OuEpMMirvR/IY+7C2EMIenA1tZ/jFN2qf+bsCv4txbG",
-	"nR9Cm+PFCO1mQHBmIhDiHGL8cRjk/drYFgxiudTqstZUUMBncSPgcI4Z/GFgOvRPYprYv02oitbcM5yO",
-	"Iu5HCTsChuMhnmRJ9IujM9wsafCI40ojIC8IR/TENvDGs4C+50/9e4h1FDz1wKxb6evoUzUFV84RNpmn",
-	"1sPxTaqtVEWGHxzwzds3/3799v1ZXjx9QC+Z4042TsCSw5QmGVS2cUViPBu6mwDSHDzgeL+orf/UAqhZ",
-	"1ED75SC8S/B1KEauAM1CxOyGiBZLxB+6kIsV4Aj9o09snxmdwM80oB/kcCeZ1YMAVJppZRlqyvFQtCUW",
-	"u4WgQIQQhdCp/wQM5JGrd91ZWpijB323UVnRpJul+Wi+Iq/h4hPs0bOZVGxUct7Y87KaDOpdrtqixZAk",
-	"mRRQ00jML0tX0bDatypX7DBLeSxWp5P2BJAhyaOhPTfgoCYsn6650VwQBb5U+inECJbYcZkgsbxhYZUr",
-	"WeV0lGGImze1WANygCAcawoVpXwtoywRxeFy0iJEopIaWAl8cidW6jt0zQYn/NcyQ+jnV59cO9dqVIVu",
-	"/z4oh8ya4hItgrUlPAGwPopAHcJTg6laDxMTkp3GxhwBqblz9mpw8aLL3/JXz9//cbzxhh/L45Ea/3p4",
-	"vHv82xE/OXzVZP860M8H0aH6Pdr6J+/9s8G2mo3uZgwuZjjYZZsnZufZKh7G8GiljEbE/gOLeli3ppkY",
-	"lgGeLx18Pr9XH84RCWK/ubv3Q2ZVdgoVuTteqNLbz9uFAdvY3/SFbDmUmSvS8pLiX0aY1WAjZEkscKOf",
-	"p7CERLIxRWfBxYxcxDQZljbz3LVdDJvgrv78/Qycfo6FfosbuXQX4XRZoLydvXeTZp1XY7DEFNOmtEXi",
-	"rJCrrxm2/VStaB1496yi8amxAT1B6+yKdrU5p40VqtpQzcQ4DvISChtN0mw2yYiqbgH1DBoD8iM2LA7K",
-	"Pq2M6X0pUfVm1tYB+JJsBKRUdBZiSZkO6caMYhL6IqvrHrv152fn+Nz8X8qvvPxI7pWfeflhf1O/8+rU",
-	"vX9+6FuQegW/9AFcM49z73RxTmA2Mykfq9HdM7/ratzhdZrgkbEKNuaqhwVB7rLOOxOJcsGcWKk+5YlW",
-	"TTKMjj/dCVMHJGAD1TSVTIAaRK84GyB3cE0SxWOCpak8uf5YUrIxEOMxSx/WBezjQfl4UD6AgxI22Nrg",
-	"8Zz8Ds9J6SveVISYwgBzydj9R5eCcLR2LPo8ycPMWs2vjztlggOtcjEXicoOt0KHLUsHeM0epbcvU/FN",
-	"8a+WpOFChCzg3JtgY606gLnoWYVRIG7W3Y1iPb/FzkeDkPGVwcCLhdHYxtef8Ma7bbEhEYcLuW5KuWqD",
-	"gmV/fyiYX1B9Qx8IjhR4BAZ7BAa7ITCY/+SoKqWQ/yAx/UBarGYex8RU4BNTCmAbkJNQ+PRcB/nmxvbT",
-	"7b2t3e2njpfcmxr7CGH2LSDM7HleuWfFtLuLGWpJy2GWfQ1ItFyp8AJVQUAXpKlpXmYR4ck8qbG1itRY",
-	"jFbmqjPLlJN6BHq7L0BvBUXCl4BdyEblNzveqqpJFb9G8diYg7akvkiYzdNy08IuWE+k2nQBoqh0pp/Y",
-	"LExT9eoD5QrylvVGznMqfyQYIgh5bHgNykb6g8JgQtzJbnjEznvEzlsRO8+n+64Q9fYIvvcIvncz8D0P",
-	"45X1jTpd2iPWXc2qeLS4OsI8yD9t8J5wqfyAQ2Pah/gvsLhDWyYUFqqKz5QdklWTAtoTYQJida9Ln6pg",
-	"kS+OnINMY89WhA9TnMhAxKWUuY3mAmy2heGDfm0Ca6ry/uBCTPQ2xTi5EELmpn5NY8BSdgtVY8MXTciu",
-	"lM36nZO6p19DAl2wPk/kj0SLWlwtFGANX7DP4nPCeyq+mYwuWJrF+sJ3wVm9Yb4LOsmY9jXZLmYG2qW4",
-	"aosA9UryqGakLsJeyi6XoJR+jYuJGbVWaIq0yjbG6sSS/A9Wx77lfbM0IRZZwnLIx3UfNVpf9uGlV2fR",
-	"lioPa/HqKKF8Nt5LMSUjmsyMdIFYqR/By96BFm2biNOZR7TiweYZX814st4XR7a58WCVwxC2r51jpW/D",
-	"GFa+mU1lVq64w4tcPE/m/2JOngOTD19vDI1TIXpZionxC/Vpqfr855WvGaplh2rKEkiWtpe/OKi4H+fk",
-	"z5gUj9VrNt3MsXYQT+lMEj39pdxpS9k0N7FcVkKYtuT3ugl9GUdfxH/kKYjVrlMijTpXWo7aXTA70i/e",
-	"LFemJlz5uT7MVA71ovfhN8mDKuDLwVirZNCHAOtOUq5mZ3rxcWaCTtRg07/sEGWLITMgITLwD9kgnas1",
-	"yH/qEKmZfTrg3QEGHQ+o+eePLphJxLo8YhIjfAhViGFpECVCVAuyuGUo1QNYSAN0SfdiMYXhuskPODz4",
-	"1QldDlrBKaMI7iWmiY1kbuQWhAlqhpJKSZ/53oSpZe+94Jc4MJAdcAS1TPJkK/gJYaa0upcyqfRBCm/k",
-	"r0LiJHo/4TX0k5TfcsdO47j82F5QmdEAPjUdWl0lN18ckElsaCdxnFxyM070Etgv2Njt93DPtA6GR+H+",
-	"GzkkDMyKa4JjwhqmXuSUL1O4MLXieMrTKtCqROPicnwKnaQ6gKgsniSLBvUpT7z7SuP/dH19DTiqPYHY",
-	"tomiXZBA8/Otrstxdm4iTGhzFV00jtBetoQmORHYTffu4KshltfH5MkTQICVT57ADu/QMUI2cpGsG7TL",
-	"//ubFEnH5GNs7zz9oUE6XRExAJ8C7CVzdReSDsJXwhNagtz9mCDm7o+Eku3NzVo8LestBBBXA74V2gLY",
-	"gLIGCIdQiV/PDGEEUjZmVEn9GTm5GHGlWEQuaTxhDXIEkLxZkXXE6bWAn+ZGyhSyy5CfNGXOeD/Rai9P",
-	"njxp2exy2Bkd86KeZQEzckGmCvmAxf3xZWMIcvkxQcEYlUViLhEL9csQR2waEikINUB3FAHuLLgkAt/p",
-	"f4ERnLlgcWYnmgRmycFSbZGeiGMxJR3QIjGz2lE2Ow2iWyVD3UokABpqPMe6DzBxn2jT4UnRyv2YwMJx",
-	"BY51w3D6wE36T56QhDF0EVt4OVwLgxkWtTQHRa776oJq6SkdADTo8wiYKDVpU1n98SIE8I+2Urk0zAJH",
-	"kCSdHFe10wDoUuBeWF8W5d5jE1uFRx2CcMW8y0yeltnEr4/PARbKvawHFAKgVUOk/XXTaH0EkQ8WALc+",
-	"iy7z9gXNxkajqduY3LKgFdjksjFVA5DJ640pi+M1gJ5c/206lI3fzMVD31eaFgrXs/SSd+1GwECYQiam",
-	"dBz8QO9DvW9aJEH0PDe24tiEmryaDiWWeoQlgaFtNptW8pk0fFfY2GEarQlayAmMok57ta+uv5oOz5hR",
-	"bkCjXaTvZg0q0lVrPEM20yeioyrhESMnoxFNZ7lKrl+EwpZ9CB88Q0Lqw+VqrUu7A7aWZb5uNZu6w/VI",
-	"dGXtapxNab/PUvL+2Mq7qUjhLsWKE9Ygb3s9fNr56e3h2d9BU+24y+JAkfpWRw7E9Cc9ioXLo9iVWh+o",
-	"UXzTdYHyIsuvinnduyboCrkOg+3mdl0/2XTW3wj1HIDk5i3iTwYGEk8FY2dX1hJWLYe7kOtYeBoUTuFz",
-	"o54xc7pkkISQN5uCb94xq0MUyIUgbhfuFCBzIDSisLhVROawDCsaFhBDQx9eZ1iLphn6sDDDMsBl6EOB",
-	"DCvojmERuTGsAWP0sSmS+TjHGckAsJ+JaFbPAvYVzuT6QbmP668mksoul+V3QbWld0N4WMbsj+bi/fGM",
-	"RtYE1k02lmjyQmDA9/bG1uKX3yHDnQtxAkiJ0G5ncbv3OU++1iyJ+aFhsL25ubhxDgqPMUfYcH9xw3Mh",
-	"XtNkdmoBFa/DYGcZKh4bZs9qKOw0l6CNkSzvHSzGeVIKeZhQF2/YkVM5c0uPrPoMu/a69sA5QMc2wi/Y",
-	"cko0h3slJ0LA+WM0ZJHIyQhBUgcIOZsLpgK2b93BU9jPY5rSEUOUiv/4yZa/ggnD76gaQHjmgzy6NpY4",
-	"ut6nXG8bYXw6tRqIuahz/E5L8kfML9kftRxxLibdgX+F56h7J/ySJZgX+JXk60tGY80KS69Q1qCyRgea",
-	"IvP1vWNpXSygFVPdolZZQN9JrX7wVutym7l20E9poirg/sZsL+L7oxcuM01ozIfsRyxwBl4z3h+ovOOY",
-	"0TQpYKvYDJBJkmXcidREHjU+JgcA0td5ffCv9snbF8dv2gfn50ev352fdaDKxiTN7HVzRQ3hQjIk/VRM",
-	"tZQAa1UkTJvnPd5TTBu5PJkoJhslk7hFnlHJu+Ap4P1EpKbmxFw1x1cbIfTWFAgrVQHuTA0q42vfqdaD",
-	"vHMDVecEHXZfbf8VgUqW34bldnW6TWZ8Lq/UAAlKmk1zY8l2p1j3BBttLdnouUgveBQh/tFSihE0u6l2",
-	"BI1vpSJBD8cGcnpZ9QganQ9SoZTRqnaWXo7VVCMzweUUozNUel0xjG5PI4azakbrn+2f13P9IBRwx1Be",
-	"QhYY3GDEjKjZWB+F5BlDIccYScQUnXD6TBhxyepVIa98WFogwEDe5Nddq+lMtuGyatNdSQf73QOcG4/1",
-	"+i0vJGqaV2SFBf5Ej6heGBtxM4OqKDdSuu6V8i+HZGomSfP6K2ayDuu7lwKG/42TcL7/b7Fq9xa7eSWN",
-	"Cf5V+Me6ZlbgGaeJ90zJKkvNJfg5wBGaVwmV4A9e0sW32yzQfUbR+vCr2RA8FBvTC/E/SR+RnEWK7u8l",
-	"dW+zQP/Wn1tpgewAb3T8A1rB8qc+vn5XC7PagmBpjfotgKJeuZVAoFqgkqaiR6jN35GQ5l6KEvxCQeR7",
-	"BXpYLR8SliuA1KzqKaMRf7AmlR79rLG0VHwjYL6zuRxwSBN7LSbJhQkpiGqtMIsCPccQQ3ToxDWHsmu2",
-	"JLKgh1jcANOKLpnrwS1VxeISMEUI7xUOpH6Gz857Fp39Y/IBPPhuObH24ds3h0cHJx38BBh5upfN5mZ2",
-	"BpQKoWUFxhJhwrwBM4WIHqH2YcJInyk9Dz2fxTaWr/pZWKwtFlaKhN21cfVlXMoZS6yqRqEPzoIqvIS7",
-	"XKNOrWim2QopHktt4wtt6xwEboWtXWg0z//cIMeqhI6cR5LWpJbiZTiM/ER0a2Dz8iDc3HFRTSu5ZcZ6",
-	"HjFl8HMz4hRyMHzlPDVVNpubX2jRkONYtMKSOU0qC3aoDy4as6ilhZC7MF2q18uUjkMZAQWsEjj/pnR2",
-	"40uFZQS/q7YeIhY/NF3CKj20lZke7yS+ulmiT07HpTjfDpEOELhXATMxMWB8m4gQAaeXk4hI5VA2yGs6",
-	"08wKal5k7irQv7ikrpyBkn81pSr74vIb2WnilbxYW2XuAp3WwKuvpjiDKK1dtjdubhCB+wgMSzARQwB4",
-	"ir/IIR93yGSsFxaBTlF1MtV5wasNUKYYmChGFzwpelRKlYDD+mK+YU2p3tBbBjesOmu8msktPDgxl4C8",
-	"IldWO074iKt/Tlg6A4iUBW8fAmmWfv1syMdLvwxB00u/bd03Szc4FfHyLx9LRBBYbfD2Vn2Fz7xzAmpN",
-	"s6/nQcvS9JaXG06TitywuX1l9Ysnw2WT2TAAdG9zb++Hoh6GdQTmaGP/gFyWv280sdbAjyRl8d8/Yvrn",
-	"x2AVNaxGD7uRerKxzNFPbdzV8jcDpUuBlb2PN9Yrvql+kOcQ/MeNl/50XTiXNHtixLlzEqFwhHMIYZic",
-	"KkbX4SLj3VoHtoauNnihXpJjwhdqNSsBZX7cCK3QZC5wSbBCve7s6SYZiEm6RPTVnR1FX8XIvs1lBOQ7",
-	"G8isb2VCH+aD+HpGNH5uJVG8yHD+ngzheyyAv29b8p7JfJNcUxT6NucIBP9cuY816XLbYx3TIefdXN1E",
-	"+N5CAvaZclxjX00b/EI+PCfXzRFFR+e071cKbZYGT3wAIsHHYHM1da5OmNxAMtybjVDIJSvtBF9KorMh",
-	"3jq/OtvCIHUGY6q6A08M52LcdW1fhb6ydp6cQTDGE5GhCCFOxZfQgarqTbnq+j1QeSalQiorKz7HPUhU",
-	"ejvGJOPbaD7loi5fMdzrywqgQlbbvZNGX0u1WVlRWUJneJeCT4+XPNCPOs5tRLtXy/GnkS+W7oiAnKs8",
-	"nw3awTUyPeaXz4Fj0Lumr41emzZrYxc84j67qtYyvpcyZm/vyAWzeeto/G41SURnMoTce7M3WUplKUr3",
-	"zizflCZD44WdwtmQpbCZMshtyF3W/xLTpG3mXndm2N+K47nxGYCrcCOzVzc6jjD8Llz2rCicEQXxvl1l",
-	"BUQeiBpf1aZaKQXvK8u2zb3Vmp7a8+H+mVMZdEAxb9FgTSy0p0zz6/DOLSj/Ji5s2tsZWbfebF/XU39H",
-	"riG9oN+DMfYVRMoDcHYjiMvCXXp7886tDVU69etqbLVMiShlkK39ZaS0zmDArsVEfUVH+Fx1YKGXfGV9",
-	"4S5szDvWOQq1Mr62znEju7TGI/9AxK42QQHhHd0ff14r9PtSBh9YYNj3o7rOs5EXn4m1RvF6JKaJwUCr",
-	"i+s+BXQfAG6yXkx/xvrXOa5uY3jayf6Z1eFHJXTZPWdh6Eq77nwOQiAgas21IbP95t2ODuZA7X7USyni",
-	"iKWYSSGVGEsLbPQN9iONISGokCu+ZOLBCpkGkiXRLcAu5u/dBxJ1rhfeCbzxhZV/LyrKQwzpXvLQfg32",
-	"ZCGECkzIOpCRXHY4wsErPBAStU5sHCWRhZuQKLVaIMV0879KBLG3MIlckhQT+BvknMWxzN4kFzOIAguz",
-	"0heAlAE1E+6LQTvXXv3G9596je5G+1gZ0MJ8+PqBqy5/ZsPt8ZrxxrIYhGM5fBbAoxdaT9DUK3HNHV+9",
-	"0P3AtZmUX/9NkhiQWAas7Fk0QLfZleKUSsCiTsiI0QSAMxrkFL4HAGIojacDgdf8CgFqWXQPLLSFDsXb",
-	"aYKa4o8G3Pch0h7EBeGpQaCn2R7zSwy/iDDlIsYT5avAYrCkaxSxBjnwptPrnSRzZP8pBhVIT3pwjfr2",
-	"qKotFjUSr01PxQ2i1G6rrZ05335U2B4Vtj+VwlYoTFEUxVimg5giNbUaGzz3imMsE7LASsYaAHBdiwYz",
-	"lHEFAGnSK9bfrhOwBiYSOxpQKO2qrekzNL2lrcLeFSMGTsOH5UlHMj5qYY9u9JtZXu+xWs9i28vsV/9e",
-	"Hi+4uarRfci8Gy0nz/FB3nEZojxuzceteeMbLlP8v1z7f+4+HTu3WljzZC0rHujfnYcW/dzB3IZN0yI0",
-	"caOmjNEDsFvaytGne2kTT9HPonKA5KyiEJRLoyNGDD8+6OoPS4uBy7w4303gj53afo9FHh6LPDw0QKV3",
-	"AC1Ik5KTdT6wkiu11vHGuV54HRQRLFHoYAHBQcoYUXwEMggwDxBaKcOiN9CCdVf4WMEmwyvM5JfuxMDF",
-	"G7zEhZLsG3tQkIi/OLX0ghth/FV6uX6oV/jHRbQ4wPuHhdX/hWLBd4wa9+iBuJEAeY0mPCsUgsTNWr6s",
-	"XyRJcntlyeoxgPElEkYuJkrZGn5aCkHoOSCQZYCpK9STKRgYSxWXcYCeurcPuwn/DBVpVnYpftkSNpph",
-	"61m1DgvohA+ZLc/psrItG6o/gBU3eVLA761ltwUadRky7mtqxydIonvD19+BLr3yHlhJk/56AGDfrR6M",
-	"9cLlAvFQ7z1AdwGgRuN2wQKt68DfpjcfwBi61wqg4ONUXKINX86wbgShrQJbGJjecMWuXyDAp+naqXST",
-	"dWArmVTbAlgqaNX6xDUVhK2U4ynknjsIU6Y/N/e8pk+paK+XdWa6AMzVhPYBpLOroPKveUIuWCym5qsp",
-	"TYahW15apKAN0jh2RoFOmOr3D2yXKh+IGJtqykINTAl004sbbFjtCzHpQyjNGhr406zAQE5fA356/en6",
-	"/wcAAP//",
+	"7H1vd9s2svdXwfLuc3abS8vy39jq2bPXcZ3EqeOkttN02+RKsAhJqChCJSjLaq6/+3MwA5AgCUqU7CR2",
+	"6n2xdUQCBAaDwcxg5jefvK4YjUXEokR6rU8eu6ajccjg74Nul40TFqi/5WQ0ovHMa2W/+t4VDSdMPR0x",
+	"KWmfeS3vuEeSASM0CGImJenSiFwyMpEs8AklI8pDwiUREeGJJFM6a3g3N773g+hORixK8l9Kf7W+JMYs",
+	"omPutbytRrOxBa1fMhomg3xb/ZvVUiY0mUiv5YkhtHo1HZ6zwhf1b1arIZtJr/XbJ4+Gfa/lHZ1v7ux6",
+	"vteNr7yW93YN/zXkgdfyNtRfierm6NDzvYlU9JC87/netdfyentbb15t/bB5/XzjWX/vanK5n5ywjf7L",
+	"13/+/HSX7V1M5P7k7curs5+P3nm+p7q5bj8/+vNssj/a2n15ctpOJmx3Z//kdPzL+93x4ew84cP//P7j",
+	"8fvjHdr0bj6qOZ3y7jCiI3ZwRXlIL3nI1XjsGTrfsOZL8feQea0eDSXzvUi38FoeDajnezGjUkRey0vo",
+	"kEWe78lJv89kwkWkSKXeam889Xz4Y3sT/1i79GCEb6bR21j0eMjy47J+t0ZzyYXX8t7HPGGSjGPRj+lI",
+	"kp6ICYv6PGKSJAOakECQSCSEXXOZkBlLGrBCjCYsaNPEa3mbzc3dtebGWnPnornfajZbzeavnu8xxY84",
+	"r//RjN/oipF50r5iMe9xtQGSeMJ8r8djmbQ1MQ6AGH2eDCaX7TGOvT2JVX+DJBnL1vo6PlRdriPpgE+a",
+	"G/t7G8FOd+0pbTbXnjabzbU99X/N7H+KlbiEXpmUXEQ0TNcjpNkYTsQVC2lX0Szk0ZAFPKoYynQ6bZhX",
+	"YEA80mNSvyKLD2LW001a6+uh6NJwIGTS2mvuNdcnksVyfaQ+NWLJQKiZvDi68Hy1JWOqVr8N0+uzJLeY",
+	"MVPjkCzseTf+Ch95e3Bx+LL8mck4oAlzfIkFPPFuPjoYdxyzHotjFrRDGvUnKLBYtPbiGTzMaN1GWdHG",
+	"byAPRZMwxLcUcce8m0ziIpH1r7JhMZOicmMcKSkQixAY593Fy6PTi+PDg4ujH5SgsL5S5NQdzalXLFZD",
+	"81qbahO9haHnhDIZq9/SreN9mDSbW92/BaKbzMaMDJJRCD8xfJDwJMQ/meoMf1y3fvVufO+cJQmP+jL/",
+	"qfRXW2p0u0zKdiKGLGpL1hVRIL3WfrPpe7DCDAQDi7zcsnzyRvS6HbKor6T3VtP3RjzK/u17Y5okLFai",
+	"5n9/O1j7la792Vzb/5j92V77+OTvaqRjKuVUxEGxz82d3Xyne743FiHvqonAwSe5Yilgnj8mPGayHfA+",
+	"T8yOT38NxZTFXapkeuGJHLMuV/uz8PtkPM630C+2uwMa027CYnUY/e1//uvv/+9/Fc03d5/88zu/8e8P",
+	"XuvTzf/himRrMY5FMOmmG/+dZDF5TSPaZ+qEJOczmbARTKPPZYIbRZ11YxbBaXfBrgtnHfySMYw+WFtE",
+	"n6u+d6FW84zJsYhkgd3yjyoYQW2u2avB5Ysuf8NfPX/35/HGKT+Wx6Nk/Ovh8e7x70f85PBVk/1yoJ4P",
+	"gsPkj2DrJ977qcG2mo3uZqiWhV2PgZo80vwku2Ksxqt3YitmNCDmH1N1Uni+h4yoON9rec8YjVkMVFBk",
+	"y88EfrnHJw7loZJXos+jttoNo7HS05pf/iwKRXeoxqVPobmnkxluiQ5bhg7wGtLik1dBsM1fQbWK1DiB",
+	"LrM2ks8HXQ60K6Ud3nzlM7EmDReempoVlz8vlx3A3BM1Nwo8S+9uFOuTcT+mQf58f3N+4RoMvJgbjWms",
+	"DnfFjm2jieLZjFw3pTxpT6JEsRb+/lD0APVzezpgkSUF7kBZUCQ84TIpyz341ZJ9PGEj5PpHKfgoBR+l",
+	"4KMU/EakoKIUHymtfqO5HFv/G9r9a6O5kHVDLoF35SrMu5gTUKzmGAF/QlOXXSft7iSWIk7XBhZ0A9b5",
+	"qvBM8j/xmRzyMcjRRCRKfG3ov9oxC40Jwa5pNwHt+We9IAfdrpgUnXXFh9a5sqy4L3ucKgxnyeJ2fQF+",
+	"cwOWYkxHDI0v4+E80fz/ktEA7YOAyW7Mx5oCL/gVk6RT3jAdohgVHJ6XIpiRQDCpTsQGGC4wUbOnfBZ9",
+	"/8e/mo09dY6oTgf4Md8zhxcMZc2MRYn37oCNqDZpT7QBu9FURpC2bGQS86gPa3MIC/zThMWz8gQ6Fn90",
+	"iIhhLlfZDz1CwX9ApjwZwHQkHTHS46EiVH42Bz+ZGfwBH0snoFls7rhHPEp/cM3iSPFDxSQuBlwav7JP",
+	"pgOasCsWgx9ZWdn5UZZZzTXk9CB1jXhzZ7vmgA3rVwz8vSIqVWrUFYuyGYi4xCrI/pUjzTaKPWQ9qEsh",
+	"QkbR2D/uvaZJd1DFzxcDRjpHF7TfQTVuSiVRZnSDnKHzImiR7c094AYxSQgvMPQHb/ODV8XHx701+Pgc",
+	"RnARUg/5DYyRhssO/XsidEvQUhULi2lk/AJfYvinImJ1qS7wkqQrxjOcxkxMyIBesRbZam6T6YCHjPCE",
+	"cEm6kzhmUWkBnr66bv7640a8dfXzu5/Gzatf3kevtn+aOy01wPlz22xu77lnJ09A761gcHxILmdEJrTX",
+	"c7K2UZgdvJ2p1YvYWr611JKKwdivrDCSnDq/YDwnSjeoGAaoAkREWrLmRqCUENfnUUexPxqwHp2EWm/p",
+	"iXgECg+Pkq1NpTLQaz6ajDRTjnik/5UuIY8S1teuL3Px85biVVmZOac0SlhAzOlbEqiGt8YULtb0oNPD",
+	"OnV9pud4hVjdcbGYGd484W8+VUf6V0h8a7TO0e3UOKTORMjmr7ra3lwSpbYUDs+CBuMaIig79vD+jurj",
+	"f61nN7Xr+FSuq7HAoM6HfDx3UIkgYyolEVcs/h7M9kT0WTJgMZ76Ha0N5AZcwaigNtpDnMuaOeZsOpkT",
+	"/MluznweixFIyxE4AYjS3osayfEPzw5e/Oflz9e7By8PDvoH5n/Phr++37g6eX8WXr7fS3598XNyOdso",
+	"/zZ1czY6sW/H1or2x4F7ZseBOQiUIpufU12PRHnURimeN+50uSYTeNOax9Zu/tqlubZP13ofP+3drKV/",
+	"b9f4e2Pz5u9emSI3OCwmk2ci4HaYwXF0xRNtc3zyuiJKdDwAHY9D3oUn679LfJwS6pN19eMditGYhyx+",
+	"srG/s2luAe6GQW7qbsjiZM5wttnUsxVRWntm1S01aWNR9WPaZQVFN+cSexGjD8hpQdWeVDbM+dNRisDy",
+	"k0njCc4HNGYB7AizqiibKOmKMGS0P2H1B20Gs2jIfT6P467XptPpmtowa5M4ZFFXBBgQY02gH9MoMbdN",
+	"KT/at5LeQUTDWcK7Tzb2tre06ZqZuLkVXGKCfb6Av87gNnBV7iobUQ53a4XTsexuqiJG7fmaySyasmRR",
+	"gCZZdwV5UjX5JYZZHMD8AZ+jzxNO8uX2De7p1wenBy+OzuoP0Prg/JG9K4ZYLDW8W9whuFz40SQMa0+x",
+	"OPI681xecMEM0aNW2hhLDnWxoAKGmh2Z24L6o/wap6A12Hmzgl8wiAA0gWc0MK9XT3Eci8uQjf67MFXo",
+	"gEdXNORB6u60HZTH+IykfqrUP6lkOiikuca+F7AEZQFYH/hz6uMjlywUUV/p1aDsh1wmDXKe0DghtE95",
+	"RHpGcwXmyMzAOBax9Fq/fVT6m0xo1AW9LY5aSh1rLVb9ej0vVaPq+j+hjQmB3IZAilzU3kffg+gfF6H0",
+	"yQYjlCweQdhJ3NIL0SrQTa3qiIbqyGRBO87WM1uK1+YxMY/Lq1HuIrcg2uPapRGuhXZgHQ5YdwhWoZxF",
+	"Cb32CY0CEDpDNtMSR5E8IMmUdx/GeriotWBJysSD7Vdv877FTrBJ2U2geyySXgmHQxH1Qt5ddffSUPU0",
+	"s+4DciFu+JRYTtAiz5Q6KO5hipcTZECl8ccqXtE+2QY5FcmAR32i9jPrKRNZNWHj5N4wyv4cRnFQaAGf",
+	"lAimlhx9zRjcm1uBozWI3zZhv0Xq2+0swh9EKdn19QKXhGFXJkwcTn/ZIOe8HxEegd9uIhmhkQAPhVkg",
+	"exXS75a+CEuN4hn8HmkvOAzVSyiMbugpOeLpiyHFhje+NxY8Aq3ZW0d18Oa+LnlhSRYst71CNyZggAYj",
+	"XljoEyoTAr9jLKHzuLQaF2nPJZx7YambBnlNh4xIMWIiYoSFkhH1B5yQD2KPOUmzgOwWpRTVjWnk2mLG",
+	"DVq5yQqNi5Q3j2EJ1BsNcqEoroisnU3W1L7Cfkrtwvu1paqTFrKlL63NgmUvLJVaejGN2tR1e/5mmkpJ",
+	"x6LbzUpqaXoMB2qRE0FmYhLD7ZdZH3Igh5YotffjQ9hyedosILpNqs+g84goiWnAu4mEOwi1zWQiYob6",
+	"z3MRX/IgYNGKCtCIS8mjfnvMYvhTFKTDa3xOrOcOxbncicUz/1HMEYuQZYYMvJjAuXxv+GFrnj7sosIi",
+	"hbhMFLA+aTRsJ0K0QzHNk/qMRkOSCEHUkzKRcw2rtEyeGYpT3JWqmdmO93QnzqN8gSgLaJ6j0d3txS4N",
+	"QxaTEZ0BdQOhOffG916IiK249TBjALMNAkeyAzGPyryQb1pkhpBHQ7A39Au4/MoipSRiU3Uy35e135hn",
+	"hRapsGDx80RRK4m/TKSbvPB7FW31wwrCXjLdXlkNMRuHtIvRCEBgFj8wEuvJ1qIvvHt3W0tfsULflmIB",
+	"tKXRjIxEzGCjHSt1LqLhkSLpyr467KPNTCe2rw6fEXzm8tXlGlu8cS5GDI34KVMmZyyiPhERUeJX8oA1",
+	"yBkbizgBXThbS8J7hINvaHZfTsGdBV66AokWeulyFLsbpqkiNtgZLL5iMbAL3FTd2rn74JyKlk85+9yj",
+	"u9F1jblAMKneXQ5HaPuNCyGIJFdbKf3Mo2yqzTzLCKjbWm9a7U9zhAqgGWASpIGOJdd1vvEckwLfaBC4",
+	"WVX2vpyMFS+5xA5EJjwEy6JEn0WO6zy5Mrd1JJKK+wPtKlUiZM4VgqMXay3ejHW4PyifaQRyqjcpKw+c",
+	"17RSx3+Iq+MmXS1nc46Sd3wqpEFCXJKY9weJTy4nKFPNftFnhsR7hWyv6zvOFXc6tMXkHExNLKTCpI+J",
+	"flzms3IXheOD9DgLA0lozIDwFHzqMyIHYhIG5JJ9j9IVb54lYbQ70C7eUU0NJPNmmGv5otiBMSjyav/J",
+	"Uq7eNMbpa7p6Nzfn8LVroRZwdXnd7pCpn+OSa0c9KD1q+TXxlVyBAyxj47d0FgoaXAhxQuP+qr6PMfaC",
+	"vhrTT8bO+iPo+IHHZXYud+FSrNXppR7GSnRGZHeb/Mif3X91eWOebHRRZwEPlYn1OdTlCmIb1jljPeOL",
+	"uU2gTcwCFiWchrIi2sZ6YU7ITe6tHOMUbop1co8t+vWeuOfn60adiJscGeqG3ViN7piPrK5BEKWUxvQi",
+	"WPL379+vHUySgXqvC/noxTj3s+eHZPfpTtMnW/kgdwRmUdZcOPrXB8+aJCQy1Yq733HlY90YJr8YxCJJ",
+	"wpXZXO3QEY1mFuhA3nUpiHpM0scuD2axC5vBTQd4loCessYj2SDvKU98xeoRSeIZRpTddx7f3J/r3CzT",
+	"aqGPs0i6u7QMkdTgQU4EmVLMcrQ4+4wl8WztoJe4svnOEeTKbpoy9m6zVvJFKVdmb3d7YSJXytrvIguq",
+	"byXmDmhCL6lk7Um+KwuAUb9B7DfKLO7sqCDGlbHNu8wo5DGoqzyRxDRukAvD54RHhJKRGJnER83ziglE",
+	"TGMezgqfuhcekXlaQgUlF2wAJ2FhC6BD6HIiZ0VwNvWAwIPyQtnNXFLIiB9C0YrSS/BNr0yeYgsWxCbg",
+	"HZ+12LXZHzSSUxaTSEwfmFDSzigWvGYBpxfw5krSaZJ11R6pvnSCTQ7EKHuHwDsE3ikzfkVntsnNoiAD",
+	"cuDo5Qk0AG2ue59MIrXGSh1lwQOwXnbmcH8lBRdshAqCfg47Rh3QJngpGyIYMqcieS4m0araXSSSds+0",
+	"t2LwRELwZ0f4Xdokf77FTEd7gK+ZYjSNM2z1a9og23M4wZ71osC2lAh3dvVs6EfkpAshwtrLcSqS1yJI",
+	"vbn5dhDLBCAKeaAES1weXdB+ueGBtCEYlsBWqGWSbDerbJJTkZwxGsz+EgrbX0kdAzZoi0kCsFQFlQwe",
+	"kvShQy0rNC+shPmsMVUuGRnxfqxefRDELhNgkZZVoAeQeDAB2OF2IKaFqMhz/YjAIwd5c02LLm6td6m/",
+	"7H4s7n4YRC4QYRGJczS5uwgiTc2EDiG41Nxty4ekyX5TTvVH13lt3p1HTcUWMfAk4IU/T2/9Vrk9RGDC",
+	"dtfKlsvh6KmnJH3quDssdlC4OkxTa7oDGvUBUYFLY9OMGI0SPoIQFBoQbrJVaRSQmI0ZolHFuu294aO5",
+	"13hlki26xStS8G64qGPQwzom9ht0TNRMif5oiZnOUll2K3aKrW7K7GRd8Vaxk+sWODWLlSKdYZUB6DqV",
+	"xMz3vrDJ5l4NNrHmWZNN0hafg03Sq/UUrwNxPw9Dsfr9nF0GoN1Ne7LyG6wXiH7Bkebg6MalQClDQYxZ",
+	"lAYqSXI5IzxFwSEiCmcPI8XBSZdFmQ4OMt0NqxwYctIYKYyR7SXKAo4IrMNf7V7g0ev/dbz+f3Wf/jfu",
+	"zr8Q4jWNZjpiX972/jy2+nHcn6eP59yfW++UeTi1Mw324pBHwYJb9AdxW27Nuu5tedrkjo4gArikBmq3",
+	"O0C300Ng4ncRnSQDEfM/V1akaBbaUq1kH+RemqdrV3Vnq9wYqwoGmTTqN6ZkaRPuQE8Kv4YL0XgIcU7V",
+	"dFoU7l1BNrXI5tYtX3rKFYuGbxCD61kVjJbrqKjt6oVA6053azLjSLp090nO1Io8K5CmZuhZjlJ3I21O",
+	"BSmP6IGEnP2Fb78f77hXdTjOud5+F/MLIU5E1F+Vi2KuE/CxC4t3zo51Ij/UYilxjN2wYLGlkbg9O3sN",
+	"M5Oi1HG6d6+80PMuvgukWMQUNmXuHmAkoXGfVRHzxrcyFm7lgsbscZ4lwRTT8c2jqoz87LkjKd8+HRvk",
+	"EKscMDIdiFBnTvVsUG83CpE5Y7QW6ICYUt/Qoopdj1lX7W/19lJJKvrsuq8ZKsXVqIUKYF5XrPZgUpWc",
+	"i28KtDjXnkbF5ADwT1slxx8Y0tu9ylVanKZUkZqUfsEJ7m5BANAA7z9o+DYWYxYngAevy3OMrZ8+5er7",
+	"Fs1LRjovji7IutR1iTtpBZh4ErJC9aIiRHxqY1qw3blqL5vbRV3P967XugPWHXotL2LTdtryJkWc/0o1",
+	"DBaXI8j029/S8gbp+D+mLcTl76wLJQXTYv95TOFb1fsvLm7aWSlMS9m/CYu6TOfSjlksRZSn3PID8Bcq",
+	"83lCmfG56FNGxl+OsQFCujzvHpumc5ffK35h5DJmdIi7bmgQSVMqrASzXSTDvMInNtcn7Bom3w251jvK",
+	"Ck1ERywgkiVK0MMqQNk9kgi1NvnBT9llcTT5IhSm8Ldd9XveAPXAbtJKo6WSXBBxqPjGuknpi6K0cJZX",
+	"MBLDnE3FkmHlYfXFWoHD8oDhrnpzESnX4EHA/WIxqrqrpphIfdkFrl4cwZuIZJVS84OorKSaFRWJuUMY",
+	"1R2mGo/690CAu/g3L/uQ9zFf5LQkZumIhzMH4ay6BLelnruYqoN+dklVNwWrC69+LlLaXwNi2rX4CzzI",
+	"IgYhhljikF7KUhWyflwiqePYyR2XKfinu/xocRDPDt+S7acIYarx1DuFOom6BCONbIiMEQ1YZfU6U+J0",
+	"iapPOUYwo72pqH9anIRabqUfwbK7OWFBpdQ7ZIcbUwrGqi1WqkrlME+V5SbUQVyQmQhNAipCgxxciitG",
+	"cr0RnpCIsQABgaF2P+mo3iTW6sdyU9FkpNizOA5T2cL3Dn54fXyqDuDqUlrzxO6LGEqbnWFlres1fbrL",
+	"NRiQrrmlR1Q6/lHOuw7/H7SDrPrMRy9i4XSPyJsxiw7eHqcethxXfPLEmEV0zL2Wt9VoNqBCSunboIMf",
+	"grVUPtx4dwDKL6EawSHF+hwxljQ+RB+iNdIxk+y0CCRbFLEe4KVJNIzENGrDU3wzH6sPD/BdsADASdZp",
+	"kQPt01L/VO8bEx1fjSYhYoPQMBTTwhgyoCf1GjZIhGjLgYiTToucq/8a30hnxKNO9k4oon6nRU4s70ln",
+	"RK+tN+SIhmGnRZ4BLGexOY37MHpg5ULLHpsiHaR6IyEhozLBHnImMGNBOk+RtHnUVhzeaZFTkRgk5o6Z",
+	"OL6X93boV53OjdzrwJv67RrmcK7tJLZa0kspwknCSE5akXdnJ6kcVRYm4VFPYDfqUCmsIE4vnSEcO4X5",
+	"pZVz9ZcJinhificJ7edbmDNDt9hSGuRWk4RMqYfSJwHv80T6pK1GvebrYhtUv6B+hDcamuXhXl4N9kc2",
+	"TlJLUUeh5L/cHdCYdtVXOi1yKKIkFiHJflRd61fJu4h3RaDbG6zZyXjM4i6VuBsI/HNN/duMrbjXTENF",
+	"z7QhgX/VagcThTbwV+V7csy6nIbwpv47m1epleL8rhiNRAQNUuQF4C64ox4zMQ6BxbIWaKrBR16r01h7",
+	"i/Uh/Q8JANWqH6nHNkkmNAxnbXbdDSeSX6nJH6aCoCtGlzxiuh5YB0RLx6zpWNlgak1RcR4J0O1pBCdW",
+	"XoyhZQC8hOJLWyhgnOjRK2VDy4cKwHN4L5igr5W1h2ym5deQzQgdjxmNpcYCxMkZfLzcnADF7kNkHYDW",
+	"hWhO7nq+l8lWz/eK0hNq3Wn5qP823mwj8MzPJsw6J85Ul5mg8vyy87XokLOEiOd7RVlgvRBm9ayLOxrc",
+	"ZbgfrafZBlOqTnErWb+lu8T6Dfje+rfmbj1h5GL9D8Og6u0S78HQkK2stdBmpZ8h5Nss4Fllb/KqSvme",
+	"O7MD4RxPEQyLVgQjk2jEEjzMRU/XSlAHbl5j+Ppu06Jjo6tVk3kuxkyHucnGupITaPn5LXAB2QSoMYkT",
+	"8/KNRacKnXBxOXe/pNBRdaIlMY0kluVHndpHEUal1kFoFGiVJccdUI/p2h7CRtOhUaZr6rxM329uEP2G",
+	"0UsMhfJLse7wi1QVrbfV7JTe2Uh85KKUN1LafqxSiE+sRavy+KCOOaXSNj00j5s6t7qkqq6indvM+s3S",
+	"ktk2hoOJwYIySLG9HrBjn1+xBqgGkYHIS61YzKDiCZq3VpEixeZYumhl0yl7WJrFS0ZDrFVrSRdzQeGJ",
+	"YXmjm4fzdwn2e47vFpded+Fa1Vy7MlmjGSZcQ7aLskWJvvsgpq6cTSQxzNNBDF0keDUdFuZPw77X8o7O",
+	"N3d2FU/GV17Le7uG/xrCTc+G+isBlMlDrO6puuRgh3otr7e39ebV1g+b1883nvX3riaX+8kJ2+i/fP3n",
+	"z0932d7FRO5P3r68Ovv56J3ne6qb6/bzoz/PJvujrd2XJ6ftZMJ2d/ZPTse/vN8dH87OEz78z+8/Hr8/",
+	"3qHN8pLAeEu0Cvsi5smg4Iwys8rtVgdVYNbFPg8n8VXB1Wbokisr7+hvyIMqy3XIZr4SalrMwD3FP6Qd",
+	"55Z+bcPh0St/KnEUxf6RzXSgRY4ahzVIAav7yQEnRNGJk+sRmWBRl9cO2goRBzyiCfPJJZVsd3sSh/m+",
+	"l2OrhXSarTSIZTh14SAKgkGtHLKeIpEaITIOroEPjO6SGq+mw3OWuE+ypzsbT32yU1CghmyGF9D3fa9/",
+	"LO12HHpxqm8nlyHvWgDlcMLMcmF1wKo8YaOF4lvJRFQjjvF1a0/TOKaz8tKpUbnW5oTK5LVT04NrIzZl",
+	"MsELI6isicXRfdD9PnjTAaCzEznASAOIlYn+/cErLCd4Szebm7trzY215s5Fc7/VbLaam7/CKkYBZr3x",
+	"3ixVldUZhMkSeHFUkKiJU6NQBzPpQrmtyNQBhY7yW6RiIKlbN6AJW0v4qOBM326ipYf5N+hKdMhRhC+Z",
+	"C7WiSf6jevcmnWu9Rufwcml5OQCFYE++os+8tf5RD9Kh1ppbcQgvp5dikjRIJxKRcewnoLeph5HAF/Xl",
+	"pTnU1bueX1zOzEUNppyVnqWx5NTOHfdjGoBZprSzts6WReNnqC2/9E/J+5GykHuUh0rM51WJwudLy5Sn",
+	"ZokUnT8mbALuAUgajZUmqOZJOjFL4hkHn2ZKKp1bEvAAX6dDRiDPAd7U0cekI9HTUWyWCDEkXPUth3w8",
+	"Tr+Kbss0mjkzLqiFdm2VVElLrTRIB8NLOi0SI6oobNe+EIFjpXCqsCw4YEVctKv1gNTewHiVHI31S2Xa",
+	"8qiosQ2QsQdJMm6tryvTIhwImbT2mntNwCWW67jbWDIQShq8OLrwfE9teeQSkPR9lljFr9WAQxhG2CtL",
+	"CPxiSenSbtXytc/cYVVf+Oy57UUzjwVbmkfD1/jmTXGyLmGcvpFm1ZgLC2SGFAg9ZBQyPAr3gwXyLVRA",
+	"gL6LiquHJVmkmvm4ACklCtNzCqeMGs7ZY0/qFOrSMMwmO+XJwGZrZJ23b87hP+/g/w8uDl96vvfD0cnR",
+	"xVGei/H1MhOL7nD1MJKYUemyep+LGO3N79OjFCpDijDIlrBUW8AHeTAdFJCRzgc0ZkEefhfcsZR0RRgy",
+	"2p+wW0SV4A17aW1hYs71swHEHBa3sQRRboVSrWMcc4ZXkR0IOuwozsZkge19pRVuqikv78nSw1jRl9XC",
+	"WoKJgCgddl24sL6LEMuF7i7mdkEa2mDvBC45coMr4tAWbtXd35FuXyeLkniGoUtq+HnXJ/xU9n1CWHkd",
+	"FdZytBY02ZIqa0eAFsf57uw0lYaii9AO3QJNlg0azdnKbsGYRZU6sMx4RDq/rGnJsXYcoCeQ21VO/qH2",
+	"dj8/zOVH5xbbssI78/Li4i3Bh7kPQ5xrdXLfzv6+ldq3bX0yTe4rhMk6FcspbIypiIdErSajQabR9GLG",
+	"0lK5spqfMlql5WEXxFjanLVV5isdzOs6btTWUmuGd2K5hXKF/i7kGZMvVMG+zLGX68cRL/x+MdZUJ9zA",
+	"9FOOsRy76YZLfb4Wz+eXO5UhRmhVHg51z9KCJDqYJIPN7IgDyUb+mZ0S242t7xoEFSTs05bOJhyGSGFV",
+	"BqNxQPD6SAJPOo4ZeOrc4sf9CEvM2otVhxd1n5J1Y5c7ZOV+gSRtN4eZEvrgksX4C0PK/L1ERcj1Zj72",
+	"85/mre/+/XeX3lQdGW5XiCnEUUY0nCW8+2Rjb3trtSBwCHIXrvlrorYIzeooqnMdywUnEm8C8Md5lK+4",
+	"GUqLqjjnm7/4yndPA1oIZV00x8ImTj+9IGbc1Mk+QPAKHnJ0wNr+mQxXRO/BLBLRwxhIo9Kml611C3aX",
+	"nTc2iEnJhwMX+zy9H4SvGaCGdMR6kHqql0KEjMJlX3UA5YEkVA7RFC4tRJ1Nlun089QaQ+wzfHvR0fhc",
+	"nXwijQpXAivk4D7I+QLnH3xOxW7OuVfgI+v+30ZF0fPNT2Aef51VGD3vBzOzoCK2gsmwHr5luSk1wLrN",
+	"t4IRKi7yC4Xfs8mnQ5roBDs7V4Jet0NNuS20h7J/5+PcD9Z+NaHu6Z8Y7V5OmrB6LXnt0xCKHOOpj89R",
+	"uxYAKuQHXveTt/tiSpvi544OXx+sbe5ukpj1JyGNCbuGjOTSbfQ8mi6rxFjz9236Z+N0cavlAnHcX6bG",
+	"N5VwOIhpxGIiGdz9FpzakCuyWqZHF9JUgnaFX7z5q5emSjjOCazkllXVQ1e0ncGgUxNcqQXVCQM1c+Sa",
+	"G+pdCb3iEtMwlchWNoAd5e+O0q8ReQ9xYHAR9AVciCt8xHiWCp+ZjAOaMMeXWMATyGksna+u+Ps0Nt6m",
+	"dRu19TZ+A3komoRhRfh73aB2DEMvBS7YXyly6o7mVA3L57U2b1bJp/oMmVMLr2nsDViyyS4OF90XNeve",
+	"F5X9Le4EqAMJt9+Bjx48hHsYaawviKwjXVrM05qrQbqVmKLocCmt7sAW89UcQS3N6+4SqBYu3ufKmCpS",
+	"b+FAXMbhu3fHP1w9XdazA0I1u2aY8ILNs7Xr+nxRCJfGom/USCKI/WY9XfqOM7sWUvOLpHItvcb6BKq8",
+	"LO3SMGQxGdEZSqZp7Ut8uCdbcIs/z6LRIQXqoU8mEf9jwsCqZYCfnki3xKhhOiyRClYnk8vR//zTzHmz",
+	"3ylwe4co/jSQyo27ur//QilkS7OhyRKbexmn3rnJn9mOw803HkcgoNJI5h53O7c57lLVoDiO1+KKSTzs",
+	"FL/OYBx4K9Y5uqD9Tprn8sdEJAUloeCv3t22zZj9ZvPpxv7+5s720+3m/v7GAly6vE0BctdEDViGsXW6",
+	"2YLRBwXHuWPcrFQh5Zxnml70spxfuINK53xO4ckxSLZERtS5jKa3Thnw8uL1SaFYy6TZ3Or+LRBdSDMb",
+	"JKMQfmL4APzN+IPqEX9ct34tu9ycTre32t31VoS86wiT68DmkOBh7hAqh6hGdkMqJQOkpCyrwSediMuk",
+	"A8C98BqakeSf52/JXrO5trv17LsGeSaSgY6mIJi3kDozJVzvVGXTWP4Na1TAXTLJuzPyzytnvcipsbmz",
+	"m3cO7PneWFOq8A2TeKkTNbTwSX/NUjqKT0wiR/H3LDHEILbhi3YaScv72//819//3/+qJd/cffLP7/zG",
+	"vz94rU83/4cMoVlhKReLTvjCWxuIV5eE9hIWk9PnP+bVeSBPtRcE/byre16WGMnebccxTvl/7mV4frfc",
+	"lJe9bKBhjl4dvd/FLOX+Sklzy/Wdspvrmlr0SKfMZp3lvmAxrsMrVMoVrNW5i/edeqTBFJcm/S8vVWtt",
+	"l2VjeTXv+HPcaA7iONe7xFCOlXNSw3nUVEWQnD0/JPvbO0//0hEhj5Eaj5Eaj5Eaj5Eat4vUmCN3qyAs",
+	"ZoSmoJiIPN7TEAb5jGqDdt5pke1mE8MyAFe1m8uzxhDnV+dvTn1CSZq3i7lGaRb/xfO1PZ9IMWK6jmcP",
+	"YSYyLNwCQsAkliK2P42/wIi1p8BXhvtllkuOmeQ9HsJlGXRXgW4N/W40yKkglwhbjAEFqnNZGouNxWxa",
+	"XmTI4ZKkJFMDYtdj9QkYHE9Uf2DdqX+aG6kBlYRFQRE2ohuzQA2WhtJ85h3mR2fIsBoMMLVYWiRiGHoe",
+	"BoSOaZzkAQnGLIY/BY58S9MSPF3/0BETIe0OLRQZnftPo6GGY53aTTWMqnoMas6A9wf6hDQONBHDryzG",
+	"ntCAjUSSGrF2f2kwEJck5v1B4pPLSZIDntPZx9qDjeuKlGxjVG2N/jA1FF+3DTwDdFCqMmP67JwdvTg+",
+	"vzg7uDh+c/ov/SxDIIFirfDudrZaIrZYgiMrGFCXMU0Geong5qkA9LHd3DHzSAZ4MyJ9XV0MgqYN3oxN",
+	"W4OrsN3cx8aFLO3LBXgL5hQod2SezOnie9KxJFMHmLtnYiGwf/Cy0GDEc32Dzwp+Rdor3h4ITELSaO8y",
+	"oTOpOsJ+xDRq66+ajs5Nyq/iELW8PglYyBIG8CRsJBJITR5JFl4x6ZMIQm3jmHWBx3hMrO2leStUYm2W",
+	"59Z9yCbOwzOBSRgqAqOCWcw0NpAdQxa1tVRQfW1ogaYRK1MpkghBhAH8wVYTOaeJElYIxghfL2ePEIPN",
+	"UqzJBl1uNki9omrQRak6IPSxZZ0KShe80jIdylpoeBAL1RnabGObMiyzs7UTKBz62WmkQEgaphkBkeCS",
+	"sSsCdcpAkFwBcD3lptKJrrrdVGTBs7UD/nipnZqXMRDdwmTKIQKbtq6FjTJsIjGJJayX4pjsNGShAXgp",
+	"1kWDfveKS1VCkYHqJDr/Cg6PzX2smbDGI1Pcdkq5geXJCmgTGMck7jI/u3Gw8xAK3zAVUMw3TAmTMTP9",
+	"5KqZ6PMtYXFEwzYmBrTIjjrTT0S/b1BncmjnupVVPAiaaF6DHCeYRpYpAfqtJL0U0spV58nuJK37m6J3",
+	"YRkh/eV8kVzTsLMOcuFP9C+29IEJBXgV94aBQcXKLA7dn10Rdm5vhRKvEZtiSGsOyqakoNkQL6Akef6c",
+	"aigVtTgcSoiF9pKpEUortVSD1EFtn+/q+7kDupgpmFZ/s4u+l8/DtHMTHZY/qIz/Hs4Qz/es4wEymPNi",
+	"3NMYwkYUp/+e6AJ95dKfriqxBfz+ygIQLnuhCPDuKA9Z2sz2b1bFovye8vxiKTJ3fbhyOex8teKcD9vF",
+	"ZyULC4v6PWL0LoXRq0QtYqZwSQI2DsUMUv8GYH5csZiGpBfDoVY0g78moC/uJF1hCBL2ANeXHIrRGPLX",
+	"zD1fzPo01vl9iyNdHmF/H2F//wKwv1aMR6saa7HT7iiVrLPWqcZbJDUQhOtEwlfiB9+iJEAmDNDDY+7Q",
+	"Tp//eOhrXwWA6bGI3X3uyLwCAo+oyF8FFdkJ+bsgzcWuFPy6wouJ2SWdt2/OL8h6rLWQTqFUcg6iagwa",
+	"o1Y982hVY3fuwRlzkPf44PSAxMygxYGJaI5zNtMqxj87koW9jk86LOCJ+i/kcXchjMEnHdja6o9xzK7U",
+	"fyN2Df9WwrjznW9yvBih3RQITk8EQpx9jD/2vaxfE9uCQSxXSl1WmgoK+DRuBBzOIYM/NEyH+klMI/O3",
+	"DlVRmnuK05HH/ShgR8BwHMSTLAp+tnSG1ZIGjziuNALygnBET2wDbzxz6Hvu1L+HWEfBUQ/MuJW+jD5V",
+	"UXDlAmGTeWw8HF+l2kpZZLjBAU/fnP7n9Zt351nx9AG9YpY7WTsBCw5TGqVQ2doVifFs6G4CSHPwgOP9",
+	"orL+YwOgZlADzZc9/y7B16EYeQJoFiJkKyJa1Ig/tCEXS8AR6keX2D7XOoGbaUA/yOBOUqsHAagU08oi",
+	"1JTloWhLLHYLQYEIIQqhU795DOSRrXfdWVqYpQd9s1FZwaSbpvkoviKv4eIT7NHzmUzYqOC8MedlORnU",
+	"uVyVRYshSTLKoaaRkF8VrqJhtW9VrthiluJYjE4nzQkgfZJFQztuwEFNqJ+uudFcEAVeK/0UYgQL7Fgn",
+	"SCxrmFvlUlY5HaUY4vpNJdaAHCAIx4pCeSlfySg1ojhsTlqESFRQA0uBT/bECn37ttlghf8aZvDd/OqS",
+	"axdKjSrR7T8HxZBZXVyiRbC2hCMA1kURqEN4pjFVq2FifLLT2JgjIBV3zl4NLl90+Rv+6vm7P483Tvmx",
+	"PB4l418Pj3ePfz/iJ4evmuyXA/V8EBwmfwRbP/HeTw221Wx0N0NwMcPBLts80jvPVPHQhkcrZjQg5h9Y",
+	"1MO4NfXEsAzwfOng8vm9en+BSBD7zd2971KrspOryN1xQpXeft42DNjG/qYrZMuizFyRlpUU/zzCrAIb",
+	"IU1igRv9LIXFJ5KNKToLLmfkMqTRsLCZ567tYtgEe/Xn72fg9Ass9JvfyIW7CKvLHOXN7J2bNO28HIMl",
+	"ppg2pSwSa4VsfU2z7cdyRWvPuWcTGp5pG9ARtM6uaVeZc8pYoUkbqplox0FWQmGjSZrNJhnRpJtDPYPG",
+	"gPyIDfODMk9LY3pXSFRdzdo6AF+SiYCUCZ35WFKmQ7oho5iEvsjqusdu/fnZOS43/+fyK9cfyb3yM9cf",
+	"9lf1Oy9P3fvnh74FqZfwSx/ANfM4807n5wRmM5PysRrdPfO7LscdTqcJHhnLYGMue1gQ5C7jvNORKJfM",
+	"ipXqUx4p1STF6PjLnTBVQAImUE1RSQeoQfSKtQEyB9ckSnhIsDSVI9cfS0o2BmI8ZvHDuoB9PCgfD8oH",
+	"cFDCBlsbPJ6T3+A5KV3Fm/IQUxhgLhm7/+hSEI7WDkWfR1mYWav55XGndHCgUS7mIlGZ4ZbosGXoAK+Z",
+	"o/T2ZSq+Kv5VTRouRMgCzl0FG2vZAcxFz8qNAnGz7m4U69ktdjYahIwvDQZezI3GNL75iDfebYMNiThc",
+	"yHVTypM2KFjm94eC+QXVN9SBYEmBR2CwR2CwFYHB3CdHWSmF/AeJ6QfSYDXzMCS6Ap+YUgDbgJyE3Kfn",
+	"Osg3N7afbu9t7W4/tbzkztTYRwizrwFhZs7z0j0rpt1dzlBLqodZ9iUg0TKlwglUBQFdkKameJkFhEfz",
+	"pMbWMlJjMVqZrc7UKSf1CPR2X4DecoqEKwE7l43KVzveyqpJGb8m4aE2B01JfRExk6dlp4Vdsp6IlekC",
+	"REnimXpisjB11av3lCeQt6w2cpZT+T3BEEHIY8NrUDZSHxQaE+JOdsMjdt4jdt6S2Hku3XeJqLdH8L1H",
+	"8L3VwPccjFfUN6p0aYdYtzWr/NFi6wjzIP+UwXvCZeIGHBrTPsR/gcXtmzKhsFBlfKb0kCybFNCeCB0Q",
+	"q3qtfaqCRb44cg4yjR1bET5McSIDERZS5jaaC7DZFoYPurUJrKnK+4NLMVHbFOPkfAiZm7o1jQGL2S1U",
+	"jQ1XNCG7TkzW75zUPfUaEuiS9XkkvydK1OJqoQBruIJ9Fp8TzlPxdDK6ZHEa6wvfBWf1hv4u6CRj2ldk",
+	"u5xpaJf8qi0C1CvIo4qR2gh7MbuqQSn1GhcTPWql0ORplW6M5Ykl+Z+sin2L+6Y2IRZZwnLIx1Uf1Vpf",
+	"+uHaq7NoSxWHtXh1EpG4bLyXYkpGNJpp6QKxUt+Dl70DLdomEaczj2j5g80xvorxpL0vjmyz48FKhyFs",
+	"XzPHUt+aMYx805tKr1x+h+e5eJ7M/1mfPAc6H77aGBrHQvTSFBPtF+rTQvX5T0tfM5TLDlWUJZAsbte/",
+	"OCi5H+fkz+gUj+VrNq3mWDsIp3QmiZp+LXdaLZtmFctlKYRpQ36nm9CVcfRZ/EeOgljtKiVSq3OF5ajc",
+	"BbMj9eJquTIV4crP1WGWZFAvah9+lTyoHL4cjLVMBnUIsO4k5snsXC0+zkzQSTLYdC87RNliyAxIiBT8",
+	"QzZI53oN8p86RCpmnw54d4BBxwOq//m9DWYSsC4PmMQIH0ITxLDUiBI+qgVp3DKU6gEspAG6pHuhmMJw",
+	"7eQHHB78aoUuey3vjFEE9xLTyEQyNzILQgc1Q0mlqM9cb8LU0vde8CscGMgOOIJaOnmy5f2AMFNK3YuZ",
+	"TNRBCm9kr0LiJHo/4TX0kxTfssdOw7D42FxQ6dEAPjUdGl0lM18skElsaCZxHF1xPU70EpgvmNjtd3DP",
+	"tA6GR+7+GznE9/SKK4JjwhqmXmSUL1I4N7X8eIrTytGqQOP8cnz0raQ6gKjMnySLBvUxS7z7QuP/eHNz",
+	"AziqPYHYtlFCuyCB5udb3RTj7OxEGN/kKtpoHL65bPF1ciKwm+rdwldDLK8P0ZMngAArnzyBHd6hY4Rs",
+	"5CJa12iX//27FFFH52Ns7zz9rkE6XREwAJ8C7CV9deeTDsJXwhNagNz9ECHm7veEku3NzUo8LeMtBBBX",
+	"Db7lmwLYgLIGCIdQiV/NDGEEYjZmNJHqM3JyOeJJwgJyRcMJa5AjgORNi6wjTq8B/NQ3UrqQXYr8pChz",
+	"zvuRUnt59ORJy2SXw87o6BfVLHOYkQsyVch7LO6PL2tDkMsPEQrGoCgSM4mYq1+GOGJTn0hBqAa6owhw",
+	"Z8AlEfhO/QuM4NQFizM7USTQSw6Waov0RBiKKemAFomZ1Zay2WkQ1SoaqlYiAtBQ7TlWfYCJ+0SZDk/y",
+	"Vu6HCBaOJ+BY1wynDtyo/+QJiRhDF7GBl8O10JhhQUtxUGC7ry6pkp7SAkCDPo+AiWKdNpXWH89DAH9v",
+	"KpVLzSxwBEnSyXBVOw2ALgXuhfVlQeY91rFVeNQhCFfIu0znaelN/Pr4AmCh7Mt6QCEAWjVE3F/XjdZH",
+	"EPlgAHCrs+hSb5/XbGw0mqqNzi3zWp5JLhvTZAAyeb0xZWG4BtCT679Ph7Lxu7546LtK00LhehZf8a7Z",
+	"CBgIk8vElJaDH+h9qPZNi0SInmfHVhzrUJNX06HEUo+wJDC0zWbTSD6dhm8LGzNMrTVBCzmBUVRpr+bV",
+	"9VfT4TnTyg1otIv03bRBSboqjWfIZupEtFQlPGLkZDSi8SxTydWLUNiyD+GD50hIdbhcr3Vpd8DW0szX",
+	"rWZTdbgeiK6sXI3zKe33WUzeHRt5NxUx3KUYccIa5E2vh087P7w5PP8XaKode1ksKFLX6siBmP6gRrFw",
+	"eRJ2nawPklG46rpAeZH6q6Jfd64JukJufG+7uV3VTzqd9VORPAcguXmL+IOGgcRTQdvZpbWEVcvgLuQ6",
+	"Fp4GhVO43KjnTJ8uKSQh5M3G4Ju3zGofBXIuiNuGOwXIHAiNyC1uGZHZL8KK+jnEUN+F1+lXomn6LixM",
+	"vwhw6btQIP0SuqOfR270K8AYXWyKZD7OcEZSAOxnIphVs4B5hTO5flDs4+aLiaSiy6X+Lii3dG4IB8vo",
+	"/dFcvD+e0cCYwKrJRo0mLwQGfG9vbC1++S0y3IUQJ4CUCO12Frd7l/Hka8WSmB/qe9ubm4sbZ6DwGHOE",
+	"DfcXN7wQ4jWNZmcGUPHG93bqUPFYM3taQ2GnWYM2WrK8s7AY50kp5GFCbbxhS05lzC0dsuoT7NqbygPn",
+	"AB3bCL9gyinRDO6VnAgB54/WkEUkJyMESR0g5GwmmHLYvlUHT24/j2lMRwxRKn5zky17BROG39JkAOGZ",
+	"D/Lo2qhxdL2Ludo2Qvt0KjUQfVFn+Z1q8kfIr9iflRxxISbdgXuF56h7J/yKRZgX+IXk60tGQ8UKtVco",
+	"bVBaowNFkfn63rE0LhbQiqlqUaksoO+kUj94o3S5zUw76Mc0Skrg/tpsz+P7oxcuNU1oyIfseyxwBl4z",
+	"3h8kWccho3GUw1YxGSCTKM24E7GOPGp8iA4ApK/z+uCX9smbF8en7YOLi6PXby/OO1BlYxKn9rq+ooZw",
+	"IemTfiymSkqAtSoipszzHu8lTBm5PJokTDYKJnGLPKOSd8FTwPuRiHXNiblqjqs2gu+sKeCXqgLcmRpU",
+	"xNe+U60HeWcFVecEHXZfbP/lgUrqb8NiuyrdJjU+6ys1QIKCZtPcqNnuDOueYKOtmo2ei/iSBwHiH9VS",
+	"jKDZqtoRNL6VigQ9HGvI6brqETS6GMQiSbRWtVN7OZZTjfQE6ylG56j02mIY3Z5aDKfVjNY/mT9v5vpB",
+	"KOCOobyELDC4wQgZSWZjdRSSZwyFHGMkElN0wqkzYcQlq1aFnPKhtkCAgZxm113L6UymYV216a6kg/nu",
+	"Ac6Nh2r96guJiuYlWWGAP9EjqhbGRNzMoCrKSkrXvVL+5ZBM9SRpVn9FT9ZifftSQPO/dhLO9/+9NYBn",
+	"eK6LmPc5OqYBAAgqb9RRAN/gx17JFRT7496piBi4c1+Cm/xLcqpxAi3BnVYT5+mV1rDyfA/9/jCMowva",
+	"Ly8A3j5KOwsoa20V4PWevrpu/vrjRrx19fO7n8bNq1/eR6+2f/rgefa9r0YBTKeRiyR1FSVTM9iq6VF7",
+	"LQK8XJ/HsReA56jnQKgEh3pNH+luM8e4M4rmm9tOgeirUNuuCKBK+giFLWK8P2iQO2bv/6gRfXH2NnRY",
+	"SU0DVIn62hm+/sjWc9l6OXbGyi6VjHyImkZiF6KBYpWJ1AVlfEITMhJSX4tSgl/IaRxOfcIvV6/xiwVo",
+	"Khj+jNGAP1iLXo1+1qh9KJ8KmO9sLgcc0sjcykpyqSNagkongAEhn+MHQHDyyLbG01veKDCYm1hbA7Pa",
+	"rph9gVAoysYlQNoQ3svpQ/20PADvmeIAH6L3cIFkV7NrH745PTw6OOngJ8DHoHrZbG6mKkihDl9a3y4S",
+	"OssAIHuUvKXmYcRInyVqHmo+i018V/E9P1/azi/VqLtr2/7z3GikLLHsCYIuYIPpkTtElvQSmAI9DkfB",
+	"xmfa1hkG4RJbO9do3vVHgxwnBXDuLJC5IrPZOrxORLcCtTGLAc/8ZuWsplsCJtzyhNtsbn6mRUOOM2di",
+	"rSWzmpQW7FAdXDRkQUsJIXthulStl65ciDIC6qdFcP5N6WzlO606gt+2mg6xFAQ0reEUOTSFwR6vxL64",
+	"VaxOTsujPd8MlhYOvVMB0yFZ4PvRAUkCTi8rD5bKoWyQ13SmmBXUvEBflaF7u6YZkWLifzGlKv1i/Y1s",
+	"NXFKXiztM3eBzirQ/ZdTnEGUVi7bqZ2aBoaejorRAWuAt4u/yCEfd8hkrBYWcXZRddLFoeFSBZB0MS5W",
+	"jC55lHfoFQpR+9W1pP2KStG+swqzX/YVOjWTWzgQQy4B+EcurXac8BFPfpqweAYIPQvePgTS1H79fMjH",
+	"tV+GmP3abxvvYe0GZyKs//KxRACL5QZvgjqW+MxbK55bN/tybrE0S7S+3LCalOSGSS0tql88GtbNpcT4",
+	"473Nvb3vCj4EKGMxRxv7N6RS/WujiaUuvicxC//1AbOPl3M0VOhhK6knG3WOfmrC/upfTBXupJZ2fq+s",
+	"V3xV/SBLYfnNDtf/eJM7lxR7YsKDdRKhcIRzCFHArCJaN/4i491YB6aEszJ4oVyXZcLnSoUnAqpM2QGC",
+	"vk6c4ZKA9IfOnm6SgZjENYL/7uwo+iJG9m3uwiDdXiO2fS0T+jAbxJczovFzS4niRYbzt2QI32MB/G3b",
+	"kvdM5uvcrrzQNylvIPjnyn0siZjZHuuYjet222uJvILwvYUE7LPEco19MW3wM/nwrFTLhRdKF1aSEI9c",
+	"+DXeB2/zLu6NVpIM92Yj5FIZCzvBlRFrbYg31q/WttBAsd6YJt2BI4R4Mey/sq98V1VFR8oqGOORSEGs",
+	"ECblc+hAZfWmWPT/Hqg8k0IdnxVun+Hm+c0Yc9xvo/kUawp9wWjDzyuAckmV904afSnVZmlFpYbO8DYG",
+	"nx4veKAfdZzbiHanluNGMVgs3RGAO1N5PmmwjRtkeoQ3mIMGonZNXxm9JmvbxC44xH16Va1kfC9mzNze",
+	"kUtmYBPQ+N1qkoDOpA/QD3pvspjKQpD4nVm+MY2G2gs7hbMhzaDUVbjbkDqv/iWmUVvPverMML/lx7Py",
+	"GYCrsJLZqxodBxj96dc9K6qjlLbLrIDAF0Hji9pUS2WAfmHZtrm3XNMzcz7cP3MqRa7Ip81qqJOF9pRu",
+	"fuPfuQXl3sS5TXs7I+vWm+3LeurvyDWkFvRbMMa+gEh5AM5uxBBauEtvb97ZpckKp35VibeWrlCWaGB1",
+	"dxUzpTNorHUxSb6gI3yuOrDQS760vnAXNuYd6xy5Ui1fWudYyS6t8Mg/ELGrTFAoMIDuj7+uFfptKYMP",
+	"LDDs21Fd59nIi8/ESqN4PRDTSEPwVcV1nwG4FOCGGS+mGzDhyxxXtzE8zWT/yurwoxJad88ZFMTCrruY",
+	"A1AJgG5zbch0vzm3owV5Ubkf1VKKMGAxZlLIRIylwdX6CvuRhpAQlIMqqJl4sESmgWRRcAuslfl794FE",
+	"nauFtwJvXGHl34qK8hBDumse2q/BnsyFUIEJWYVxk8kOSzg4hQci8laJjaMoMGgnEqVWC6SYav4PiTUU",
+	"DEonlyRG/IgGuWBhKNM3yeUMosD8tPIKALVAyY77YtDOtVe/8v2nWqO70T6WxlPRH7554KrLX9lwe7xm",
+	"XFkWg3Ashs8CdvlC6wmaOiWuvuOrFrrvuTKTsuu/SRQCENCAFT2LGmc5vVKcUglQ6BEZMRoBbkuDnMH3",
+	"AL8OpfF0IPCaP0F8ZBbcAwttoUPxdpqgovijAfdtiLQHcUF4pgsg0HSPuSWGW0ToaiXjSeIqAKShzCsU",
+	"sQY5cKbTq50ks8ISUwwqkI704Ar17VFVWyxqJF6bnokVotRuq62dW99+VNgeFba/lMKWq4uSF8VYJYbo",
+	"GkmVGhs8d4pjrFKzwErGEhRwXYsGM1QRBvxy0suXf68SsBqlFDsaUKgsrKzpczS9JZZmTkhXjBg4DR+W",
+	"Jx3J+KiFPbrRV7O83mGxqMW2l96v7r08XnBzVaH7kHk3Wlae44O849JEedyaj1tz5Ruud/izBumyS0pX",
+	"79OxdauFJXfW0tqV7t15aMD3Lch32DQtQiM7akobPQC7pawcdboXNvEU/SxJhs+dFrSCan10xIjmxwdd",
+	"fKS2GLjKakOugr5tlZZ8rDHyWGPkoQEqvQVoQRoVnKzzgZVsqbWON87Vwusgj2CJQgfrVw5ixkjCRyCD",
+	"APMAoZXSUggaWrDqCh8LKKV4han8Up3oagUaL3GhJPvKHhQk4s9WKUdvJYy/Ui83D/UK/ziPFgflJmBh",
+	"1X+hVvUdo8Y9eiBWEiCv0YRnuTqkuFmLl/WLJElmr9QsXgQYXyJi5HKSJKaEpJJCEHoOCGQpYOoS5Yxy",
+	"Bkat2kYW0FP39mE3/l+hINLSLsXPW0FJMWw1q1ZhAZ3wITPVYW1WNlVr1Qew4CuPcvi9ley2QKMuQsZ9",
+	"Se34BEl0b/j6G9Cll94DS2nSXw4A7JvVg7FcvVwgHqq9B+guANRo3C5YH3gd+Fv35gIYQ/daDhR8HIsr",
+	"tOGLGdYNzzdFiHMDUxsu3/ULBPjUXVuFltIOTCGdclsASwWtWp24uoC1kXI8htxzC2FK92fnnlf0KRPa",
+	"66Wd6S4AczWifQDp7CZQeFo/IZcsFFP91ZhGQ9+ubi5i0AZpGFqjQCdM+fsHpsskG4gY62LeIhnoCvy6",
+	"FzvYsNwXYtL7UBnY1/CnVuUDQ18Nfnrz8eb/BwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
