@@ -3,8 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 	"github.com/swaggest/swgui/v5emb"
@@ -21,6 +25,12 @@ func (s *Server) docsRoutes(e *echo.Echo) {
 	files := v5emb.New("", "", "/docs")
 	withHead{e}.GET("/docs/*", echo.WrapHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
+		if r.URL.Path == "/docs/swagger-ui.css.map" {
+			// The style sheet names it, but it is not embedded: developer tools would report a failure on the console.
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"version": 3, "sources": [], "mappings": ""}`)
+			return
+		}
 		files.ServeHTTP(w, r)
 	})))
 }
@@ -33,27 +43,75 @@ func (s *Server) ShowDocs(context.Context, api.ShowDocsRequestObject) (api.ShowD
 	return s.pages.docs, nil
 }
 
+// document is the contract as it is published in one notation. It is the same for everyone, so it is made once.
+type document struct {
+	body []byte
+	etag string // strong (RFC 9110, 8.8.3): it changes with every byte
+}
+
+func newDocument(body []byte) document {
+	sum := sha256.Sum256(body)
+	return document{body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}
+}
+
+// documents are the contract as its authors wrote it, and as JSON.
+type documents struct{ yaml, json document }
+
+func newDocuments() (documents, error) {
+	data, err := api.GetSpecJSON()
+	if err != nil {
+		return documents{}, fmt.Errorf("read embedded openapi.yaml: %w", err)
+	}
+	return documents{yaml: newDocument(spec.YAML), json: newDocument(data)}, nil
+}
+
+// isHeldBy tells whether the client that sends this If-None-Match has the document (RFC 9110, 13.1.2: a weak tag
+// counts here, and * stands for any copy).
+func (d document) isHeldBy(ifNoneMatch *string) bool {
+	if ifNoneMatch == nil {
+		return false
+	}
+	for tag := range strings.SplitSeq(*ifNoneMatch, ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == d.etag || tag == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+func (d document) notModified() api.NotModifiedResponse {
+	return api.NotModifiedResponse{Headers: api.NotModifiedResponseHeaders{ETag: d.etag}}
+}
+
 // GetOpenapiYaml answers the contract that this server enforces, as its authors wrote it.
-func (s *Server) GetOpenapiYaml(context.Context, api.GetOpenapiYamlRequestObject) (api.GetOpenapiYamlResponseObject, error) {
-	return api.GetOpenapiYaml200ApplicationYamlResponse{Body: bytes.NewReader(spec.YAML), ContentLength: int64(len(spec.YAML))}, nil
+func (s *Server) GetOpenapiYaml(_ context.Context, req api.GetOpenapiYamlRequestObject) (api.GetOpenapiYamlResponseObject, error) {
+	d := s.published.yaml
+	if d.isHeldBy(req.Params.IfNoneMatch) {
+		return d.notModified(), nil
+	}
+	return api.GetOpenapiYaml200ApplicationYamlResponse{
+		Body: bytes.NewReader(d.body), ContentLength: int64(len(d.body)), Headers: api.GetOpenapiYaml200ResponseHeaders{ETag: d.etag},
+	}, nil
 }
 
 // GetOpenapiJSON answers the contract as JSON.
-func (s *Server) GetOpenapiJSON(context.Context, api.GetOpenapiJSONRequestObject) (api.GetOpenapiJSONResponseObject, error) {
-	data, err := api.GetSpecJSON()
-	if err != nil {
-		return nil, fmt.Errorf("read embedded openapi.yaml: %w", err)
+func (s *Server) GetOpenapiJSON(_ context.Context, req api.GetOpenapiJSONRequestObject) (api.GetOpenapiJSONResponseObject, error) {
+	d := s.published.json
+	if d.isHeldBy(req.Params.IfNoneMatch) {
+		return d.notModified(), nil
 	}
-	return rawJSON(data), nil
+	return jsonDocument(d), nil
 }
 
-// rawJSON is a body that is JSON already.
-type rawJSON []byte
+// jsonDocument is a document that is JSON already: the generated response would encode it anew.
+type jsonDocument document
 
 // VisitGetOpenapiJSONResponse writes it.
-func (r rawJSON) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
+func (d jsonDocument) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", d.etag)
 	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(r)
+	_, err := w.Write(d.body)
 	return err
 }

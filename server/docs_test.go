@@ -15,6 +15,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"usermanager/gen/api"
 	"usermanager/server"
 )
 
@@ -54,6 +55,57 @@ func TestTheContractIsServedAsItIsWritten(t *testing.T) {
 		head := s.call(http.MethodHead, path, "", nil)
 		if head.status != http.StatusOK || len(head.body) != 0 {
 			t.Errorf("HEAD %s: got %d and %d bytes", path, head.status, len(head.body))
+		}
+	}
+}
+
+// RFC 9110, 8.8 and 13.1.2: who has the document is told so without it.
+func TestTheContractIsSentOnceToWhoKeepsIt(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	client := s.client("")
+	asYAML, err := client.GetOpenapiYaml(t.Context(), nil) // the generated reading of YAML cannot give the text
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = asYAML.Body.Close()
+	asJSON, err := client.GetOpenapiJSONWithResponse(t.Context(), nil)
+	if err != nil || asJSON.Headers200 == nil {
+		t.Fatalf("got %+v, %v", asJSON, err)
+	}
+	yamlTag, jsonTag := asYAML.Header.Get("ETag"), asJSON.Headers200.ETag
+	if !regexp.MustCompile(`^"[\w-]{22}"$`).MatchString(yamlTag) || yamlTag == jsonTag {
+		t.Errorf("got the tags %s and %s, want a strong one for each", yamlTag, jsonTag)
+	}
+	again, err := client.GetOpenapiYamlWithResponse(t.Context(), &api.GetOpenapiYamlParams{IfNoneMatch: &yamlTag})
+	if err != nil || again.Headers304 == nil || again.Headers304.ETag != yamlTag || len(again.Body) != 0 {
+		t.Errorf("with its tag: got %+v, %v, want 304", again, err)
+	}
+	againJSON, err := client.GetOpenapiJSONWithResponse(t.Context(), &api.GetOpenapiJSONParams{IfNoneMatch: &jsonTag})
+	if err != nil || againJSON.Headers304 == nil || againJSON.Headers304.ETag != jsonTag {
+		t.Errorf("JSON with its tag: got %+v, %v, want 304", againJSON, err)
+	}
+	for _, path := range []string{"/openapi.yaml", "/openapi.json"} {
+		tag, other := yamlTag, jsonTag
+		if path == "/openapi.json" {
+			tag, other = jsonTag, yamlTag
+		}
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			for sent, want := range map[string]int{
+				tag: 304, "W/" + tag: 304, "*": 304, `"a", ` + tag: 304, `"a",W/` + tag + ` , "b"`: 304,
+				"": 200, `""`: 200, other: 200, strings.Trim(tag, `"`): 200, `"` + tag: 200, "w/" + tag: 200, ",": 200, strings.Repeat(`"a",`, 4<<10): 200,
+			} {
+				got := s.call(method, path, "", nil, "If-None-Match", sent)
+				if got.status != want || got.header.Get("ETag") != tag || got.header.Get("Cache-Control") != "public, max-age=60" {
+					t.Errorf("%s %s with %.40s: got %d %v, want %d", method, path, sent, got.status, got.header, want)
+				}
+				if isEmpty := len(got.body) == 0; isEmpty != (want == 304 || method == http.MethodHead) || want == 304 && got.header.Get("Content-Type") != "" {
+					t.Errorf("%s %s with %.40s: got %d bytes, %v", method, path, sent, len(got.body), got.header)
+				}
+			}
+		}
+		if got := staffRepeatHeader(s, http.MethodGet, path, "", "", "If-None-Match", []string{`"a"`, tag}); got != http.StatusNotModified {
+			t.Errorf("%s with the tag in the second line: got %d, want 304", path, got)
 		}
 	}
 }
@@ -113,6 +165,12 @@ func TestTheDocsPageRunsItsOwnScriptsOnly(t *testing.T) {
 		file := s.call(http.MethodGet, "/"+strings.TrimPrefix(path, "/"), "", nil)
 		if file.status != http.StatusOK || len(file.body) == 0 || file.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: got %d, %d bytes, %v", path, file.status, len(file.body), file.header)
+		}
+		// Developer tools load these and report the missing ones.
+		for _, sourceMap := range regexp.MustCompile(`sourceMappingURL=([\w.-]+)`).FindAllSubmatch(file.body, -1) {
+			if got := s.call(http.MethodGet, "/docs/"+string(sourceMap[1]), "", nil); got.status != http.StatusOK || !json.Valid(got.body) {
+				t.Errorf("%s names the source map %s: got %d", path, sourceMap[1], got.status)
+			}
 		}
 	}
 	if got := s.call(http.MethodGet, "/docs/", "", nil); got.status != http.StatusOK {

@@ -37,7 +37,7 @@ func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 // cors answers browsers of the configured origins, exactly those (H-07), and exposes the headers that
 // clients of the contract read. Tokens travel in a header, so no origin needs credentials.
 func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
-	return middleware.CORSWithConfig(middleware.CORSConfig{
+	toConfigured := middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOriginFunc: func(origin string) (bool, error) {
 			return slices.Contains(s.CORSOrigins, origin) || s.CORSLocalhost && isLocalhost(origin), nil
 		},
@@ -45,7 +45,29 @@ func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
 		AllowHeaders: []string{"Authorization", "Content-Type", "If-Match", "Accept-Language"},
 		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy",
 			"WWW-Authenticate", "X-Request-Id"},
-		MaxAge: 600, // seconds
+		MaxAge: corsMaxAge,
+	})(next)
+	toAll := corsOfDocuments(next)
+	return func(c echo.Context) error {
+		switch strings.TrimSuffix(c.Request().URL.Path, "/") {
+		case "/openapi.yaml", "/openapi.json":
+			return toAll(c)
+		}
+		return toConfigured(c)
+	}
+}
+
+const corsMaxAge = 600 // seconds for which a browser remembers a preflight
+
+// corsOfDocuments lets pages of every origin read the contract, because documentation tools elsewhere load it. It
+// is the same for everyone and needs no token, and so whatever headers a tool adds change nothing.
+func corsOfDocuments(next echo.HandlerFunc) echo.HandlerFunc {
+	return middleware.CORSWithConfig(middleware.CORSConfig{
+		AllowOrigins:  []string{"*"},
+		AllowMethods:  []string{http.MethodGet, http.MethodHead},
+		AllowHeaders:  []string{"*"},
+		ExposeHeaders: []string{"ETag", "X-Request-Id"},
+		MaxAge:        corsMaxAge,
 	})(next)
 }
 

@@ -60,6 +60,9 @@ func TestAPreflightTellsWhatTheContractNeedsWithoutAskingWhoIsCalling(t *testing
 			r := w.request(op)
 			r.method, r.token, r.body = http.MethodOptions, "", nil
 			got := w.send(r.set("Origin", origin).set("Access-Control-Request-Method", op.method))
+			if contractIsForAll(op) {
+				continue // see below
+			}
 			if got.status != http.StatusNoContent || got.header.Get("Access-Control-Allow-Origin") != origin {
 				t.Errorf("preflight of %s: got %d %v, want it allowed", op.OperationID, got.status, got.header)
 			}
@@ -82,6 +85,48 @@ func TestAPreflightTellsWhatTheContractNeedsWithoutAskingWhoIsCalling(t *testing
 			}
 		}
 	})
+}
+
+// contractIsForAll says whether pages of every origin may read an operation: the contract itself, and nothing else.
+func contractIsForAll(op contractOperation) bool {
+	return op.OperationID == "getOpenapiYaml" || op.OperationID == "getOpenapiJson"
+}
+
+func TestPagesOfEveryOriginMayReadTheContractAndNothingElse(t *testing.T) { // H-07
+	t.Parallel()
+	w := newContractWorld(t, newSystem(t, contractProxies, func(o *server.Options) { o.CORSOrigins = []string{"https://app.test"} }))
+	for _, op := range contractOperations() {
+		for _, origin := range []string{"https://editor.elsewhere.test", "http://localhost:3000", "null", "https://app.test"} {
+			read := w.request(op)
+			read.token = "" // whatever the answer is
+			want := map[bool]string{true: "*"}[contractIsForAll(op)]
+			if origin == "https://app.test" && want == "" {
+				want = origin
+			}
+			preflight := contractRequest{op: op, method: http.MethodOptions, path: read.path, header: http.Header{}}
+			preflight = preflight.set("Access-Control-Request-Method", http.MethodGet).set("Access-Control-Request-Headers", "if-none-match,x-tool")
+			got, allowed := w.send(read.set("Origin", origin)), w.send(preflight.set("Origin", origin))
+			for _, answer := range []response{got, allowed} {
+				if values := strings.Join(answer.header.Values("Access-Control-Allow-Origin"), " and "); values != want || answer.header.Get("Access-Control-Allow-Credentials") != "" {
+					t.Errorf("%s from %s: got Access-Control-Allow-Origin %q, want %q without credentials", op.OperationID, origin, values, want)
+				}
+			}
+			if !contractIsForAll(op) {
+				continue
+			}
+			if got.status != http.StatusOK || !slices.Contains(strings.Split(got.header.Get("Access-Control-Expose-Headers"), ","), "ETag") {
+				t.Errorf("%s from %s: got %d %v, want the document and its tag", op.OperationID, origin, got.status, got.header)
+			}
+			if allowed.status != http.StatusNoContent || allowed.header.Get("Access-Control-Allow-Methods") != "GET,HEAD" || allowed.header.Get("Access-Control-Allow-Headers") != "*" {
+				t.Errorf("preflight of %s from %s: got %d %v, want reading with any header allowed", op.OperationID, origin, allowed.status, allowed.header)
+			}
+		}
+	}
+	for _, path := range []string{"/openapi.yaml.bak", "/openapi.yamlx", "/docs/../openapi.yaml/users", "/openapi.yaml/x", "/docs"} {
+		if got := uncheckedGet(t, w.url+path, "Origin", "https://editor.elsewhere.test"); got.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: got Access-Control-Allow-Origin %q", path, got.header.Get("Access-Control-Allow-Origin"))
+		}
+	}
 }
 
 func TestBrowsersMayReadEveryHeaderThatTheContractDeclares(t *testing.T) { // H-07

@@ -74,6 +74,7 @@ type Server struct {
 	query     *query.Queries
 	echo      *echo.Echo
 	contract  *contract
+	published documents
 	verifier  *secret.Verifier
 	renderer  *mail.Renderer
 	rendering sync.Mutex
@@ -105,6 +106,9 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		return nil, err
 	}
 	if s.contract, err = newContract(); err != nil {
+		return nil, err
+	}
+	if s.published, err = newDocuments(); err != nil {
 		return nil, err
 	}
 	if s.jobs, err = s.newJobs(); err != nil {

@@ -1795,6 +1795,9 @@ type IfMatchHeader = string
 // IfMatchOptionalHeader defines model for IfMatchOptionalHeader.
 type IfMatchOptionalHeader = string
 
+// IfNoneMatchHeader defines model for IfNoneMatchHeader.
+type IfNoneMatchHeader = string
+
 // IsLockedQuery defines model for IsLockedQuery.
 type IsLockedQuery = bool
 
@@ -1958,6 +1961,18 @@ type UpdateUser = UpdateUserRequest
 
 // VerifyEmail defines model for VerifyEmail.
 type VerifyEmail = VerifyEmailRequest
+
+// GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
+type GetOpenapiJSONParams struct {
+	// IfNoneMatch The `ETag` of the copy that you have: 304 while it is current.
+	IfNoneMatch *IfNoneMatchHeader `json:"If-None-Match,omitempty"`
+}
+
+// GetOpenapiYamlParams defines parameters for GetOpenapiYaml.
+type GetOpenapiYamlParams struct {
+	// IfNoneMatch The `ETag` of the copy that you have: 304 while it is current.
+	IfNoneMatch *IfNoneMatchHeader `json:"If-None-Match,omitempty"`
+}
 
 // RegisterParams defines parameters for Register.
 type RegisterParams struct {
@@ -2216,19 +2231,21 @@ type ClientInterface interface {
 
 	// GetOpenapiJSON This document as JSON
 	//
+	// Pages of every origin may read it.
+	//
 	// Codes: none.
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-	GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenapiYaml This document
 	//
-	// The file that client generators read.
+	// The file that client generators read. Pages of every origin may read it.
 	//
 	// Codes: none.
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-	GetOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReadiness Can requests be served
 	//
@@ -2705,11 +2722,13 @@ func (c *Client) CheckNickname(ctx context.Context, nickname NicknamePath, reqEd
 
 // GetOpenapiJSON This document as JSON
 //
+// Pages of every origin may read it.
+//
 // Codes: none.
 //
 // Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-func (c *Client) GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOpenapiJSONRequest(c.Server)
+func (c *Client) GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenapiJSONRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2722,13 +2741,13 @@ func (c *Client) GetOpenapiJSON(ctx context.Context, reqEditors ...RequestEditor
 
 // GetOpenapiYaml This document
 //
-// The file that client generators read.
+// The file that client generators read. Pages of every origin may read it.
 //
 // Codes: none.
 //
 // Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-func (c *Client) GetOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOpenapiYamlRequest(c.Server)
+func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenapiYamlRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3550,7 +3569,7 @@ func NewCheckNicknameRequest(server string, nickname NicknamePath) (*http.Reques
 }
 
 // NewGetOpenapiJSONRequest constructs an http.Request for the GetOpenapiJSON method
-func NewGetOpenapiJSONRequest(server string) (*http.Request, error) {
+func NewGetOpenapiJSONRequest(server string, params *GetOpenapiJSONParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3573,11 +3592,26 @@ func NewGetOpenapiJSONRequest(server string) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewGetOpenapiYamlRequest constructs an http.Request for the GetOpenapiYaml method
-func NewGetOpenapiYamlRequest(server string) (*http.Request, error) {
+func NewGetOpenapiYamlRequest(server string, params *GetOpenapiYamlParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3598,6 +3632,21 @@ func NewGetOpenapiYamlRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4717,23 +4766,25 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenapiJSONWithResponse This document as JSON
 	//
+	// Pages of every origin may read it.
+	//
 	// Codes: none.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-	GetOpenapiJSONWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error)
+	GetOpenapiJSONWithResponse(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error)
 
 	// GetOpenapiYamlWithResponse This document
 	//
-	// The file that client generators read.
+	// The file that client generators read. Pages of every origin may read it.
 	//
 	// Codes: none.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-	GetOpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
+	GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
 
 	// GetReadinessWithResponse Can requests be served
 	//
@@ -5522,11 +5573,25 @@ func (r CheckNicknameHTTPResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenapiJSONHTTPResponse200Headers the declared response headers of an HTTP 200 response for GetOpenapiJSON
+type GetOpenapiJSONHTTPResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenapiJSONHTTPResponse304Headers the declared response headers of an HTTP 304 response for GetOpenapiJSON
+type GetOpenapiJSONHTTPResponse304Headers struct {
+	ETag string
+}
+
 type GetOpenapiJSONHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Document
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenapiJSONHTTPResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenapiJSONHTTPResponse304Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -5563,11 +5628,25 @@ func (r GetOpenapiJSONHTTPResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenapiYamlHTTPResponse200Headers the declared response headers of an HTTP 200 response for GetOpenapiYaml
+type GetOpenapiYamlHTTPResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenapiYamlHTTPResponse304Headers the declared response headers of an HTTP 304 response for GetOpenapiYaml
+type GetOpenapiYamlHTTPResponse304Headers struct {
+	ETag string
+}
+
 type GetOpenapiYamlHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *Text
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenapiYamlHTTPResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenapiYamlHTTPResponse304Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
@@ -7861,13 +7940,15 @@ func (c *ClientWithResponses) CheckNicknameWithResponse(ctx context.Context, nic
 
 // GetOpenapiJSONWithResponse This document as JSON
 //
+// Pages of every origin may read it.
+//
 // Codes: none.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
-func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error) {
-	rsp, err := c.GetOpenapiJSON(ctx, reqEditors...)
+func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*GetOpenapiJSONHTTPResponse, error) {
+	rsp, err := c.GetOpenapiJSON(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7876,15 +7957,15 @@ func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, re
 
 // GetOpenapiYamlWithResponse This document
 //
-// The file that client generators read.
+// The file that client generators read. Pages of every origin may read it.
 //
 // Codes: none.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
-func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error) {
-	rsp, err := c.GetOpenapiYaml(ctx, reqEditors...)
+func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error) {
+	rsp, err := c.GetOpenapiYaml(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8794,6 +8875,32 @@ func ParseGetOpenapiJSONHTTPResponse(rsp *http.Response) (*GetOpenapiJSONHTTPRes
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenapiJSONHTTPResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenapiJSONHTTPResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -8820,6 +8927,32 @@ func ParseGetOpenapiYamlHTTPResponse(rsp *http.Response) (*GetOpenapiYamlHTTPRes
 		}
 		response.YAML200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenapiYamlHTTPResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenapiYamlHTTPResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -10827,10 +10960,10 @@ type ServerInterface interface {
 	CheckNickname(ctx echo.Context, nickname NicknamePath) error
 	// GetOpenapiJSON This document as JSON
 	// (GET /openapi.json)
-	GetOpenapiJSON(ctx echo.Context) error
+	GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
-	GetOpenapiYaml(ctx echo.Context) error
+	GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
@@ -10982,8 +11115,28 @@ func (w *ServerInterfaceWrapper) CheckNickname(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOpenapiJSON(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenapiJSONParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetOpenapiJSON(ctx)
+	err = w.Handler.GetOpenapiJSON(ctx, params)
 	return err
 }
 
@@ -10991,8 +11144,28 @@ func (w *ServerInterfaceWrapper) GetOpenapiJSON(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOpenapiYaml(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenapiYamlParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetOpenapiYaml(ctx)
+	err = w.Handler.GetOpenapiYaml(ctx, params)
 	return err
 }
 
@@ -11591,6 +11764,13 @@ type NicknameTakenApplicationProblemPlusJSONResponse Problem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
+
 type NotReadyResponseHeaders struct {
 	RetryAfter int32
 }
@@ -12180,35 +12360,58 @@ func (response CheckNickname503ApplicationProblemPlusJSONResponse) VisitCheckNic
 }
 
 type GetOpenapiJSONRequestObject struct {
+	Params GetOpenapiJSONParams
 }
 
 type GetOpenapiJSONResponseObject interface {
 	VisitGetOpenapiJSONResponse(w http.ResponseWriter) error
 }
 
-type GetOpenapiJSON200JSONResponse Document
+type GetOpenapiJSON200ResponseHeaders struct {
+	ETag string
+}
+
+type GetOpenapiJSON200JSONResponse struct {
+	Body    Document
+	Headers GetOpenapiJSON200ResponseHeaders
+}
 
 func (response GetOpenapiJSON200JSONResponse) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
+type GetOpenapiJSON304Response = NotModifiedResponse
+
+func (response GetOpenapiJSON304Response) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
 type GetOpenapiYamlRequestObject struct {
+	Params GetOpenapiYamlParams
 }
 
 type GetOpenapiYamlResponseObject interface {
 	VisitGetOpenapiYamlResponse(w http.ResponseWriter) error
 }
 
+type GetOpenapiYaml200ResponseHeaders struct {
+	ETag string
+}
+
 type GetOpenapiYaml200ApplicationYamlResponse struct {
 	Body          io.Reader
+	Headers       GetOpenapiYaml200ResponseHeaders
 	ContentLength int64
 }
 
@@ -12218,6 +12421,7 @@ func (response GetOpenapiYaml200ApplicationYamlResponse) VisitGetOpenapiYamlResp
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -12225,6 +12429,14 @@ func (response GetOpenapiYaml200ApplicationYamlResponse) VisitGetOpenapiYamlResp
 	}
 	_, err := io.Copy(w, response.Body)
 	return err
+}
+
+type GetOpenapiYaml304Response = NotModifiedResponse
+
+func (response GetOpenapiYaml304Response) VisitGetOpenapiYamlResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetReadinessRequestObject struct {
@@ -15252,8 +15464,10 @@ func (sh *strictHandler) CheckNickname(ctx echo.Context, nickname NicknamePath) 
 }
 
 // GetOpenapiJSON operation middleware
-func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context) error {
+func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error {
 	var request GetOpenapiJSONRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetOpenapiJSON(ctx.Request().Context(), request.(GetOpenapiJSONRequestObject))
@@ -15275,8 +15489,10 @@ func (sh *strictHandler) GetOpenapiJSON(ctx echo.Context) error {
 }
 
 // GetOpenapiYaml operation middleware
-func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context) error {
+func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error {
 	var request GetOpenapiYamlRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetOpenapiYaml(ctx.Request().Context(), request.(GetOpenapiYamlRequestObject))
@@ -16005,306 +16221,310 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17d9s2tu9XweGZu2baS8vyKw91dc1xXCdx6zzGdpp5JEeCREhCTREqQVlWe/3d78LeAAmSoEjJimO3",
-	"nj+mjgiCwAawX9j7t3/3BmIyFRGLEul1fvfYNZ1MQwZ/Hw4GbJqwQP0tZ5MJjRdeJ/vV965oOGPq6YRJ",
-	"SUfM63gnQ5KMGaFBEDMpyYBGpM/ITLLAJ5RMKA8Jl0REhCeSzOmi5d3c+N5hGDMaLH5mMR/y0gfxIbky",
-	"T60PD0SgvkqxSddqErCE8tDreBdjLgkdDMQsSsiYSjKNxRXDAehhtshbkYx5NFJjC9kwIYlQr7Bp0vJ8",
-	"j8WxiKXX+c9n3+ORTGg0UB+dxVFnNuNBp73z/NlOcDDYekrb7a2n7XZ765n6v3b6v+HQ872Y/TpjMuny",
-	"wOt4Dd+RCU1m0uvst5/7npyNRkwmXER6MAlPQuamULKYpmOULJ7QiI5Y3JnGoh+ySadEMFiFWTJmUcIH",
-	"VH3jjP0643FpMXJtSGwaOdYk17JrtUyX5pyPIsIjQqOASBYFsHUSccngV/UP9TkR89/wa2NGAxbfmyXZ",
-	"WbYklXSqW5kKsqkF+oEmtE8l+xDRK8pD2g9ZfnVMAzKzWpSXJtDNuvlm1pFhRLL4ig+YOsGRSEjM6GAM",
-	"Z8a83CIX8YLQEeW4hmQiJiy6LwfmoL23ZHUq6FSzNE6ywbqIwUzNvbAY5ldrAcSURXTKvY6312q39vTb",
-	"82gU04AFHySLC8dNsc6YzMeCzJF1DZmUXEQ0tLvtc+F1vI8xTxg0GsV0IslQxIRFIx4xSZIxTUggiFpL",
-	"ds1lQhYM1moQM5qwoEsTr+PttnefbLV3ttoHF+3nnXa7027/W63nBPcFDej/aAHRGoiJeZJxkU4Sz5jv",
-	"DSkPWdANxYhHXZokbDJV0qXte0Mey6Qb0QmckYB6vjfiyXjW76qp8ZB1Z7H60jhJprKzvY0P1ce2KbRu",
-	"uBfaO6qt7IZicKnGNaShZPBLjoTm95DKJB1uiQ57hg7QDGnxu1dsuLMLBNtVDS95pMY5m+K66n2p5izV",
-	"hrjRXWk6nIorFtKB2oEhjy5ZwKMKcszn85ZpAkThkaaL+lVt8t+9ccyG+pXO9nYoBjQcC5l0nrWftbfV",
-	"bpLbDek3YclYqHm8Or7wfLV3Y2RKsAgjlsB+Vec0hJmFQ+/G/yIDeH94cfS6PITZNKAJy42CBTz5UqP4",
-	"4fj0+OK4PIyAhawwDPxpkwPZ1pspR5Z35xcuqkDD3HjMy5sckDpb9aNRrXJDgdduPvvwRzdmVIrI60Sz",
-	"MFQ/qSM4pzzpzqJEnTP8PeKDS31YcLtPYzZkcayYDI1GM9Q9WbT16gU8zI54FwVCF7dKkc09udhpZ2zO",
-	"nLkpHySzuHj29K+yZXFAdfha02ikJidQ7n+4eH389uLk6PDi+Af9c3c+ZpHFJEuNmgzuisVqRl5nX8mM",
-	"Y8WFLugli/Ly4ngLVOwEnpQFP7Jr8zSV94dRqiDPeTImiVKZGXZlNHkQGrJFtM7mExEr2URoJJIxi1NV",
-	"2hb/6XdLXwSlvM9CEY0kKNumFxyG6kVtzARm7PVFsFDrQ5VY8zq/3/jeVPAoUdLS20bpdHNflfPCktTo",
-	"GPYKqYV+zWiYjPOLrH+zlteMxBOX8NaJok1Ew2O1EvmXzSMCq+TYI1w36JoGmbou1FlXZtKcqa0Si2ik",
-	"TDkxi4nkAWuRMzYVcQKae0ZQwoeEJ0QmdCHvjXbYXrJiJRLVrFmBYrgAVzTkgbKVpbwQpXOqn4ORKSXa",
-	"PM61gGZdbNY1zfLHSBtMEnQ73W20IBMRs/S4op7+ICynCtLUroGDUtZKHM1iWT4K+KUBPqsmf9ogT3j8",
-	"mQSCIe2Rnyl2Bgw05DJpkfOExok2k4axmMDhADWYTOmI3ZslaTdYkpQODRdDt7eW4b1i4Sxhscwvxc/q",
-	"IZrKaDw4VuMqbdNN2+R4ExlyFgaS0JjBelBl9rAFkWMxCwPSZ9/hicalkQRMWgEOq0mF3BKiG9J4xEpr",
-	"H80mfRYTOH6CQJuC0Pp1xuKc1PIm9NrreDvttpcXYCGfKKX1K67+7u6S1XetTc0GKC+V3gM8gV/PS8Zy",
-	"4ZnTt3gxZoSn7Vx+ROilgR3NsV3JhEZtcxWTeBTTAasxirWR2dAqfhWjKeiyi3F8TW3g3dvYwFohX2bx",
-	"2vTQFm+2PJbN++uMzdQWyFm9un+nvZs926RJu/u1Tdrde2HS7t4Xk3b3vpm0u7czaTc4jtwxqhlNzCSL",
-	"ghP7DRyV1cn65vZIc6NbGdzYq9O8xkfGeH777u2/3rz7cH47wznPmVLDeUdJiB/nl+esIHv0b5YwuGQL",
-	"5Dw0HCkT7nz34An4Sq/UMmzhvy6B/DvqrwRs7yM1IglePj7yfE9J++GzvXc/7v2we/1y58Xo2dWs/zw5",
-	"ZTuj129++/npE/bsYiafz96/vjr7+fiD53uqm+vuy+PfzmbPJ3tPXp++7SYz9uTg+enb6T8/PpkeLc4T",
-	"fvmvX346+XhyQNvezWc1p1Mqk8Ngwgs2hvqZUPU7l0lME6eKCxwZGpVUHA7qEwlL3bTIG3rJiBQTJiJG",
-	"WCgZUX+AGHsQF2ZO0tToNBalgOggVV2aBspbUDgeffQr+OhxXF/ORZ/3p2mFRX+8Rll5dNE/uugfoot+",
-	"FjXTaLBdfjiR21HvnY9pzPCqfkqlnIs4QK8xJQMRhoyOZnBM7sSVv0SzuHeO+z0lNt7QcCjiCQvOULjl",
-	"hUf61LhPHRJ7Ytp0sza5m/u+CBbm2r7PSMxo0CJHYza4BGNZLqKEXvsQdKGkj9J1UPQoQR2QZM4HzO0O",
-	"ST9ddoXlP7eC+/7rOu6Xeb1ci1GjI5TXBtacS8mj0XsWT7jEvZBbdHxMptlzx6pjo26uUboG/xKzmKgd",
-	"mzkjoWECnsh7o5ItC8lwUqGO3GWiKHq/1SzmEIM0eMiVfm6T3NnCIroVXqPVjxLbSvmhudjJz0y16u48",
-	"9Xz4Y38X/9jqe5/tETpu8Myjyjs8M5Ku+1LNPAb1XbVoEfUVUNDR10mskX6F67qUkvfrxq56wbI9Wlqb",
-	"mv1ZWCpYeZG8FLOoEFX3ViRkCD871lskXfPM5vMx03c+cCNH8ag7r2G/Jp33lxx5e9Z1lEyJoIj4bh4d",
-	"4s7Lk/HdPL3IdhBSzKNu9rRKfgXqoCSCLBRLFVmHLXIoL63bbtsefggmb542NeS2SaUJ/h51rBLBze/3",
-	"2NK9Y3u22nz9WsbkhDUxFXOLubrBmP/IUnPQ8SU0Cj8/HPtgmevxoKj676pD9B6GnvcVTenIOjrep1m7",
-	"vTf4r0AM1AEl42QSwk8MH8BZxh9UZ/jjtvWrB59ZhIIGF0Kcws1l7ov6YXZp6eCTU2zTrbj81AYGl9hB",
-	"rA5zRJ7sk5/4i/vCCXeWaZouGtTwwzJJYEFjMRF11419NlAag+7x0SF4n4J2nR5BMPwHYxqNHv2Cj37B",
-	"P6ZfEGSaPZoPjsFI3CVnwhLT8OJjEPFGNYs3h28PXx2fVfkcs8erexvPaHSpFAExz8sn9TvKPzF3aAAx",
-	"jS5R1sFjdyodz4Le5mgtqdeMmXRPLaRlekGBKDUqQY5GQGs24jJhMQucppIVYw1iXe1PlPbgSY+FGBIx",
-	"tLMSNxCdVC/7TWxSMxG/WvzRxuyhfDzQXRoJleEJq0ce4P5ArnYUClnMrLSfkwE2cBxNq1U3bZU/oSZ1",
-	"T0xZlJ5XSfoLO3pOROHiYRxLJ13qTqeDTLgIMhFxgwhB1AICuCXhkvQpiKlH3f0eJdxpgtkJd0CXRRfJ",
-	"95h096i5Pybd/fH05TtKsTsfjNmEvpsl8GJeWOAzIszDspyW0KJrtci50EwqOQBSJIL0GZnwUayaPogE",
-	"+jIBagRykR5AYRZfsfjFTBZuZ/F30lcPHJSFp139NKOqEGRCowWRfBRtcaX4YCKahiV4wGgFeXrUEdoi",
-	"DxI5SXg0kkUS61/tS28rdaor2UBEgfQ6z9ttvNwFUJj/eCzycgo4pLV0QxaNkrHX2Wv73oRH2b99b6r0",
-	"kTjyOt7//udw699067f21vPP2Z/drc/f/gUyYnQ0UbHP3YMn+U6f+d5UhHygJgLoNZKngc+AliG7AR/x",
-	"xGhH6a+hmLN4QCUrPZFTNuBKPyn8PptO82/oht3BmMZ0gIlM3n/9z3//5f/876dZu7375Nu/feO3/v7J",
-	"6/x+8//QQZ+55qexCGaDVAVRHJq8gfVTe5GcL2TCJjCNTHv1OgAagWs5nsGy/SDmhagB84QE6pHj0Ojn",
-	"Xf28bDBgMpO0+7HOzMM4JwUi1J2UHE0UfS/YdeFGGX7J7mc0fEeHaPQO34PczuPraRkpB54Qph+VlwTP",
-	"WfY8vyRKtQThoBugX0UZGJREbE5EdG9SB3eWBVEVqVCzJnmi3BgC6+xBF4F1rmElgbPnDgLbSbMtciSm",
-	"CxAZ87EIGbZIUzaVSeGOljHZjkMRT2jiCqNX39CARux6ygbKsFStV4qb0Smt9zVLsLgajRbaNC8u9CmP",
-	"Lv/giz2lkML/Z17sMyanIpLMsdLpowr9RBkeix/H/VcD/o7/+PLDbyc7b/mJPJkk038fnTw5+eWYnx79",
-	"2Gb/PFTPx8FR8muw9w8+/EeL7bVbg91QyQdkM7LLI63myIGAeWgrpRMzGhDzj3nME7gqhsnoGb9gNGZx",
-	"NqUP0i0GZnKJDJjJZQKgz/T7RMQkZtOQDlhA+gsUBCx+YKJgJpvLgZlMhYB4Q6OFjpmWRQprzT82j12E",
-	"Fl3Vpmu1KZsO5iEGSnJJLnkUtMhHyhNfHeiIJPdMIdrffb6U4mXK1BK+SChF/w9RWJnulHObpuk0j57S",
-	"+x3lMIseM58e/aSPftJHP+lt/aQfIjmbTkWcsOANCzi9AAFjywirBZmoJgSEUFlKz7KGXWjY1Q0zmBeD",
-	"EosxiKhmBxpoM9e9T2bRQEymMZPy3jhV93cOlojrSjrVyOwKssHi4HK6IxKMaqukt2TkFU9ez/qoeCpZ",
-	"PgiVchs8/MjurxS18BjF/VCjuJeFVOkTtUwTloz0uTob0/Fi6Un6EgE9jwEBjwEBj4ruo6L7qOhuOnX/",
-	"w7Qapd2e7CPyy6ZkA473S3lAyuDsjx6QR8GwLh8OTBWHemacNs2PKe3gUTw8eJB2FBgxh+SLaFTwh5yd",
-	"6DwDGFTJCxJznVgAj3NxYwaNXSM5aF8EJGOKKE3GfHavcjGXQQAUSFHn6LApAxSussKoJDKhwyGRjAG+",
-	"76M8frTVHkXyo632aKv9YWy1ZVgLin6nvAivdpGD3rdFAk/YBJnBo3B4FA6PwuFRODwKhz+mcFCUgnob",
-	"nZ3Vjvnf4bXvdzDMX17y6fft2lMdcgnHWq5zrjf0RRAU639yZ41PRuz6Fl/cXeOLSgA0/GL9IUNBnjtm",
-	"+BPebbLrxJS2Udvx35f//rhzdfrxLOx/fJb8+9XPSX+xU/cbhP6qY7YDp+8q7RBPk+S/4TNFEBD3iUiU",
-	"lN3Tf3VjFppQYnZNB4jTlpVqeYllVx5CkZ1ZdBmJedSFjitADomcDcb46ZWC5rk0kO1/+Oo6pni2Exmx",
-	"+NBa+FU10jISasXVumRxt7mOqaeg2PSRiIYhH5SnIAECwDx1bF5s0rWa5PZuWq1AwzthkK+OIpowGiV8",
-	"AlXsaEC4KdpFo4DEbMpogign+O698a4t3VtlktVtrSIFrWVxFwQ331hSCdx06iwBbgK6ji/oCE2rhZgB",
-	"irRiLSfDrTc0GYzvTbj1swbkbl7su0SZm5sbzcvSImlYb/9U62WvoQS6+j1gchDzqWaDr/gVk6RXVuR6",
-	"ZA6B6yZmzgBEA0XxuBtdz2fRd79+324p4cRVp1hv3fM9Y2XCULbMWBRhIK1XZ2ye6vzMnXa7nU5dJjHX",
-	"3lqswfcPqItWmkDPEqs9ImKYy1X2w5BQsNpNhVJGJAVpFCpC5Wdz+A8zA1OETU8gLWC3ZNwTHqU/uGYB",
-	"pVcrJnFhQfD6ZD6mCYPEykSSAZUsP8oyw3UNObV4XSPePdhvOGAjACoG/hEB/KexuGJRNgMRl7aKrtJR",
-	"NdJMXNhD1oPqCxEyqusyDuFgV+3nizEjPcUTegYuSWoke8OGOmR/9xnsBjFLCC9s6E/e7ievah8brrJk",
-	"I7gIqYf8DsZIw1WH/h0R+s0U9knMIxOEeQfDl1izpmIL4EPSX+DNiXPxje/HsfqZh6hu4eV7y6CsGIzd",
-	"ZI2RFOrkLx3PqbI/KoYBNgYRkeY9uRHsuL+OxqX9zYAN6SxUBmfb93TeIJTZ3QNDh17zyWyiV23CI/2v",
-	"dAWVLjvSOWYGgPw9xZrA5Y03pxAHbZS0Escxe0qnH+pBpzpdmvqeqnsVfOfAtcPM8JZxR/OpJuyxgiVa",
-	"o3WO7qABFz8TIVu+6DoFTGm3BelSUHRdQ9QAi9nw/oJm6X9vA2BBxKJEbuNTuQ0Ii5Dff8mnSweVCKi5",
-	"QsQVi78D8ysRIwaI5CAWe1pc5gbcdg8RLEt7iEu3Zm5ztp2bE/L73DvzpZ1YywKIMS+K7JMfXhy++tfr",
-	"n6+fHL4+PBwdmv+9aGZez90725QPvs22VrQ/CdwzOwnMXbzS7/JzaupbL4/a2E7Lxp0ul1J+cbXMPPae",
-	"5GE32lvP6dbw8+/PbrbSv/cb/L2ze/MXr0yRm1SJfiECziwt1apCCOp/lOhCr3Q6DTna7Nu/SHycEup3",
-	"C/rDOxKTKQ9Z/O3O84Ndk267mQ1y0/RAFidzlhZzuSmuiFJrM2/RSpNeVkLWWRHWUZbRaXs3nmc28uUz",
-	"PDVO55Xmt1rFqMaDNoOpG/KIL9uE11vz+XxLnaGtWRyySJmqQWECo5hGicn0TreoDVTjHUY0XCR88O3O",
-	"s/097fTInCO5RV1hgiNes+UM1uh6G65seDjuEitu1MpXB1XEaDxfM5m6KUsWBWjGDNZgMVWTX2GYxQEs",
-	"H/C5BZ+82rnJwwI3HqD1weUj+1BM31lpeLe4IK9Kzmo8xeLIm8xzdcZl5eaUDsaKQ61nVLChFsfmKrz5",
-	"KL+GYLQGu2xW8AsCeKBygP6Ed3Gp7lXFdLV/7P8Wpi3Tg6wrKlUM1zTfhpHix278YuWsupfzg71pTKT3",
-	"OHikTF5bPMzXzUL0vzEjbEsNNPO7qN/SQl4iJn2RjFtqCodhzGiw+Dn1ya9FQoq9WK79GlIUP7sRYkA8",
-	"q0UI7XyyELBhyi+oXStxjdmWi/LVTbdUpHFj83XVZlSTfCniPg+CtQ+FoxJe7SRLVQk3NkuoRKjNogEN",
-	"QxZX1CW0Z/5icUYR9emrzd/PI9/X9WCh62+MdJpcE7oAagUCKGVcYCQRusybKbx343uvRMTWJFsebq1u",
-	"vjmsuxvfRi9q9OoHuUnWoV0JMAjrSAFSEo0WZCJiBvQ5iZQhTMPjOBbxmoTiuo8uM50snW7+kxuZ8rmY",
-	"MCz1N2dRQuaxiEZE4MUO4jfqycLt8JGOJlhzsohxNkg7qZms/cnNnQToz1V1MuQysSf7PndftsaEyxfq",
-	"DedsfXkj8wbnH8nu/yDKQsdHKBYAqw5TByPxy4jG+1yO2ELgyz73WKh4I4WKV3NQ1Jxe1btL0YF3N8uJ",
-	"s/1q2C5GIDk2a+HlQniIi72KWUwkDyAqZCrixE676vKA8CHhsFUX0t6kGoXZfOZeQOcu20IlytXsnwIh",
-	"N7h5Gso56Oa2WrPWotLQ9lwimbZMyoh2ei8VXl5SJglbtAj4TJQg03A9Lq4GPseHUJalRJ+aHVMgl1p4",
-	"tOQjkeQM0WwJjtEqBtDWLKqguA6OXqy1eDfVwS8Aa5Tex6fKI1mIGWjXtBJe+SGujpt0NUvkoOSGpULq",
-	"/ueSxHw0TnzSnyFPNedFywzJRxHhUXbWLQjoTWl49zEytqGC4wqlA7YDY1Dk1RbxStGy6e3FHz1admOb",
-	"+iUuufZ1gNKjll8T36GyO6rzrrGdy/Vov0qV3+Wb9Q9e/3fz6nIFsc3WOWND42u5jVEfs4BFCaehLCrP",
-	"0IDYDVwadLmbwsbJO7OJqXBosX59Ju65fN1Zqi+7iFWrNJdpt+F9ZHUNjCilNMYQwpJ//Phx63CWjFW7",
-	"AaRRFoNazl4ekSdPD9o+2ctHtCDcubLmwsn3nzxrkhCt2CjI5sAVnXhjNvnFOBZJEq69zVP86ixX1okV",
-	"nj5eghVutSljhaMsSasN1aCE39M93gw93KJDU/Tw9JVNWoZIalMya04x5tfa2WcsiRdbh8PEFZZ7jhWN",
-	"7FfTjf2k3SjSqhQY9+zJfm3UZrq1P0T0ivKQ9sN1xb6pGtad5bvK9vcPpq6Y3aK8xZ0dFdi4qSKqFfIY",
-	"1FWeyLR2WV1JLXWU2GQqYhrzcFH41L0vJlRByZoD4CQsHAGrLNdXL3b2sFfmFuXQNiprddUsfT5oJOcs",
-	"JpGYPzCm5EbvXoM7VcBQ31so8PtrvdwpSPjm7RgloM1dXTZEMGQ2EQB0f8N4sqwLNVWRvBSzaF1FNhJJ",
-	"d2jeXz5B86FNXb3mk67BGW9mdMZosNiw9rJ0ckYM28pTOs2snGhdN4VirqqHXPW/2vftyosbu+LWEkTt",
-	"Y6B3Wn/oAUmRL+jQWroixe9uNkSr2hXzPgZi8zzIwjou6WKqdd2Mi9nxG5lxzyQT9kztugRjL2IWwd2B",
-	"+mRp4nYq+C2mHlvdNJn6WZYmvfGpp/5ymKpIoHCfhaWwxjQhhB7hJ+omeEplcohAFb4n5lGXZl9e+uK7",
-	"eWQGuaETkAuSCETEnEFnZ1aJ2qNQrO+XtGvddgdpT8sD78of34xcxwmi60xMWYT5sDxNBCIiChcw/3O0",
-	"jk3x6q8tDvPW5XJRllXd3hjPBOBsuD7NEnxEDCU3h7MQM3gTu+x5Gg6KZtNDEXZ61b+cJ2f1xd/UEj70",
-	"pSnWCV47GpZnfdSHtNr1ar9MZKuWyooPiyERsxiDgdVZk2moDAslGh0wqHcxXkt+LWqogaweUlnCrvpi",
-	"9IRLEQz6SO/LNfVKZUZvcwURW/3UEC//3c0IMwJQBAZ+YjBG18dDOMsfIjpLxiLmv62f4pJdcK2kaR7m",
-	"3ssUTj/1FeXLEDeLEz6Edy7ExjwQbwXWsSY4GtzbD+Se705cjktXxTmCzRqQS3xg+bIA68zahsGvnWv2",
-	"tc3l9+iyA4kykauqD2jgBMyDtCHd7jTnb10b7HZOxq9rw2UhtI7kCT2oVCW34lSnxuyFxXNhSd5JbsWX",
-	"UQTykVpwRisitdKvOYEtrIQLGqA3hIbvYzFlcQJYGBqZaGr9ZANclOUsI71XxxdkWzJwMcpeCg8Vz0JW",
-	"gDYrwmOkwtbCJ8hBQe3uF7mw711vDcZscAlArfNu+uZNirbxlfBb6qFYMsnznxTaJR3/5/QN0f+FDQAY",
-	"HJevBO0wYVIiyvEJbggTrTSgkcki8wmF+aqjITAvdU7R+s8vbtrZ7yUVTDJ1YAZMhxZPWSxFlKfc6gPw",
-	"a8VsnlBmfC76lCFAVtvYkCtfnveQzdO5y+/UfmGkHzN6ib6VSzYt4LWthSdQJMMy0Cd71ycIT+wNQq65",
-	"WVnGKW4eEMkSxTJgFQAsWrHSWRGqas76xdHkAXjo1m/treef9X+7W5+/LePq2APUA7tJ6wWU8Prglkbt",
-	"G8s5NRJFbuGEljEcwyALFvEEy8Maia3CDssjI7jAKCNSxh9DZJEiUl3TVVObSH3ZhSJRHMG7iGT1DvKD",
-	"qKyHkAEqxdzBjJoOU41H/XsswPT7j5d9yPucL1VQYrN0wsOFg3AWAMttqecuieCgn10YwU3B6vIJX4qU",
-	"9teAmBkcTWkPsojFNGEB4p/SvjQRMPnTUSt2cuLSfO7GjZlfHMSLo/dk/2mLgFpIhkqK9gogqhqflUa2",
-	"JjahAauEtjS4/Csg3uU2ghntTQVof3ESarmVfgTL7t4JNfD+G9wONwbzysJVLCHyVSESKEFc4Jl4rQEq",
-	"Qosc9sUVI7neCE9IxFiAF/xyIKaM9FRvsjNXIguh9qLZRG3P4jgMhI/vHf7w5uStEsDVMILL2O6rGGAd",
-	"zxBV8HpLS3e5BQPSeIN6RCXxj3zeJfx/0NEy1TIf7fti9AN5N2XR4fuTNNwmtyt+98SURXTKvY6312q3",
-	"AAqq9G3Qx48g2Kcs3PhgDMpv6qBLndITxpLWp+hTtEV6ZpK9DsHKPoXUF2iUQ5fHli5QeWgLFgC4EHod",
-	"YoI81D9Ve3Y9ReMImkazEFOlaBiKeWEM2f2ZaoYvKINdjkWc9DrkXP3XmMu9CY96WRtlsPU65NQyqHsT",
-	"em21kBMahr0OecFCMS+9rkxyNXrYyoU3h2yOdJCqRUJCRmWCPeSSlxgL0nmKpMujrtrhvQ55m3mie2bi",
-	"2M54x/Co66Y6KMtQDqKD8s1hb+rWNCqmDoDiZynE+XdnsfUm7UsRzhJGctyKfDg7TfkoFAbk0VBgN0qo",
-	"FFYQp5fOEMROYX4prLb+MkEWT8zvJKGj/BtGZug39pQGudcmIVPqofRJwEc8kT7pqlFv+bpAFdUN1I/Q",
-	"oqW3PFz1qcH+xKZJainqYN38lwdjGtOB+kqvQ45ElMQiJNmPqmvdlHyI+EAE+n0DpjKbTlk8oBJPA4F/",
-	"bql/m7EVz5p5UdEzfZHAvxq9BxOFd+CvynZyygachtBS/53Nq/SW2vkDMZmICF5Ibyhhd0EU7ZSJaQhb",
-	"LHsDTTX4yBsljbXjQAvpv0rAblb9SD22WTKjYbjosutBOJP8Sk3+KGUEAzHp84hp4MMesJaeWdMp1A3r",
-	"dQgqzhMBuj2NQGLl2RhaBrCXkH1pCwWMEz16pWxo/uB2/mC7YIYeHNa9ZAvNvy7ZgtDplNFYauQFnJyB",
-	"C8jNCZL6P0WWALTSEotVPTLe6vlekXsCzqfmj/pvUxHUMDzzs0nYyrEz1WXGqLzMWa81j+wHY/RYTMTz",
-	"vSIvsBqEGdh98USDJxzPo/U0O2BK1SkeJeu39JRYv8G+t/6td7eeMO5i/Q+zQVXr0t6DoeG2stZCm5W+",
-	"h05N38ttAdDMDG5GTlUpFzTI7ECQ4ymgQ9GKYGQWTViCwlwMgbWmVVwsjaGQXWZWKZ/bys29dK2cWCXp",
-	"Fb9VcuoMtGqyzN2Y6TA32VjXcgKtPr8aF5BNgAaTODWNbyw6VeiE9bUe/JJCR5VES2IaSaxahDq1jyyM",
-	"Sq2D0CjQKktud9zAbO0h7LQdGmW6ps5rruftHaJbGL3EUCi/FNsOv0hVRQtbzU7pnY3Ex12U7o2Utp+r",
-	"FOJTa9GqPD6oY86ptE0PvccNxreGk9aVA3KHWbcsLZltYzg2MVhQBpdnOITtOOJXrAWqQWQQA1IrFoNa",
-	"eYLmrQXqp28arvC+ci3TKXtYmsVrRkPE6ba4i4ms98Rl+aCbh8tPCfZ7jm2LS6+7cK1q7r0yWaNFFsAB",
-	"tijRdynEAGjaRBKXeTqISxcJfpxfFuZPw5HX8Y7Pdw+eQJnSK6/jvd/Cf11CisKO+isB0I0jhDFWXXKw",
-	"Q72ON3y29+7HvR92r1/uvBg9u5r1nyenbGf0+s1vPz99wp5dzOTz2fvXV2c/H3/wfE91c919efzb2ez5",
-	"ZO/J69O33WTGnhw8P307/efHJ9OjxXnCL//1y08nH08OaLu8JDDeEq3CkYh5Mi44o8yscqfVQRWYdbHP",
-	"o1l8VXC1GbrYTgpXf5c8qLJcL9nCV0xNsxm4p/irJHgY81/bcXj0yp9KHAUBfmILfaWco8ZRA1LA6v7u",
-	"yK6k6MTJ9YiboK7LawdthYgDHtGE+aRPJXuyP4vDfN+rbataOi3WGsQqO9VvUGbFZgxq5XDrKRKpEeLG",
-	"wTXwYaO7uMaP88tzlrgl2dODnac+OSgoUJdsgQAh9/2sfy6ddhx6qQLMrB/ygQUHhxWAcwEvsFV16ebl",
-	"7FvxRFQjTrC5daZpHNNFeenUqFxrc0pl8sap6cG1EZszmeCFEcRNY2EIH3S/T958DFh4RI4RIwbCJ6K/",
-	"f/IKy3n7isgFjpo4NQolmMmAThjhkYnyho7yR6RiIKlbN6AJ20r4pOBM32+jpYfBrehKdPDR6hSnNPNM",
-	"k/wn1fYmnWuzl86hcWl5VVemJ1/RZ9la/6QH6VBrza04xNnRvpglLdKLRGQVXosZPIwENtSXl0aoq7ZY",
-	"otZezsxFDaacFSOvU+uh8i1UIQ5MpVxd1RCNn0tt+WVFmfgoUhbykPJQsfm8KlH4fGmZ8tQsV2+DCPCg",
-	"18EUklhpgmqepBezJF5w8GmmpNJ5TwEPsDm9ZATAE6Clhk4gPYmejuJriRCXhKu+5SWfTtOvotsyxX7N",
-	"jAtqgX8BvBeLwRCN2TSkAxa0SA9DU3odEiPIChzXkRCBY6VwqrAsOGBFXLSr9YA8U7c9T2PdqExbHhU1",
-	"tgZFpSesSU1xC+W/UIG4wCHwiyWlS7tVy9c+S4dVfeHzzG0vmnnUHGkeXb7BljfFybqYcdoireZkLixw",
-	"M6S4cCGjEOpauB8skK9WAQH61lWRCEu8SL3m4wKklChMz8mcMmo4Z489KSk0oGGYTXbOk7G9rXHr6ErI",
-	"7z/A/+sC8bpEe24XY/PyJi6UZVktjMTUiindiIsY7c3vUlGqzKREhEG2hCWoRR/4wXy8yK9nozo060eV",
-	"4A17aW1hYs71s/OpHRa3sQSRb4VSrWMcc4ZXkT3IVIfCmBjGu/9caYW7LW8dT5Yexpq+rA7UclM7LRAk",
-	"YteFC+tNgOPVuruY2wVpaIO9E7jkyA2uCMtTuFV3f0e6fZ0sSuIFhi6p4eddn/BT2fcJQANNVFjL0VrQ",
-	"ZEuqrA1dUCokd/Y25YZigImegwJNVkU7yNnKbsaYwSGU9hQYyr1/bmnOsXUSoCeQ26Cvf1Vne7RqfbXi",
-	"6NxsW1Z4Z15fXLwn+DD3YYAorM5yOHj+3Mpx2G87quUV8B2ciuUcDgam0UUyYTTINJphzDK0AVm9n3LV",
-	"FLs7T+tjLO2dtVfeVxqFwiVu1NFSa4Z3YrmFcqE21u4ZE8lfsX2Z4yw3h4Cs/X4x1lRjbMD00x1jOXbT",
-	"A5f6fK09n1/ulIcYplUpHJrK0gInOpwl491MxAFnI3/LpMR+a++bFkEFyRSkzbizCYchUlg47DQOCF4f",
-	"SdiTDjEDT51H/GQUiZjl+Z7XZC/qPiUbxC53yNr92pXdfi+l1lguWYy/MKTM30tUhFzv5mM//2ZaffP3",
-	"v7j0purIcBswtxBHWag6t0YQOAS5C9f8NVE7hGa1NZRcBxHPE6yIqn9cRvmKm6GsQp5rvvmLr7p62XVz",
-	"LBzi9NM1MeMmmeMQs2x5yNEBa/tnsqRdfQZLhfHS8ofmsjUP6ZNxZPXH/i7+sdX3yg6yXIZwyYcDF/s8",
-	"vR+ErxkAkWK55GL542UBlIeSUHmJprCrMm/tIct0+mVqjSH2GbauE40vleQTaVS4YlghB/dBzhe4XPA5",
-	"Fbslcq+wj6z7fxs4Tc83P4Fl++uswuj5OF6YBRWxFUwGS2tbbkoNsG7zrWCEiot807I0+XRIM5NxZeVK",
-	"0OtuaCrLoj2U/Tsf53649W8T6p7+idHu5aQJq9eS1z4NochtvL2l9bMPajJL8wNv+snbfTGlTfFzx0dv",
-	"Drd2n+ySmI1mIY0JuwZ4stJt9DKarqrEWPP3bfpn43Tt1nydyFIoqDG+qQThIOYRi4lkcPdbVhKapIt8",
-	"gcSQWi/0ANJggq7LT/7h4qjOHd5u6g4vm5Pu/I5DCZd7gY8OCoS2m2g8RwgccldMrxaQbh6NiZV2+QVH",
-	"jT7nvb35ao6glmDZXH5I7eJ9qYSQIvVqB+LSfT98OPnh6ulahcFrKnyXPy+BBshGqIMIH/SFAdSRt1o2",
-	"UxU2nLhSS807yVRZeY0h0HLJXZBVwA8407zxHSWCiCy/pFymsOkbU/XQJ7OI/zpjoLSzK1AQpZtjNNCM",
-	"Vsh0aZKo4ug/24pdNK27M0gbdzNkuLjsFXZ7j6j9SfQdWGtT15N3lCGz8jY0STBL7xoEokMto+WHiyPf",
-	"OFSAgCwo5hsVxN3BbcSdRn4rj+ONuGIShZ3arwsYBzr9e8cXdNRLw/h/nYmkoCQU3HFP9m0t7Xm7/XTn",
-	"+fPdg/2n++3nz3dq8EfyKhPwXXMpaun9lnSzGaMPCo7zxLi3UgWXc8o0vehlPl97gkpyPqfw5DZItkSG",
-	"1bl0wvdOHvD64s1pfut8mrXbe4P/CsQAsmjGySSEnxg+AHca/qB6xB+3rV/LHgWnT+G9tubfi5APHFFA",
-	"PTgcEhxoPWXVoho5CKmUDDABsqBtn/QiLpMeQL1BM9SSyd/O35Nn7fbWk70X37TIC5GM9WUxwbDs1Fcj",
-	"wXtdlSxgmW/WqGB3ySRvreWfV866zmbbPXiSt32e+d5UU6rwDZNXpuPQNfNJf80i1otPTJx68fcs7t1A",
-	"xWBDO0q+4/3X//z3X/7P/6ol333y7d++8Vt//+R1fr/5f7gh9FZYyYLU+SzolIZwXEnoMGExefvyp7w6",
-	"D+SpNvLQjbW+YbnCSJ7ddhzTdP8vvevLn5ab8rKXDTRMQWqi97s2S7m/Uk7Qan2n2811CyeGpFfeZr3V",
-	"vmBtXIfRW0qFatS5a+879UiDQilNdlOeqzY6LquGKuq94y/xEjiI41zv0oZyrJyTGk5RU3VBfvbyiDzf",
-	"P3j6p77wfryIfryIfryIfryIvt1F9BK+W5WhvyA0hYFDhMmhztDOJ4waEMxeh+y323jr7KgIjhGcP56/",
-	"e+sTStK0REylSJOUL15uPfMt2FPUo+y6H4UEaCghb39aF5VXI9aeAgBCs3DSMFF2yEO4C4DuKrAkod+d",
-	"FnkrSB/xEvG+VHUuS2OxYSPNmxcmOwQxP0wVbwHXAeoTMDioko7WHWCWWkUnWBQUs+KtCnDmMx90AXmr",
-	"Ih+WVTYWS4dEDCNrw4DQKY2TfL71lMXwp8CR72lagqfrr/pCOKSDSwskQ6c20+hSQxXO7Vc1cKB6DGrO",
-	"mI/GWkIaB5qI4VcWY0/l2rR2f8vqymbea7XFtAcb1zVXkrhBf5j5hs1tA8/kcZeQzE2fvbPjVyfnF2eH",
-	"Fyfv3n6vn2UAC1DnA9ruZ6slYmtLcNwKBrNiSpOxXiII8izgGOy3D8w8kjHejEgf46gxJtTAadi0NWnj",
-	"++3n+HIhCbVfk06eR0y0OzJPlnTxHelZnKkHm3tornqx/wzJ0e4bfFbwK9Je7e2xwBwLLCGMxdmhojP0",
-	"YyEzmo7OTUaj2iFqeX0SsJAlDNAX2EQkkHk5kSy8YtInEUQSxjEbwB7jMbGOl95boWJri/xufQ7Jknn0",
-	"GTAJQ0VgVDCLiZQGkeCSRV3NFVRfO5qhFbGNEyGIMHgm+NZMLnlFMSvEmjO1rwvB8cRATxTrVUCXuy3S",
-	"rIIEdFGq8gF97FlSQemCV5qnA3yxRj+wEE/hnX18pwxE6nzbiRIL/Ry0UpwXjW2JeC9wyTgQgZIyEANU",
-	"KC6V7qaSRFfd7iqyoGztgT9eaqdmPwaiW5AzOZRt8+4tQMBzS2VLqt1nxaUqgWTkKjfCO+pslKsuatQR",
-	"Lm2JIsUsHjA/u3Gww6wL3zDA2OYbBqp6ykw/OdRqLd8SFkc07GLcc4ccKJl+KkYjA6qRWBuC67eswgjw",
-	"it5rNfUKND6GA6Pf7qQSMR+/nK9QZF7sbQNf+A39ix0tMFVT2L1hYEB/MotD92fXK1raW6GoUMTmGLGX",
-	"Q+ooKWg2ggUoSZ5fCaJdAYbtV1QHLqsRSiu1VIPUQV2o4p8X0MVEKF0sxLdKZZn0iQKWhw0fXIL2zWEE",
-	"54F7fa/Ixj0NkWpYcfrvGQ6lVNTHdxbaziE4+9XF7lz2Qh6X3y8X0/GdFWzLqPS+lz9Tnl8sN+muElqs",
-	"vVWspZXzYbv2WcnCwnoujxCkK0GQKlaLkBBckoBNQ7GAzKYxmB9XLKYhGcYg1Ipm8NfEK8WThBwF85EA",
-	"tpQcickU0nPMPV/MRjTW6Uv1kS6PqKaPqKZ/AlRTK8ajUw0l1+v2lErW2+pVw8mRBgCpTQJ9K+FRb4F4",
-	"njED9PCYO7S3L3868rWvArDCWMQ2Hxq/DB/9EfT1q4C+OhFNa6L47SJxbyq8mBg833v/7vyCbMdaC+lB",
-	"6be03F3uyl498ZTUBtUzD8YzdYdWnzEHeU8O3x6SmBkwLDARjThnC61i/K0nWTjs+aTHAp6o/0Ka6gDC",
-	"GHzSg6Ot/pjG7Er9N2LX8G/FjHvf+CaFhRE6SHGu9EQgCdz3VMfgKTb9mtgWDGK5Uuqy0lSQwadxI+Bw",
-	"Dhn8oVEI1E9iHpm/daiK0txTGII8rEEhNR6G4yCeZFHws6UzrJcTdcxxpRFvFJgjemJbeOOZAxdzZzY9",
-	"RJh4O3w3D2B5R/pURT2JC0SF5bHxcHyVYhJlluHGPnv77u2/3rz7cJ5yBDKmV8xyJ2snYMFhSqMUCVi7",
-	"IjGeDd1NgNgMHnC8X1TWf2zwoQwomvmy528SWxoKGSaQrC9CtmbCfoP4QxtRrpQXr350se1zrRO4Nw3o",
-	"BxmaQ2r1IL6O2rSyiKRjeSi6EouaQVAgIiRC6NR/PAb8yNa7Npb1YulBf9iorGA2MNo/FH0ib+DiE+zR",
-	"84VM2KTgvDHyspzr5lyuyuJ0kAMW5UChSMivClfRsNq3KktnbZbiWIxOJ40EkD7JoqEdN+CgJjTPRttp",
-	"10SBN8qugxjBwnZsEiSWvZhb5VLSLJ2kEMm6pWJrQA5ghFNFoTyXr9woDaI47J1UB7hSUANLgU/2xAp9",
-	"+7bZYIX/ms3gu/eri69dKDWqRLd/HRZDZjV2focgdL4jANZFESgteKYhI6tRMHxy0NpZwiDV7lz8OO6/",
-	"GvB3/MeXH3472XnLT+TJJJn+++jkyckvx/z06Mc2++ehej4OjpJfg71/8OE/Wmyv3RrshuBiBsEuuzzS",
-	"J88UKdCGRydmNCDmH1izwLg19cSw/uBy7uDy+f348QIT3Z+3nzz7JrUqe4e6nCTFCGAXEuPt522jHO08",
-	"33WFbFmUWcrSUtjIL8TMKlK/0yQWuNHPUlh8ItmUorOgvyD9kEaXhcO8dG3rs8Lt1V9+nmGnpwUb7YNc",
-	"uIuwusxR3szeeUjTzssxWGKOaVPKIrFWyNbX9Lb9XC6l6TnPbELDM20DOoLW2TUdKHNOGSs06UKxBu04",
-	"yBDid9qk3W6TCU0GOVAneBmA7fDF/KDM09KYsFpjlvK5nrV1CL4kEwEpE7rwsWJGjwxCRjHHts7qusdu",
-	"/eXZOS43/5fyKzcfyb3yMzcf9lf1O69O3fvnh74FqVfwSx/CNfM0807n5wRmM5PysdjWPfO7rrY7nE4T",
-	"FBmrQP+tKiwI7i7jvNORKH1mxUqNKI+UapJCEPzpJEwVkIAJVFNU0gFqEL1iHYDMwTWLEh4SnlTk+mPF",
-	"vNZYTKcsflgXsI+C8lFQPgBBCQdsa/woJ/+AclK6atPkEXQwwFwy9gie8+cGz4Fgv24oRjzKgvgcjBti",
-	"hCWG6EoD18jDkOgiPGJOISEd4nZzn17qRNrd2X+6/2zvyf5Ty5PkTB97hPn5GjA/OiC2fBeBqSn9BXKS",
-	"Zrg+dwEbZHZyBZgLBD1AKofayywgPFrGNfZW4Rr1iD5qgIaTNKko8QiGdF/AkNQ56MZLYBRzGVt8PfGG",
-	"e1cx0C7YRy6MB2U2ocpkquqKiJlcBjt1os+GIlbiHYiSxAv1xGQq6cIXH6kyY1kEBznLO/qOYBgN5Hrg",
-	"VQGbqA8KnTe9kdPwiC/1iC+1Ir4UFJ9Ruz+nCzWODHkEqHoEqFoPoMqx8Yr6RpUu7WDrtmaVFy22jrAM",
-	"FkuZeKdcJm5QjikdQYwE1MnxTaUwWKiyrZcKybJJAe8ToYPGVK+NpSrYoPXRJZCN5ziK8GGKExmLsJBW",
-	"stOuwS+qDbFxaxNYVo2Pxn0xU8cUY0l8CCuZuzWNMYvZLVSNHVfEDbtOTGbckvQW1QwJ1GcjHsnviGK1",
-	"uFrIwFquC/F6OeGUim9nkz6L03g4+C44dHb0d0EnmdKRIlt/oeEP8qtWBzpV4EcVI7VRqGJ21YBSqhkX",
-	"Mz1qpdDkaZUejNWJJflvrGr7Fs9NY0LUWcLykk+rPqq1vvTDjVen7kgVh1W/OolIXDbeazHHWvjIXSCe",
-	"4DvwRPXgja4JVu8tI1pesDnGVzGetPf66A87ZqIkDOH4mjmW+tYbw/A3faj0yuVPeH4XL+P5P2vJc6hz",
-	"RquNoWksxDANw9Z+oREtFKD93Xi1HB6posMJ17hceUA4g4DVymJduEaOiVLw1ZIYcx0GvXrZhvUca4fh",
-	"nC4kUdNv5E5rZNOsY7mshMJqyO90E7qi8r+I/8hRE6NbpURqda6wHJWnYHGsGq4XT14R0vdSCbMkg0NQ",
-	"5/Cr5ArkMJhgrGUyKCHABrOYJ4tztfg4M0FnyXjXvewQiYbXysAh0gR52SK96y3IEegRqTb7HEpLQ2De",
-	"mOp/fmcn/AdswAMm8Rac0ARx3nTWtY9qQRrbB2j9gBcyRpf0MBRzGK4dIIzDg1+t8D6v450xigA4Yh6Z",
-	"aL9WZkHowD+oqhCNmKslTC1t94pf4cCAd4AI6ugEo473A0KxKHUvZjJRghRaZE0huQi9n9AM/STFVvbY",
-	"aRgWH5s8Jj0awHCll0ZXycwXC4gNXzSTOImuuB4negnMF0x84wdl23vbYHjk7ohwh/ieXnFFcEzqwPDk",
-	"jPJFCuemlh9PcVo5WhVonF+Oz76VeAIwbnlJUjeoz1lyyh2N//PNzQ1gDQ4F4j9GCR0AB1qek3BTjEWx",
-	"g8V9k89jZ6z75rLF1wk8sN1U7xYGEeLdfIq+/RZQEuW338IJ79EpwppxEW1rRLj/+4sUUU/HLO8fPP2m",
-	"RXoDETAAaAF8En1155MeQrzBE1qApfwUIS7ld4SS/d3dSswZ4y0EoEMNUOObGpiARAQoYFCMV80MU21j",
-	"NmU0keozctaf8CRhAbmi4Yy1yDHAVqZ1VhHL0oDi6RspXcsmRUdRlDnno0ipvTz69tuOycCEk9HTDdUs",
-	"c7hqNdHc5CPW98XG2hDk8lOEjDEossSMI+ZKmCDWztwnUhCqwaAogkAZADYEh1L/AiM4dcHizE4VCfSS",
-	"g6XaIUMRhmJOeqBFYvahpWz2WkS9FV2qt0QEwHrac6z6ABP3W2U6fJu3cj9FsHA8Ace63nBK4Eajb7+F",
-	"asjSIC4AdhyshcbVCTpqBwW2+6pPFfeUFkgQ9HkMmyjWqQVpCdI8TOZ3plip1JsFRJAkvQx7sNcCeD/Y",
-	"vbC+LMi8xzr+AEUdAtWEfMB0LoM+xG9OLgA6JbTcnpCpC7RqiXi0rV/aVup9BhJZnWmSevu8dmun1dZV",
-	"hSM65V7HMwkYU5qMgSdvt+YsDLcAnm37l/mlbP2iLx5Grup0ULuWxVd8wJaUsLcc/EDvI3VuOiRChCm7",
-	"DvCJLun84/xSYrUnWBIY2m67bTifTlW1mY0Zptaa4A05g1FUaa+m6faP88tzppUb0GgblNrHF0rcVWk8",
-	"l2yhJKKlKqGIkbPJhMaLfOF/qG01ghCbcySkEi7XWwM6GLOtNDtsr91WHW4HYiArV+N8TkcjFpMPJ4bf",
-	"zUUMdymGnbAWeTcc4tPeD++Ozr8HTbVnL4sF1+daHTkW8x/UKGqXJ2HXyfY4mYTrrgtA8DdfFd3cuSbo",
-	"Crnxvf32flU/6XS234rkJYAtLVvEHzRUGkoFbWeX1hJWLUsJl9tYexIUTuFyo54zLV1S2C7ILYvBN2+Z",
-	"1T4y5Fygow0JCLASEBqRW9wyaqlfhN7zc6h6vgvTzq9EnPNdeHF+EQTOdyGl+SUEND+PbuZXAJa5timS",
-	"+STLxU9BYl+IYFG9BUwTzuT2YbGPmztjSUWXS/NTUH7TeSAcW0afj3b9+XhBA2MCq1d2GrzySmBQ5P7O",
-	"Xn3j97jhLoQ4BTQxeO+g/r0P2Z58o7Yk5lD53v7ubv3LkBj1Lgbob3miscfg5edNXhZvaLQ4M8BjN753",
-	"0ISSJ3rDp1jjB+0G9NHc5cVMLpayKNzAhNqAnBaTyna2dDCq3+HI3lRKm0P0amN+sqk3QjM8RHIqBAgf",
-	"rR6LSM4miCI4RkzGjCvlwC+rpE7uME9pTCcM07j/46ZX1gTX9j1Nxt7N5wcqt3YayK0PMVdnRmiHTqX6",
-	"oW/pLKdTw/0R8iv2W+WOuBCzwdi9wkt0vVN+xSJMnLkj5vqa0VBthcYrlL5QWqNDRZHlyt6JNP4VUImp",
-	"eqNSU0DHSaVy4Kx7XUK/1jZ7HgBbV742dgkN+SX7DisAgcuMj8ZJ1nHIaBzlwAdMiPQsSlNSRKzDjlqf",
-	"okNAseq9Ofxn9/Tdq5O33cOLi+M37y/OewBDP4tTY13fT0OskPTJKBZzxSXAVBURU7b5kA8TpixcHs0S",
-	"JlsFe7hDXlDJB+Am4Lo+dq2O4wIP952g234JNntjOlARgHajKg/unTX0nFP01t3Z+ctn8jc/hsX3qhSb",
-	"1PJsrtEACQpqTXun4XtnWBgAX9pr+NJLEfd5ECBASCOtCF5bVzWCl2+lH0EPq+pF8NLFOBZJEiKFDhov",
-	"x2o6kZ5ghuK6jCefo8Zrs2H0eWo2nJb72P7d/Hmz1AlCAZgH+SWkScD1RchIspgqUUheMGRyjJFIzNED",
-	"p2TChEtWrQo5+UNjhgADeZvdda2mM5kXm6pNm+IOztL0zZlExeslXmGVlecIxG/CbRZQNmAtpesutP6m",
-	"e/xQXpK5niTNChToyVpb374R0PtfewiXO//qVbt32M2PUtvfd7J/jF9mhT1jveKUKWnplaUEvwC8Lt2U",
-	"UAnO4Ib+vSftHN0XFK0Pt5oNkUOhNr0QII+MEOpUxOj7bqh76wX6l/rcSgtkBriW+Id03uZSH5tvamFW",
-	"WxDEnq8+AsjqExsqH8ppJVJD3vvK/J0IqS+lKMEv5Fi+k6H7ZXx9vwiRX7GqZ4wG/MGaVGr0i1ZjrvhW",
-	"wHyXO0KOaGTuxCTp63iCoNIKMzCpSwwxhE+NbHMovWOLAoMKhujfmFN0xWz3baFsDJeQdE/4MCeQRimA",
-	"MR8a+OJP0Udw39v1drpH794eHR+e9vATYOSpXnbbu6kMKFQKSivwRELHeAOoABFDQs3DiJERS9Q81Hzq",
-	"bSxXeSA/X3zHL1XR2bRx9WX8yemWWFWNQh+cyTp+DRe5Wp1a0UwzJQQcltrOFzrW5pMs0GBJK5zwDGGp",
-	"xgfdIidJAUU0iyatSC/FC3GYwKkYVMBLZYG4mf+inFrS2d4GrLuxkEnnWftZexsCL7YbhqZlUVMaZzIl",
-	"Ti4Pw1X2TlFlt737hdYONx4LVlgy65XSgh0p+UVDFnQUL7IXZkDVeukSS8gqoNBLBGJwThdrXyw04f+2",
-	"9nqEmNXwagPj9BAn8C42NgPABdzvW4qsvCNmRj/wGwolRy0H43KrRFq4uU51TIfHgCmug0MEyDIrJ5HK",
-	"S9kib+hC7VlQ+gJ9c4Hexoaac4rhe2cqVvrF5ufZesXJgLEUwdIFOqtAI15NjQaOWrlsb+00IQK3Exih",
-	"oIOHAB8Qf5GXfNojs6laWMQFREVKF7MEHzcg/2GMopj0eZT3rxQKZ/rVtS/9isqWvrNqpF923Tj1lFv4",
-	"c0IuAdJarqyEnPIJT/4xY/HCu/FrWx8BaRo3P7/k08aNIX66cWvDmBu/cCbC5o1PJIIJrDZ4c8G+wmfe",
-	"W7G1+rW786elGXvN+Yb1SolvmDS/ohbGo8umeW0YC/ps99mzb/LqGMJuL1HK/g5pLd/vIGK3YgbftxGl",
-	"+zsSs/D7T1Bl4ZPnkw10Bfxo3b528n1F7HrtrnbzXYVUjWoVzbNC9dxvJv6BiyFLaHwt8iGiJuKs+bVI",
-	"4UZkZddrI/1Jz+d9xj6/ttM2S5/4jx0q/vkmJ4fVccRge0vyojAAuRuzEEAo0yInN36d68IYRabEpjL3",
-	"oZyK5cDIlXJNBFQBsYPTfJ20wSXBAtaqs6e7ZCxmcYPAs42J3jtxMdzmKgZSvSE3+es5EI6yQdydCwFT",
-	"RgL86koSqM5t8EdyA6xlHd8NI/4zWdL3TBDoZKO8JDA5WCANlgoDrGOVGWDbmB667DJvHY58C7Y4Yonl",
-	"JrwzlTjnmtycP9PK/bMY0/EFHbk1Y5O1wiMXoIr3ydtdTc+rYi1r8Il7cxByuXWFk+BK0bQOxDvrV+tY",
-	"QB02gJtIBmNHWGs9VrMyMn1XKSxHDiV4JCKRoiohbseXUIzKOk+pnP3X14NmheILK2tDJ0NI3Ho3xaTr",
-	"26hDxUIQdxgBh58OviATymX6bY4j7W2GI92VstNAdXFoLA2Uh/cxeDh5wRH/qOzchsc71R13fn09m4ey",
-	"n5bu87uGgbjBnY+J90twKtTRGSmT2OQTm7gOB99Pr/EVsx/GjJkrTdJnJqEfTeO9NgnoQvoASqAPKIup",
-	"LEQwb8wujml0qX3ScxASaW6frqHahaRu9S8xj7p67lXCo1iH/5bCAFdhLaNYvXQSYGii31Ro5IRFjs/v",
-	"l7cCQjIErTsytV4szihidK2YodiQzb2PRQIlEtK8sNtxut1nq716ZkTG/bOyUoSFfHqnhuSoNbP06zf+",
-	"xg0r95HOHeHb2V63Pnp3e4uxIf+RWtA/go22ji9nRdbyABzjiHVTe0pvb/XZZWYKOkBVuZ6OrjaTaABw",
-	"d0UapUFoTHAxS+7Qab5UOaj1qK+sPWzC9NywBjJLCzt9BQ1kLXO1wnv/hQ3VDXNfZZwCHj46R/689ul9",
-	"0hDVouFyH+lD+6eyhv9IGu0yQ7peVFZaztuBmEcaQa4qMP4MsJEA9sr4PN0p/3cjxW5jnZrJPiAt+Qcz",
-	"5mDj+vK9Z3L37AwaUL/CKbxYgrcI+GRLTc30/DmPpwXiUHk+1YKKMGAxpqbIREylgYn6CueThpBhlUu+",
-	"b5jJsULqhmRRcAv0kOVnefdLBk5AN+erZTMui+JXy29F9LjC9B+8InOIe8rEad7vCPnby/U3YInmArXA",
-	"+KwCcsnYicUvnPwEMWerOMlxFBhID4mMrAOMTb3+V4lVAgwOJZckRpCEFrlgYSjTlqS/gFgzP60tAmgk",
-	"UJTivpjCSy3dr3yhqtZoMwrKyqAh+sN3Z4xitPaX0Wz+jBaf+07g8Qpzbf4MDLMYuAuI3bVGF7zq5ML6",
-	"/rCaEX/kyrrKrhZnUQgIOGNW9FNqdOH0unJOJQCAR2TCaASAJS1yBt8D4Dbk0POxwDiCBFGBWXAPDLta",
-	"9+TtFEZF8Qdk953pO+Y/n9V3y/DUB3EVqVfXoHKzoIKbuNmHrt8xnSWukjga3LtCcWuRQyfEgTplMiu1",
-	"MMdgBunI1a5Q9+5QtXswqpzEC9kzsUZY3G21uXPr23en0L2PxUQkfyaV7lGZewDKXK5SSJ4VY90UoqsG",
-	"VWpz8NzJjrFuS41VjUUZ4GIYDWyoqwuI3mSYL4hexWA1dCd2NKZQa1dZ3+doqktTFn8gJgz8jg/LOY9k",
-	"fEjxK1H4Ba3XR7/8rWw0XJwGVpo+ve6TPa25GqvQhMiyKzMrF/NBXqJpojykgzp9vEC7zxdoen00qJpd",
-	"gLn61E6tSzMsULOVVnp0n9Ujg1ZvYaTDEeoQGtmxW9ogApg0ZQEpyV840nP0zyQZoHVa/glq29EJI3p3",
-	"PuhSHY2ZwlVWSXEduGqrEONjRY7HihwP5DYvX4EB4CBpVHDQLoe/sjnXNl5qVzOwwzzqKDIerPg4jhkj",
-	"CZ8AHwKkBgTASusHaDjIqigBLDmUYkymPEx1oiH+NcZlLTf7yh4XJOLPVvFDby1cxlIvN3cWJbBhlL+T",
-	"PLQf1GiAhVX/herOG4b4e/RQrMVA3qCJz3KVO/GwFi//6zhJZsE0rPgDSGwiYqQ/SxJTdFFxIQiCB5y4",
-	"FOR2hRpAOZOjUUEgC45rcPvIHv/PUEVoZdfjly07pDZs9VatQjA65ZfM1FO1t7Kp86o+gCVSeZTDXK7c",
-	"bjVadRHY7y415FMk0b3Z138AfXrlM7CSNv1lcMtgjf4MOjAWd5c1rKHae4DuAkD5xqOC1XS3YW/r3lyQ",
-	"aOhsy4G4T2NxhTZ8Meu75fmmZG9uYOqw5bt+hRCsumurMlHagak8U34X4GxBo1bSVpd7NhyOx5APb4Fh",
-	"6f7sfPiKPmVCh8O0M90FoOJGdAQwqoMEyjTrJ6TPQjHXX41pdOnbtcBFDJogDUNrFOiEKX//0HSZZAMR",
-	"U136WiRjXa9e92IHLpb7whoCPtTR9TVAbVoQIqOvhqe9+Xzz/wMAAP//",
+	"7H19e9s2su9XweHZ++y2l5blt8RRnz57HNdJnDqO65dm2yZHgkRIYk0RKkFZVnP93e+DGYAESVCkZMWx",
+	"W+0fW0cEQWAAzBtmfvPZ6fHRmIcsjIXT+uywWzoaBwz+Puj12DhmnvxbTEYjGs2cVvqr69zQYMLk0xET",
+	"gg6Y03KO+yQeMkI9L2JCkB4NSZeRiWCeSygZUT8gviA8JH4syJTOGs7dnescBBGj3uxnFvl9v/BBfEhu",
+	"9FPjwz3uya9SbNI2mngspn7gtJzLoS8I7fX4JIzJkAoyjvgNwwGoYTbIKY+HfjiQYwtYPyYxl6+wcdxw",
+	"XIdFEY+E0/rtk+v4oYhp2JMfnURhazLxvVZz68X+lrfX23hOm82N581mc2Nf/l8z+V+/77hOxP6YMBG3",
+	"fc9pOTXfETGNJ8Jp7TZfuI6YDAZMxD4P1WBiPw6YnULxbJyMUbBoREM6YFFrHPFuwEatAsFgFSbxkIWx",
+	"36PyG+fsj4kfFRYj04ZEupFlTTIt20bLZGku/EFI/JDQ0COChR5snZhfM/hV/kN+jkf+n/i1IaMeix7N",
+	"kmzNW5JSOlWtTAnZ5AL9QGPapYJdhfSG+gHtBiy7OroBmRgtikvjqWbtbDPjyDAiWHTj95g8wSGPScRo",
+	"bwhnRr/cIJfRjNAB9XENyYiPWPhYDsxec2fO6pTQqWJprGSDdeG9iZx7bjH0r8YC8DEL6dh3Ws5Oo9nY",
+	"UW9Pw0FEPeZdCRbljptknRGZDjmZIuvqMyF8HtLA7Lbrc6flfIj8mEGjQURHgvR5RFg48EMmSDykMfE4",
+	"kWvJbn0RkxmDtepFjMbMa9PYaTnbze1nG82tjebeZfNFq9lsNZu/yvUc4b6gHv0fJSAaPT7ST1Iu0oqj",
+	"CXOdPvUD5rUDPvDDNo1jNhpL6dJ0nb4fibgd0hGcEY86rjPw4+Gk25ZT8wPWnkTyS8M4HovW5iY+lB/b",
+	"pNC65l5obsm2oh3w3rUcV58GgsEvGRLq3wMq4mS4BTrsaDpAM6TFZyffcGsbCLYtG177oRznZIzrqval",
+	"nLOQG+JOdaXocMJvWEB7cgcGfnjNPD8sIcd0Om3oJkAUP1R0kb/KTf7ZGUasr15pbW4GvEeDIRdxa7+5",
+	"39yUu0ls1qTfiMVDLufx+ujSceXejZApwSIMWAz7VZ7TAGYW9J0794sM4Ozg8vBNcQiTsUdjlhkF8/z4",
+	"S43ih6OTo8uj4jA8FrDcMPCnVQ5kU22mDFneX1zaqAINM+PRL69yQPJsVY9GtsoMBV67++TCH+2IUcFD",
+	"pxVOgkD+JI/glPpxexLG8pzh76Hfu1aHBbf7OGJ9FkWSydBwMEHdk4Ubr1/Cw/SIt1EgtHGr5Nncs8ut",
+	"Zsrm9Jkb+714EuXPnvpVNAwOKA9fYxwO5OQ4yv2ryzdHp5fHhweXRz+on9vTIQsNJlloVGdwNyySM3Ja",
+	"u1JmHEkudEmvWZiVF0cboGLH8KQo+JFd66eJvD8IEwV56sdDEkuVmWFXWpMHoSEaROlsLuGRlE2Ehjwe",
+	"sihRpU3xn3y38EVQyrss4OFAgLKte8FhyF7kxoxhxk6XezO5PlSKNaf1+c51xtwPYyktnU2UTnePVTnP",
+	"LUmFjmGukFzoN4wG8TC7yOo3Y3n1SBx+DW8dS9qENDiSK5F9WT8isEqWPeKrBm3dIFXXuTzr0kyaMrlV",
+	"Ih4OpCnHJxERvsca5JyNeRSD5p4SlPh94sdExHQmHo122JyzYgUSVaxZjmK4ADc08D1pKwtxyQvnVD0H",
+	"I1MItHmsawHN2tisrZtlj5EymATodqrbcEZGPGLJcUU9/UlYTiWkqVwDC6WMlTicRKJ4FPBLPXxWTv6k",
+	"QZbw+DPxOEPaIz+T7AwYaOCLuEEuYhrFykzqR3wEhwPUYDKmA/ZolqRZY0kSOtRcDNXeWIYzycJZzCKR",
+	"XYqf5UM0ldF4sKzGTdKmnbTJ8CbS91ngCUIjButBpdnDZkQM+STwSJd9hycal0YQMGk5OKxGJXKL83ZA",
+	"owErrH04GXVZROD4cQJtckLrjwmLMlLLGdFbp+VsNZtOVoAF/kgqrV9x9be356y+bW0qNkBxqdQe8GP4",
+	"9aJgLOeeWX2Ll0NG/KSdzY8IvdSwo31sVzChUdtcxCQeRLTHKoxiZWTWtIpfR2gK2uxiHF9dG3j7Pjaw",
+	"UsjnWbwmPZTFmy6PYfP+MWETuQUyVq/q32rvps9WadJuf22TdvtRmLTbj8Wk3X5sJu32/UzaFY4jc4wq",
+	"RhMxwULv2HwDR2V0sry5PVDc6F4GN/ZqNa/xkTaeT9+f/vLu/dXF/QznLGdKDOctKSHeTq8vWE72qN8M",
+	"YXDNZsh5aDCQJtzF9t4z8JXeyGXYwH9dA/m35F8x2N6HckQCvHz+wHEdKe37+zvv3+78sH37auvlYP9m",
+	"0n0Rn7CtwZt3f/78/Bnbv5yIF5OzNzfnPx9dOa4ju7ltvzr683zyYrTz7M3JaTuesGd7L05Ox//58Gx8",
+	"OLuI/etffv/x+MPxHm06d5/knE6oiA+8kZ+zMeTPhMrffRFHNLaquMCRoVFBxfFBfSJBoZsGeUevGRF8",
+	"xHjICAsEI/IPEGNP4sLMSpoKncagFBAdpKpN00B5CwrH2ke/gI8ex/XlXPRZf5pSWNTHK5SVtYt+7aJ/",
+	"ii76SVhPo8F22eGEdke9czGkEcOr+jEVYsojD73GlPR4EDA6mMAxeRBX/hzN4tE57nek2HhHgz6PRsw7",
+	"R+GWFR7JU+0+tUjskW7TTttkbu673Jvpa/suIxGjXoMcDlnvGoxlMQtjeutC0IWUPlLXQdEjBbVH4qnf",
+	"Y3Z3SPLpoiss+7kF3Pdf13E/z+tlW4wKHaG4NrDmvhB+ODhj0cgXuBcyi46PyTh9bll1bNTONErW4Bc+",
+	"iYjcsakzEhrG4Il8NCrZvJAMKxWqyF0kiqT3qWIxBxik4Qe+1M9NkltbGEQ3wmuU+lFgWwk/1Bc72ZnJ",
+	"Vu2t544Lf+xu4x8bXeeTOULLDZ5+VHqHp0fStl+q6cegvssWDSK/Ago6+jqJMdKvcF2XUPJx3diVL1i6",
+	"RwtrU7E/c0sFK8/jV3wS5qLqTnlM+vCzZb153NbPTD4fMXXnAzdyFI+69Rr2a9J5d86RN2ddRcmECJKI",
+	"76fhAe68LBnfT5OLbAsh+TRsp0/L5JcnD0rMyUyyVJ522CAH4tq47Tbt4adg8mZpU0Fuk1SK4GeoYxUI",
+	"rn9/xJbuA9uz5ebr1zImR6yOqZhZzMUNxuxH5pqDli+hUfjp6dgH81yPe3nVf1seojMYetZXNKYD4+g4",
+	"HyfN5k7vvzzekweUDONRAD8xfABnGX+QneGPm8avDnxmFnDqXXJ+AjeXmS+qh+mlpYVPjrFNu+TyUxkY",
+	"vsAOInmYQ/Jsl/zov3wsnHBrnqZpo0EFPyySBBY04iNedd3YZT2pMage1w7BxxS0a/UIguHfG9JwsPYL",
+	"rv2Cf02/IMg0czRXlsEI3CXn3BDT8OI6iHilmsW7g9OD10fnZT7H9PHi3sZzGl5LRYBPs/JJ/o7yj08t",
+	"GkBEw2uUdfDYnkrnp0FvU7SW5GvaTHqkFtI8vSBHlAqVIEMjoDUb+CJmEfOsppIRYw1iXe5PlPbgSY84",
+	"7xPeN7MSVxCdVC37dWxSPRG/WPzRyuyhbDzQQxoJpeEJi0ce4P5ArnYYcJHPrDSfkx42sBxNo1U7aZU9",
+	"oTp1j49ZmJxXQbozM3qOh8HsaRxLK12qTqeFTLgIIuZRjQhB1AI8uCXxBelSEFNr3f0RJdwpgpkJd0CX",
+	"WRvJt066W2vu66S7v56+/EApdhe9IRvR95MYXswKC3xGuH5YlNMCWrSNFhkXmk4lB0CKmJMuIyN/EMmm",
+	"TyKBvkiACoGcpwdQmEU3LHo5EbnbWfyddOUDC2XhaVs9TanKORnRcEaEPwg3fKn4YCKagiV4wmgFWXpU",
+	"EdogDxI5jv1wIPIkVr+al95G6lRbsB4PPeG0XjSbeLkLoDC/OSx0Mgo4pLW0AxYO4qHT2mm6zsgP03+7",
+	"zljqI1HotJz//e1g41e68Wdz48Wn9M/2xqdv/wEZMSqaKN/n9t6zbKf7rjPmgd+TEwH0GuEngc+AliHa",
+	"nj/wY60dJb8GfMqiHhWs8ESMWc+X+knu98l4nH1DNWz3hjSiPUxkcv7rf/77H//nfz9Oms3tZ9/+6xu3",
+	"8e+PTuvz3f9DB33qmh9H3Jv0EhVEcmjyDtZP7kVyMRMxG8E0Uu3VaQFoBK7lcALL9gOf5qIG9BPiyUeW",
+	"Q6Oet9XzosGAyUzC7Mc4M0/jnOSIUHVSMjSR9L1kt7kbZfglvZ9R8B0totA7XAdyO49ux0WkHHhCmHpU",
+	"XBI8Z+nz7JJI1RKEg2qAfhVpYFASsinh4aNJHdyaF0SVp0LFmmSJcqcJrLIHbQRWuYalBE6fWwhsJs02",
+	"yCEfz0BkTIc8YNgiSdmUJoU9WkZnO/Z5NKKxLYxefkMBGrHbMetJw1K2XihuRqW0PtYswfxq1Fpo3Ty/",
+	"0Cd+eP0XX+wxhRT+v/NinzMx5qFglpVOHpXoJ9LwmL0ddl/3/Pf+21dXfx5vnfrH4ngUj389PH52/PuR",
+	"f3L4tsn+cyCfD73D+A9v5ye//1OD7TQbve1AygdkM6Lth0rNET0O81BWSiti1CP6H9PIj+GqGCajZvyS",
+	"0YhF6ZSuhF0MTMQcGTAR8wRAl6n3CY9IxMYB7TGPdGcoCFj0xETBRNSXAxORCAH+joYzFTMt8hRWmn+k",
+	"H9sIzduyTdtoUzQd9EMMlPQFufZDr0E+UD925YEOSfzIFKLd7RdzKV6kTCXh84SS9L8Kg9J0p4zbNEmn",
+	"WXtKH3eUwyRcZz6t/aRrP+naT3pfP+lVKCbjMY9i5r1jnk8vQcCYMsJoQUayCQEhVJTSk7RhGxq2VcMU",
+	"5kWjxGIMIqrZngLazHTvkknY46NxxIR4NE7V3a29OeK6lE4VMruEbLA4uJz2iASt2krpLRh57cdvJl1U",
+	"PKUs7wVSufWefmT3V4paWEdxP9Uo7nkhVepEzdOEBSNdX56N8XA29yR9iYCedUDAOiBgreiuFd21orvq",
+	"1P2rcTlKuznZNfLLqmQDjvdLeUCK4OxrD8haMCzLhz1dxaGaGSdNs2NKOliLhycP0o4CI/Ih+SIc5Pwh",
+	"58cqzwAGVfCCRL5KLIDHmbgxjcaukByULwKSMXmYJGPuP6pczHkQADlSVDk6TMoAhcusMCqIiGm/TwRj",
+	"gO+7lsdrW20tkte22tpW+8vYavOwFiT9Tvw8vNplBnrfFAl+zEbIDNbCYS0c1sJhLRzWwuGvKRwkpaDe",
+	"RmtrsWP+b3jt+y0M8xfX/vj7ZuWpDnwBx1osc65X9EUQFMt/cmuJT4bs9h5f3F7ii1IA1Pxi9SFDQZ45",
+	"ZvgT3m2y21iXtpHb8dfrXz9s3Zx8OA+6H/bjX1//HHdnW1W/QeivPGZbcPpukg7xNAn/T3wmCQLiPuax",
+	"lLI76q92xAIdSsxuaQ9x2tJSLa+w7MpTKLIzCa9DPg3b0HEJyCERk94QP71Q0LwvNGT7X766ji6ebUVG",
+	"zD80Fn5RjbSIhFpytS5Y1K6vY6opSDZ9yMN+4PeKUxAAAaCfWjYvNmkbTTJ7N6lWoOCdMMhXRRGNGA1j",
+	"fwRV7KhHfF20i4YeidiY0RhRTvDdR+Ndm7u3iiSr2lp5ChrLYi8Irr8xpxK47tRaAlwHdB1d0gGaVjM+",
+	"ARRpyVqO+xvvaNwbPppw6/0a5K5f7LtAmbu7O8XLkiJpWG//ROllb6AEuvzdY6IX+WPFBl/7N0yQTlGR",
+	"65ApBK7rmDkNEA0UxeOudT2Xhd/98X2zIYWTLzvFeuuO62grE4ayocciCQNpvSpj80TlZ241m81k6iKO",
+	"fOWtxRp8P0FdtMIEOoZY7RAewVxu0h/6hILVriuUMiIoSKNAEio7m4Of9Ax0ETY1gaSA3Zxxj/ww+cE2",
+	"Cyi9WjKJSwOC1yXTIY0ZJFbGgvSoYNlRFhmubciJxWsb8fbebs0BawFQMvAPCOA/jvgNC9MZ8KiwVVSV",
+	"jrKRpuLCHLIaVJfzgFFVl7EPB7tsP18OGelIntDRcElCIdlrNtQiu9v7sBv4JCZ+bkN/dLY/OmX7WHOV",
+	"ORvBRkg15PcwRhosOvTvCFdvJrBPfBrqIMyHGP4pD1ldqqsbph6mySm2PKQ3rEV2mrtkOvQDJoUk1sGM",
+	"dC69MYPnb2+bv/64Fe3c/Hz107h5858P4dvdn+ZOSw5w/ty2m7v79tkJrMhTssHxIenO8F7IurW1Z8uy",
+	"t1P/V9W2FmeGuVwyGLPJEiPJ+N0qxnMirauSYYAFRXioOGtmBFv2r6PpbH7TY306CaQ53XQdlRUJRYR3",
+	"wIyjt/5oMlJ7cuSH6l/JCkpNfaAy6DS8+hnFisfFvTmlEOWtVdACP9VbSyVXqkEnGmuS2J8osyVcdc+2",
+	"w/Tw5vF+/ak6zL+E4RujtY5ur4aMOucBm7/oKsFN6u452ZlT421DVPCR6fD+gUb3f28CHEPIwlhs4lOx",
+	"CfiRgF5w7Y/nDirmUFGG8BsWfQfGZcwHDPDWQeh3lDKQGXDTPkSwm80hzt2amc3ZtG5OyF6078xXZtow",
+	"8yCCPq+QHP/w8uD1L29+vn128ObgYHCg//eynvNgat/Zujjyfba1pP2xZ5/ZsaflgNRes3Oqe3NQHLW2",
+	"DOeNO1kuqdrjaul57DzLgoo0N17Qjf6nz/t3G8nfuzX+3tq++4dTpMhdYiK85J7PDB3cqLEIxk0YqzK2",
+	"dDwOfPRIbP4u8HFCqM8GsIlzyEdjP2DRt1sv9rZ1MvFqNshd3QOZn8x5UqrmLr8iUmlPfWELTXpegVxr",
+	"vVtL0UmrZ6H2PNORz5/hiXapLzS/xeph1R60HkzVkAf+vE14uzGdTjfkGdqYRAELpSHu5SYwiGgY6zz2",
+	"ZIuaMDzOQUiDWez3vt3a391RLp3U9ZNZ1AUmOPArtpxGUl1uwxXNKstNacl9YfFipIwYteerJ1M1ZcFC",
+	"D4203hIspmzyCwwzP4D5A74wwKEXOzdZ0OPaAzQ+OH9kV/nkpIWGd4/r/7LUs9pTzI+8zjwXZ1xG5lHh",
+	"YCw41GpGBRtqdqQv+uuP8msIRmOw82YFvyA8CSoH6C15HxWqepVMV3n//m9u2iI5yKpeVMlwdfNNGCl+",
+	"7M7N1wWrejk72LvaRDrDwSNlstriQbYqGGIbDhlhG3KgqVdJ/paUKeMR6fJ42JBTOAgiRr3Zz8mNw1Ik",
+	"pNiLcXFRQYr8Z1dCDIjWNQihXGsGvjdM+SU1K0EuMdtiycGq6RZKUK5svrbKk3KSr3jU9T1v6UNhqfNX",
+	"OclCzcWVzRLqLGr3GA0CFpVUXTRn/nJ2ThHT6qvN383i+lf1YNQOWBnpFLlGdAbU8jhQSrvASMxVETtd",
+	"VvDOdV7zkC1JtiyYXNV8M0h+d66JzVTr1SuxStahXAkwCONIAQ4UDWdkxCMG9DkOpSFMg6Mo4tGShPJV",
+	"H22mO5k73ewnVzLlCz5iWMhwysKYTCMeDgjHaytEp1SThbvvQxUrseRkEcGtl3RSMVnzk6s7CdCfraZm",
+	"4IvYnOxZ5jZwiQkXwwVqztn48krmDc4/kt5uQgyJiv6QLABWHaYORuKXEY2PudiygS+Yfm5dhnklZZgX",
+	"c1BUnF7Zu03RgXdXy4nT/arZLsZXWTZr7uVc8IuNvfJJRITvQczLmEexmVTW9j3i94kPW3UmzE2qMKb1",
+	"Zx4FMPC8LVSgXMX+yRFyhZunppyDbu6rNSstKgncz6TJKcukiNen9lLu5TlFoLBFg4DPRAoyBUZk42rg",
+	"c3wKRWcK9KnYMTlyyYVHSz7kccYQTZfgCK1igKRNYyby62DpxViL92MV2gOgTUm0QaI8khmfgHZNS8Gj",
+	"n+Lq2ElXsUQWSq5YKiTuf1+QyB8MY5d0J8hT9XlRMkP4g5D4YXrWDYDrVWl4jzHut6aCYwsUBLYDY5Dk",
+	"VRbxQrHAye3FXz0WeGWb+hUuufJ1gNIjl18R36KyW2oPL7Gdi9V2v0oN4/mb9S9e3Xj16nIJsfXWOWd9",
+	"7Wu5j1EfMY+FsU8DkVeeoQExG9g06GI3uY2TdWYTXb/RYP3qTDxy+bo1V1+2EatSaS7SbsX7yOgaGFFC",
+	"aQwlhCX/8OHDxsEkHsp2PUgSzQe1nL86JM+e7zVdspONaEEwd2nNBaPvPzrGJCFosVaQzZ4t9vJOb/LL",
+	"YcTjOFh6myfo3GkmsBUJPXk8BwndaFNEQkdZktRSqsBAf6R7vB42ukGHutjoySurtAyR1Log2JRiRLOx",
+	"s89ZHM02DvqxLXL3Aus1ma8mG/tZs1akVSEwbv/ZbmXUZrK1r0J6Q/2AdoNlxb6uidaeZLtK9/cPumqa",
+	"2aK4xa0d5di4rpGqFPII1FU/FklltqqCYfIosdGYRzTyg1nuU4++VFIJJSsOgJWwcASMomNfvZTb016Z",
+	"exR7W6msVTXB1PmgoZiyiIR8+sSYkh2bfAnuVAKy/WiBzh+v9fKgEOirt2OkgNZ3dekQwZBZRQDQ4w3j",
+	"SbMu5FR5/IpPwmUV2ZDH7b5+f/4E9YdWdfWaTSkHZ7ye0TvuJY7a7Hu/QOYvH89y+U4GJzy6pIPiiwfC",
+	"zKRaIEWqlrWx2ywzN055fM6oN1uxLjZ3qbRSYaqCyaKlpV+ruskV3pU9ZCo1Vr5vVslc2YW9kofyVMLu",
+	"SWpFPSGZ+AXdc3NXJP/d1QaclTuWziIgtp8FxFjGwZ5Pi6+acR7JYCUz7ujEz46uMxhjJInkRkSNsTBx",
+	"M23/HlOPjG7qTP08TWlf+dQT7z9MlcdQZNHAvVhimpAQgFAhVRM8oSI+QFAR1+HTsE3TL8998f001INc",
+	"0QnIhHx4PGTWELpzo5zwYcCX97KadYnbvaSn+WGExY+vRkvBCaIjkI9ZiNm9fpLWRHgYzGD+F2jr60Lj",
+	"X1scZm3l+aIsrZC+Mp4JIOdwGZymK/EIyqP2JwHmI8dmifokuBWNwKci7NSqfzm/1OKLv6olfOpLk6/p",
+	"vHRsr5/2UR2ga9YW/jJxukoqSz7M+4RPIgxtlmdNJIE/LBBoQsGg3kd4yfq1qCEHsniAaAFn7IvRE654",
+	"MIQluf1X1CuUhL3PhUpk9FNBvOx3VyPMCAAraKiQ3hAdOU/hLF+FdBIPeeT/uXzCTnpdt5CmeZB5L1U4",
+	"3cTzlS0ZXS/q+QDeueQr86eccqw5TnA0uLefyK3lgzhQ566KdQSrNSDnePSyJRyWmbVZsqByrunXVpet",
+	"pEpExNJELqsUoWAgMKvThN970AzGZW2w+7lMv64NlwYEW1JB1KASldyIuh1rsxcWz4b7+SCZIl9GEcjG",
+	"ncEZLYk7S75mhekw0keoh94QGpxFfMyiGJA9FM7S2PjJhOsoyllGOq+PLsmmYOBiFJ0EyiuaBCwHQ5cH",
+	"+0iErYG2kIHt2t7Nc2HXud3oDVnvGkB1p+3kzbsEO+QrodFUA8ukkue3BKgmGf+n5A3e/Z31AMQdl68A",
+	"VDFiQiAi9TFuCB171aOhzolzCYX5yqPBMct2StH6zy5u0lnBUU8Ekwemx1Sg9JhFgodZyi0+ALdSzGYJ",
+	"pcdno08R0GSxjQ2Z/8V599k0mbv4Tu4XRroRo9foW7lm4xy021LoCHkyzIOwMnd9jFDSTi/wFTcryjjJ",
+	"zT0iWCxZBqwCAHtLVjrJA29NWTc/miycEN34s7nx4pP6b3vj07dFlCBzgGpgd0lthwK2Itw5yX1jOKcG",
+	"PM8trEA5mmNoFMg89mNxWAO+kdthWZwHG3BoSIpoaoiTkkcVrLtqchPJL9swMfIjeB+StDZFdhCltStS",
+	"eKjItzCjusOU45H/HnIw/X5z0g85n7JlJQpslo78YGYhnAEnc1/q2ctXWOhnFrGwU7C81MWXIqX5NSBm",
+	"Cq5T2IMsZBGNmYdYtbQrCnCSGhJqvtjJiEv9uTt7fYP8IF4enpHd5w0CaiHpSynayQHeKixdGpqa2Ih6",
+	"rBSGVNdQWAC/L7MR9GjvSgos5Cchl1vqR7Ds9p1QUYphhdvhTiN4GSiRBXzBMnwFKYhzPBOvNUBFaJCD",
+	"Lr9hJNMb8WMSMuZhuILo8TEjHdmbaE2lyELgwHAyktszPw4NSOQ6Bz+8Oz6VArgcFHEe230dAUjlOWIk",
+	"3m4o6S42YEAKPVGNqCD+kc/bhP8PKvanXOajfZ+P5SDvxyw8ODtOgocyu+Kzw8cspGPfaTk7jWYDgK0K",
+	"3wZ9/BBCl4rCze8NQflNHHSJU3rEWNz4GH4MN0hHT7LTIliFKZfIA40ylQCwpa0AALQFCwBcCJ0W0SEr",
+	"8p+yPbsdo3EETcNJgIlfNAj4NDeG9P5MNsMXpMEuhjyKOy1yIf+rzeXOyA87aRtpsHVa5MQwqDsjemu0",
+	"ECMaBJ0WeckCPi28Lk1yOXrYyrk3+2yKdBCyRUwCRkWMPWRSsRjzknnyuO2HbbnDOy1ymnqiO3ri2E57",
+	"x/Coq6YqxExTDmKdss1hb6rWNMwnQoDiZyjE2XcnkfEm7QoeTGJGMtyKXJ2fJHwUijj6YZ9jN1Ko5FYQ",
+	"p5fMEMRObn4JBLr6MkEWT/TvJKaD7BtaZqg3dqQGudMkAZPqoXCJ5w/8WLikLUe94apiYlQ1kD9Ci4ba",
+	"8nDVJwf7IxvHiaWoQo+zX+4NaUR78iudFjnkYRzxgKQ/yq5VU3IV+j3uqfc1NMxkPGZRjwo8DQT+uSH/",
+	"rceWP2v6RUnP5EUC/6r1HkwU3oG/StuJMev5NICW6u90XoW35M7v8dGIh/BCckMJuwtigseMjwPYYukb",
+	"aKrBR95JaawcB0pI/1MAzrbsR6ixTeIJDYJZm932gonwb+TkDxNG0OOjrh8yBePYAdbS0Ws6hhpvnRZB",
+	"xXnEQbenIUisLBtDywD2ErIvZaGAcaJGL5UNxR/szh9s503Qg8Pa12ym+Nc1mxE6HjMaCYUjgZPT4AeZ",
+	"OQFEwcfQEIBGkmW+AkvKWx3XyXNPQC1V/FH9rau3aoanf9bpZxl2JrtMGZWTOuuV5pH+oI0eg4k4rpPn",
+	"BUaDIC1MkD/R4AnH82g8TQ+YVHXyR8n4LTklxm+w741/q92tJoy7WP1Db1DZurD3YGi4rYy1UGal66BT",
+	"03UyWwA0M40CklFVisUnUjsQ5HgCT5G3IhiZhCMWozDnfWCtScUdQ2PI5crpVcpm6vr6XrpSTiySwovf",
+	"Kjh1eko1meduTHWYu3SsSzmBFp9fhQvIJECNSZzoxncGnUp0wuq6HG5BoaNSosURDQVWmEKd2kUWRoXS",
+	"QWjoKZUlszvuYLbmELaaFo0yWVPrNdeL5hZRLbReoimUXYpNi1+krPqIqWYn9E5H4uIuSvZGQttPZQrx",
+	"ibFoZR4f1DGnVJimh9rjGrFcgWOrcgiZw6xaFpbMtDEsmxgsKI0y1O/Ddhz4N6wBqkGo8Q8SKxaDWv0Y",
+	"zVsDolDdNNzgfeVSplP6sDCLN4wGiDpucBedJ+Dw6+JB1w/nnxLs9wLb5pdedWFb1cx7RbKGszSAA2xR",
+	"ou5SiIYDNYnEr7N04Nc2ErydXufmT4OB03KOLrb3nkFJ2Run5Zxt4L+uIeFiS/4VA4TIIYIyyy59sEOd",
+	"ltPf33n/dueH7dtXWy8H+zeT7ov4hG0N3rz78+fnz9j+5US8mJy9uTn/+ejKcR3ZzW371dGf55MXo51n",
+	"b05O2/GEPdt7cXI6/s+HZ+PD2UXsX//y+4/HH473aLO4JDDeAq2CAY/8eJhzRulZZU6rhSow63yfh5Po",
+	"Judq03TJ1Aex9Hfte2WW6zWbuZKpKTYD9xT/FAQPY/ZrWxaPXvFTsaW8wY9spq6UM9Q4rEEKWN3PllxR",
+	"ik6cTI+4Caq6vLXQlvPI80MaM5d0qWDPdidRkO17sW1VSafZUoNYZKe6NUrimIxBrhxuPUkiOULcOLgG",
+	"Lmx0G9d4O72+YLFdkj3f23rukr2cAnXNZgh38tjP+qfCacehF+rZTLqB3zPA7bBacybgBbaqKrM9n31L",
+	"nohqxDE2N840jSI6Ky6dHJVtbU6oiN9ZNT24NmJTJmK8MIK4aSxz4YLu99GZDgHZj4ghIt5A+ET4749O",
+	"bjnvX706x1Fjq0YhBTPp0REjfqijvKGj7BEpGUji1vVozDZif5Rzpu820dLD4FZ0JVr4aHnCVpJHp0j+",
+	"o2x7l8y13ksX0LiwvLIr3ZMr6TNvrX9Ug7SotfpWHOLsaJdP4gbphDw0iuRFDB6GHBuqy0st1GVbLCds",
+	"LmfqogZTzoiRV0ABUKUYKkZ7uqqxqkCJxs+1svzSElP+IJQWcp/6gWTzWVUi9/nCMmWpWay0BxHgXqeF",
+	"KSSR1ATlPEknYnE088GnmZBK5T15vofN6TUjAAUBLRUQBOkI9HTkX4s5vya+7Ftc++Nx8lV0WyZItqlx",
+	"QQ0oMwArYxEYohEbB7THvAbpYGhKp0UihIyB4zrg3LOsFE4VlgUHLImLdrUakKNr7GdprBoVaeuHeY2t",
+	"RgHwEatT/92oWZCrFp3jEPjFgtKl3KrFa5+5wyq/8Nm324t6HhVH2g+v32HLu/xkbcw4aZHUptIXFrgZ",
+	"EpS7gFEIdc3dD+bIV6mAAH2ramIEBV4kX3NxARJK5KZnZU4pNayzx56kFOrRIEgnO/XjobmtceuoqtVn",
+	"V/D/qpi/Kqef2cXYvLiJc0VmFgsj0ZVvCjfiPEJ787tElEozKeaBly5hATjSBX4wHeZyY2tV1Vk+qgRv",
+	"2AtrCxOzrp+ZHW6xuLUliHwrEHIdo8hneBXZgbx7qKmIYby7L6RWuN1wlvFkqWEs6ctqQWU6udM8TkJ2",
+	"m7uwXgXUX6W7i9ldkJo22DuBS47M4PIgQ7lbdft3hN3XycI4mmHokhx+1vUJPxV9nwCbUEeFNRytOU22",
+	"oMqaQAyFsnjnpwk35D1M9OzlaLIodkPGVrYzxhTcwZLN7oek858NxTk2jj30BPomhO0/5dkeLFotLj86",
+	"O9sWJd6ZN5eXZwQfZj4MgIvlWQ57L14YOQ67TUvtvxxahVWxnMLBwDS6UMSMeqlG049Yip0gyvdTpjZk",
+	"e+t5dYylubN2ivtKYWrYxI08WnLN8E4ss1A2DMrKPaMj+Uu2L7Oc5fqAlpXfz8eaKsQQmH6yYwzHbnLg",
+	"Ep+vseezy53wEM20SoVDXVma40QHk3i4nYo44GzkX6mU2G3sfNMgqCDp4sEpd9bhMERwA1WeRh7B6yMB",
+	"e9IiZuCp9YgfD0IesSzfc+rsRdWnYL3I5g5Zul+zTt3nQmqN4ZLF+AtNyuy9REnI9XY29vNfutU3//6H",
+	"TW8qjww34X9zcZS5GnpLBIFDkDu3zV8RtUVoWilEynUQ8X6M9V3Vj/MoX3IzlNb7s803e/FVVdu8ao65",
+	"Q5x8uiJmXCdzHGCWrR/46IA1/TNp0q46g4Uyf0kxR33ZmgUoSjmy/GN3G//Y6DpFB1kmQ7jgw4GLfT+5",
+	"H4SvaQCRfPHnfDHneQGUB4JQcY2msK3OcOUhS3X6eWqNJvY5tq4Sja+k5ONJVLhkWIEP7oOML3C+4LMq",
+	"dnPkXm4fGff/Jgycmm92AvP213mJ0fNhONMLyiMjmAyW1rTcpBpg3OYbwQglF/m6ZWHyyZAmOuPKyJWg",
+	"t+1A18lFeyj9dzbO/WDjVx3qnvyJ0e7FpAmj14LXPgmhyGy8nbnVwPcqMkuzA6/7yft9MaFN/nNHh+8O",
+	"NrafbZOIDSYBjQi7BbC1wm30PJouqsQY83dN+qfjtO3WbNXLQiioNr6pAOHApyGLiGBw91tUEuqki3yB",
+	"xJBKL3QP0mC8ts1PfnV5WOUOb9Z1hxfNSXt+x4GAyz3PRQcFAvWNFDolBA7Z67+XC0g7j8bESrOYhKXi",
+	"oPXeXn81Q1BDsKwuP6Ry8b5UQkieepUDsem+V1fHP9w8X6rMeUW98uLnBdAA2Qi1EOFKXRhAVXyjZT1V",
+	"YcWJK5XUfJBMlYXXGAIt59wFGeUIgTNNa99RIojI/EvKeQqbujGVD10yCf0/JgyUdnYDCqKwc4wamtEC",
+	"mS51ElUs/adbsY2mdXsCaeN2hgwXl53cbu8QuT+JugNrrOp68oEyZBbehjoJZu5dA0d0qHm0vLo8dLVD",
+	"BQjIvHy+UU7c7d1H3Cnkt+I43vEbJlDYyf06g3Gg079zdEkHnSSM/48Jj3NKQs4d92zX1NJeNJvPt168",
+	"2N7bfb7bfPFiqwJ/JKsyAd/Vl6KG3m9IN5MxuqDgWE+MfSuVcDmrTFOLXuTzlSeoIOczCk9mg6RLpFmd",
+	"TSc8s/KAN5fvTnJopJNmc6f3Xx7vQRbNMB4F8BPDB+BOwx9kj/jjpvFr0aNg9SmcKWv+jAd+zxIF1IHD",
+	"IcCB1pFWLaqRvYAKwQATIA3adkkn9EXcAag3aIZaMvnXxRnZbzY3nu28/KZBXvJ4qC6LCYZlJ74aAd7r",
+	"smQBw3wzRgW7S8RZay37vHTWVTbb9t6zrO2z7zpjRancN3RemYpDV8wn+TWNWM8/0XHq+d/TuHcNFYMN",
+	"zSj5lvNf//Pf//g//yuXfPvZt//6xm38+6PT+nz3/3BDqK2wkAWp8lnQKQ3huILQfswicvrqx6w6D+Qp",
+	"N/LQjbW8YbnASPbvO45xsv/n3vVlT8tdcdmLBhqmINXR+22bpdhfISdosb6T7Wa7heN90ilus85iXzA2",
+	"rsXoLaRC1erctveteqRGoRQ6uynLVWsdl0VDFdXeced4CSzEsa53YUNZVs5KDauoKbsgP391SF7s7j3/",
+	"W194ry+i1xfR64vo9UX0/S6i5/Ddsgz9GaEJDBwiTPZVhnY2YVSDYHZaZLfZxFtnS31zjOB8e/H+1CWU",
+	"JGmJmEqRJClfvtrYdw3YU9SjzComuQRoKIhvflqVyJcjVp4CAEIzcNIwUbbvB3AXAN2VYElCv1sNcspJ",
+	"F/ES8b5Udi4KYzFhI/Wblzo7BDE/dE1yDtcB8hMwOKj5jtYdYJYaJTRY6OWz4o16dvozV6ocvlFfEItE",
+	"a4ulRUKGkbWBR+iYRnE233rMIviT48h3FC3B0/VPdSEc0N61AZKhUptpeK2gCqfmqwo4UD4GNWfoD4ZK",
+	"QmoHGo/gVxZhT8VKu2Z/86rkpt5rucWUBxvXNVNguUZ/mPmGzU0DT+dxF5DMdZ+d86PXxxeX5weXx+9P",
+	"v1fPUoAFqFoCbXfT1eKRsSV83Aoas2JM46FaIgjyzOEY7Db39DziId6MCBfjqDEmVMNpmLTVaeO7zRf4",
+	"ci4JtVuRTp5FTDQ70k/mdPEd6RicqQObu6+verH/FMnR7Bt8VvAr0l7u7SHHHAssiIyl5qE+NfRjIDPq",
+	"ji50RqPcIXJ5XeKxgMUM0BfYiMeQeTkSLLhhwiUhRBJGEevBHvMjYhwvtbcCydZm2d36ApIls+gzYBIG",
+	"ksCoYOYTKTUiwTUL24oryL62FEPLYxvHnBOu8UzwrYmY84pkVog1pyt554LjiYaeyNergC63G6ReBQno",
+	"olDlA/rYMaSC1AVvFE8H+GKFfmAgnsI7u/hOEYjU+rYVJRb62WskOC8K2xLxXuCSscc9KWUgBihXKivZ",
+	"TQWJLrvdlmRB2doBf7xQTs1uBEQ3IGcyKNv63XuAgGeWypRU2/v5pSqAZGTqUMI78mwUa0gq1BFfmBJF",
+	"8EnUY25642CGWee+oYGx9Tc0VPWY6X4yqNVKvsUsCmnQxrjnFtmTMv2EDwYaVCM2NoSv3jIKI8Araq9V",
+	"1CtQ+BgWjH6zk1LEfPxytkKRfrGzCXzhT/QvtpTAlE1h9waeBv1JLQ7Vn1mvaG5vuaJCIZtixF4GqaOg",
+	"oJkIFqAkOW4piHYJGLZbUuu4qEZIrdRQDRIHdaaSvutkBXQ+EUoVC3GNwl86fSKH5WHCBxegfTMYwVng",
+	"XtfJs3FHQaRqVpz8e4JDKRT1ca1lwzMIzm556T6bvZDF5XeLxXRcaz3eIiq962TPlOPmi2faa57ma2/l",
+	"a2llfNi2fVawsLCeyxqCdCEIUslqERLCF8Rj44DPILNpCObHDYtoQPoRCLW8Gfw18UrxJCFHwXwkgC0l",
+	"h3w0hvQcfc8XsQGNVPpSdaTLGtV0jWr6N0A1NWI8WuVQcp12R6pknY1OOZwcqQGQWifQtxQe9R6I5ykz",
+	"QA+PvkM7ffXjoat8FYAVxkK2+tD4efjoa9DXrwL6akU0rYjiN4vEvSvxYmLwfOfs/cUl2YyUFtKB0m9J",
+	"ubvMlb184kipDapnFoxnbA+tPmcW8h4fnB6QiGkwLDARtThnM6Vi/KsjWNDvuKTDPD+W/4U01R6EMbik",
+	"A0db/jGO2I38b8hu4d+SGXe+cXUKCyO0l+BcqYlAErjryI7BU6z71bEtGMRyI9Vlqakgg0/iRsDhHDD4",
+	"Q6EQyJ/4NNR/q1AVqbknMARZWINcajwMx0I8wULvZ0NnWC4n6sjHlUa8UWCO6Ilt4I1nBlzMntn0FGHi",
+	"zfDdLIDlA+lTJfUkLhEV1o+0h+OrFJMosgw79tnp+9Nf3r2/ukg4AhnSG2a4k5UTMOcwpWGCBKxckRjP",
+	"hu4mQGwGDzjeL0rrP9L4UBoUTX/ZcVeJLQ2FDGNI1ucBWzJhv0b8oYkoV8iLlz/a2PaF0gnsmwb0gxTN",
+	"IbF6EF9HblqRR9IxPBRtgUXNICgQERIhdOo3hwE/MvWulWW9GHrQXzYqy5v0tPYPRZ/IO7j4BHv0YiZi",
+	"Nso5b7S8LOa6WZertDgd5ICFGVAoEvg3uatoWO17laUzNkt+LFqnE1oCCJek0dCWG3BQE+pno201K6LA",
+	"a2XXQYxgbjvWCRJLX8ysciFplo4SiGTVUrI1IAcwwrGkUJbLl26UGlEc5k6qAlzJqYGFwCdzYrm+XdNs",
+	"MMJ/9WZw7fvVxtcupRpVoNsvB/mQWYWd3yIInW8JgLVRBEoLnivIyHIUDJfsNbbmMEi5O2dvh93XPf+9",
+	"//bV1Z/HW6f+sTgexeNfD4+fHf9+5J8cvm2y/xzI50PvMP7D2/nJ7//UYDvNRm87ABczCHbR9kN18nSR",
+	"AmV4tCJGPaL/gTULtFtTTQzrD87nDjaf39sPl5jo/qL5bP+bxKrsHKhykhQjgG1IjPeft4lytPVi2xay",
+	"ZVBmLktLYCO/EDMrSf1OkljgRj9NYXGJYGOKzoLujHQDGl7nDvPcta3OCjdXf/55hp2eFGw0D3LuLsLo",
+	"MkN5PXvrIU06L8Zg8SmmTUmLxFghU19T2/ZTsZSmYz2zMQ3OlQ1oCVpnt7QnzTlprNC4DcUalOMgRYjf",
+	"apJms0lGNO5lQJ3gZQC2wxezg9JPC2PCao1pyudy1tYB+JJ0BKSI6czFihkd0gsYxRzbKqvrEbv152fn",
+	"2Nz8X8qvXH8kj8rPXH/YX9XvvDh1H58f+h6kXsAvfQDXzOPUO52dE5jNTIh1sa1H5nddbHdYnSYoMhaB",
+	"/ltUWBDcXdp5pyJRusyIlRpQP5SqSQJB8LeTMGVAAjpQTVJJBahB9IpxAFIH1ySM/YD4cUmuP1bMawz5",
+	"eMyip3UBuxaUa0H5BAQlHLCN4VpO/gXlpLDVpski6GCAuWBsDZ7z9wbPgWC/dsAHfpgG8VkYN8QICwzR",
+	"FRqu0Q8Coorw8CmFhHSI2818eq4TaXtr9/nu/s6z3eeGJ8maPraG+fkaMD8qILZ4F4GpKd0ZcpJ6uD4P",
+	"ARukd3IJmAsEPUAqh9zLzCN+OI9r7CzCNaoRfeQANSepU1FiDYb0WMCQ5DloR3NgFDMZW/5y4g33rmSg",
+	"bbCPbBgP0mxClUlX1eUh07kMZupEl/V5JMU7ECWOZvKJzlRShS8+UGnGshAOcpp39B3BMBrI9cCrAjaS",
+	"H+Qqb3olp2GNL7XGl1oQXwqKz8jdn9GFakeGrAGq1gBVywFUWTZeXt8o06UtbN3UrLKixdQR5sFiSRPv",
+	"xBexHZRjTAcQIwF1clxdKQwWqmjrJUKyaFLA+4SroDHZa22pCjZodXQJZONZjiJ8mOJEhjzIpZVsNSvw",
+	"iypDbOzaBJZV8wfDLp/IY4qxJC6ElUztmsaQReweqsaWLeKG3cY6M25OeotshgTqsoEfiu+IZLW4WsjA",
+	"GrYL8Wo5YZWKp5NRl0VJPBx8Fxw6W+q7oJOM6UCSrTtT8AfZVasCncrxo5KRmihUEbupQSnZzOcTNWqp",
+	"0GRplRyMxYkl/D9Z2fbNn5vahKiyhMW1Py77qNL6kg/XXp2qI5UfVvXqxDy22Xhv+BRr4SN3gXiC78AT",
+	"1YE32jpYvTOPaFnBZhlfyXiS3qujP8yYiYIwhOOr51joW20Mzd/UoVIrlz3h2V08j+f/rCTPgcoZLTeG",
+	"xhHn/SQMW/mFBjRXgPaz9mpZPFJ5hxOucbHyALcGAcuVxbpwtRwTheCrOTHmKgx68bINyznWDoIpnQki",
+	"p1/LnVbLplnGclkIhVWT3+omtEXlfxH/kaUmRrtMiVTqXG45Sk/B7Eg2XC6evCSk75UUZnEKhyDP4VfJ",
+	"FchgMMFYi2SQQoD1JpEfzy7k4uPMOJ3Ew237skMkGl4rA4dIEuRFg3RuNyBHoEOE3OxTKC0NgXlDqv75",
+	"nZnw77Ge7zGBt+CExojzprKuXVQLktg+QOsHvJAhuqT7AZ/CcM0AYRwe/GqE9zkt55xRBMDh01BH+zVS",
+	"C0IF/kFVhXDAbC1hakm71/4NDgx4B4iglkowajk/IBSLVPciJmIpSKFF2hSSi9D7Cc3QT5JvZY6dBkH+",
+	"sc5jUqMBDFd6rXWV1HwxgNjwRT2J4/DGV+NEL4H+go5vvJK2vbMJhkfmjgh3iOuoFZcEx6QODE9OKZ+n",
+	"cGZq2fHkp5WhVY7G2eX45BqJJwDjlpUkVYP6lCanPND4P93d3QHWYJ8j/mMY0x5woPk5CXf5WBQzWNzV",
+	"+TxmxrqrL1tclcAD2032bmAQId7Nx/DbbwElUXz7LZzwDh0jrJnPw02FCPd/fxc87KiY5d295980SKfH",
+	"PQYALYBPoq7uXNJBiDd4QnOwlB9DxKX8jlCyu71dijmjvYUAdKgAalxdAxOQiAAFDIrxyplhqm3ExozG",
+	"Qn5GTLojP46ZR25oMGENcgSwlUmdVcSy1KB46kZK1bJJ0FEkZS78QSjVXj/89tuWzsCEk9FRDeUsM7hq",
+	"FdHc5APW98XGyhD0xccQGaOXZ4kpR8yUMEGsnalLBCdUgUFRBIHSAGwIDiX/BUZw4oLFmZ1IEqglB0u1",
+	"Rfo8CPiUdECLxOxDQ9nsNIh8K7yWb/EQgPWU51j2ASbut9J0+DZr5X4MYeH8GBzrasNJgRsOvv0WqiEL",
+	"jbgA2HGwFgpXx2vJHeSZ7qsuldxTGCBB0OcRbKJIpRYkJUizMJnf6WKlQm0WEEGCdFLswU4D4P1g98L6",
+	"Mi/1Hqv4AxR1CFQT+D2mchnUIX53fAnQKYHh9oRMXaBVg0eDTfXSplTvU5DI8kyTxNvnNBtbjaaqKhzS",
+	"se+0HJ2AMabxEHjyZmPKgmAD4Nk2f59ei8bv6uJhYKtOB7VrWXTj99icEvaGgx/ofSjPTYuEiDBl1gE+",
+	"ViWd306vBVZ7giWBoW03m5rzqVRVk9noYSqtCd4QExhFmfaqm26+nV5fMKXcgEZbo9Q+vlDgrlLjuWYz",
+	"KRENVQlFjJiMRjSaZQv/Q22rAYTYXCAhpXC53ejR3pBtJNlhO82m7HDT4z1RuhoXUzoYsIhcHWt+N+UR",
+	"3KVodsIa5H2/j087P7w/vPgeNNWOuSwGXJ9tdcSQT3+Qo6hcnpjdxpvDeBQsuy4AwV9/VVRz65qgK+TO",
+	"dXabu2X9JNPZPOXxKwBbmreIPyioNJQKys4urCWsWpoSLjax9iQonNzmRr1gSroksF2QWxaBb94wq11k",
+	"yJlARxMSEGAlIDQis7hF1FI3D73nZlD1XBumnVuKOOfa8OLcPAica0NKcwsIaG4W3cwtASyzbVMk83Ga",
+	"i5+AxL7k3qx8C+gmPhObB/k+7h6MJeVdLvVPQfFN64GwbBl1PprV5+Ml9bQJLF/ZqvHKa45BkbtbO9WN",
+	"z3DDXXJ+Amhi8N5e9XtX6Z58J7ck5lC5zu72dvXLkBj1PgLob3GssMfg5Rd1XubvaDg718Bjd66zV4eS",
+	"x2rDJ1jje80a9FHc5eVEzOayKNzAhJqAnAaTSne2sDCqz3Bk70qlzQF6tTE/WdcboSkeIjnhHISPUo95",
+	"KCYjRBEcIiZjypUy4JdlUidzmMc0oiOGady/2emVNsG1PaPx0Ln79ETl1lYNuXUV+fLMcOXQKVU/1C2d",
+	"4XSquT8C/4b9WbojLvmkN7Sv8Bxd78S/YSEmzjwQc33DaCC3Qu0VSl4orNGBpMh8Ze9YaP8KqMRUvlGq",
+	"KaDjpFQ5sNa9LqBfK5s9C4CtKl9ru4QG/jX7DisAgcvMHwzjtOOA0SjMgA/oEOlJmKSk8EiFHTU+hgeA",
+	"YtV5d/Cf9sn718en7YPLy6N3Z5cXHYChn0SJsa7upyFWSLhkEPGp5BJgqvKQSdu87/djJi1cP5zETDRy",
+	"9nCLvKTC74GbwFf1sSt1HBt4uGsF3XYLsNkr04HyALQrVXlw7yyh55ygt+7Bzl82k7/+Mcy/V6bYJJZn",
+	"fY0GSJBTa5pbNd87x8IA+NJOzZde8ajrex4ChNTSiuC1ZVUjePle+hH0sKheBC9dDiMexwFSaK/2ciym",
+	"E6kJpiiu83jyBWq8JhtGn6diw0m5j83P+s+7uU4QCsA8yC8hTQKuLwJG4tlYikLykiGTY4yEfIoeOCkT",
+	"Rr5g5aqQlT/UZggwkNP0rmsxnUm/WFdtWhV3sJamr88kSl4v8AqjrLyPQPw63GYGZQOWUroeQuuvu8cP",
+	"xDWZqknStECBmqyx9c0bAbX/lYdwvvPvTCMCoVznkT/w0SsNCBkATV9HAXyPH3srllDsj/unPGTgy30D",
+	"PvKH3KnaA7TA7jResUqvpMiL4zro9IdhHF3SgbWgezjQEZtx7m2jQqXz/O1t89cft6Kdm5+vfho3b/7z",
+	"IXy7+9NHxzEvfRVMVjKNTBiprWqPnMFOTXfaO+7hzfq8HXsJgGdqDoQK8KbXdJA+a2Y27oyi+Wa3UyD0",
+	"KlC2KyIMkgFixfIILw8aZMXb+xc5ogff3poOS6lpkHZdXzvD5uttPXdbL7adsfRB6UY+RE0jNis1QDW3",
+	"WKiKCy6hMRlxoe5EKcEvZDQOqz7hFss7uPkKDSUb/pxRz3+yFr0c/axRWyifcpjvfD/cIQ31lawgXRXO",
+	"4pU6ATRK7xw/AKL3hqY1nlzxhp4GpUPweUxpu2Hm7UGuapEvAPOB+P2MPjRI8LP9vkbP/hh+gNsjs9xT",
+	"+/D96eHRwUkHPwE+BtnLdnM7UUFyhaqSAlAhVykGgGkh+S3VD0NGBiyW85DzqTbxbdWp3GztJ7dQxGnV",
+	"tv2Xuc5ItsSiEgRdwDrpPSNEFvQS6AoWFkfB1hc61vqTzFNYXQuc8BTgq+IKpEGO4xyIbRrMXJLdbMiw",
+	"E94rQTdL48BT91kxs6m1uQlQi0Mu4tZ+c7+5CXE/mzUjI+8p6Lab219o7XDjadFYa8mMVwoLdijlFw2Y",
+	"15K8yFyYHpXrpSp8IauAOkMhiMEpnS19r1WH/5vG0yFCpsOrNXwjBziB95E2WQGt4nFfkqXVRTEx/4lf",
+	"kEk5avi35xvFwoBttqpjKjoLPEEqNomDLDNSYqm4Fg3yjs7kngWlz1MXZ+jsrmlUJBDSD6ZiJV+sf56N",
+	"V6wMGCthzF2g8xIw7MXUaOCopct2amapgdmnAmRU7BrAU+Iv4tofd8hkLBcWYSlRkVK1VOGKBYAnMUSW",
+	"j7p+mHXv5eq2uuWlV92SwqqutWipW/QcWvWUe7gTA18AorpYWAk58Ud+/NOERTPnzq1sfQikqd384tof",
+	"124M4fu1W2vGXPuFcx7Ub3wsEMtiscHr+I4FPnNmhHar1x7OSZYkjNbnG8YrBb6hs0zzWpgfXtdNq8RQ",
+	"5P3t/f1vch4FQH2fo5T9G7Kqvt9CwHjJDL5vIkj8dyRiwfcfocjHR8clK+gK+NGyfW1l+wrZ7dJdbWe7",
+	"Cqgc1SKaZ4nquVtP/AMXQ5ZQ+1buKqQ64LH+rVzuQm5hz38t/UnN5yxln1/7ziDN3vnNzFT4dJeRw/I4",
+	"Yq6HIXlRGIDcjVgAGKhJjZ07t8p1oY0iXeFVmvtQzcdwYGQqCcccitCYsZGuyhnyBcH66bKz59tkyCdR",
+	"jbjHlYneB3Ex3OcmEJAGIDX+6zkQDtNBPJwLATOWPPzqQhKoym3wV3IDLGUdPwwj/jtZ0o9MEKhct6wk",
+	"0CmAIA3mCgMso5YaYJuYnWy/yVBsegmOfA+2OGCx4SZ8MJU445pcnT/TSD2tvGO7NJKm/NCG5+N8dLZX",
+	"cZW2FJ94NAchk9qZOwm2DGHjQLw3fjWOBZQBBLSTuDe0RFVXQ4VLI9O1VWKzpPCCRyLkCagXwsZ8CcWo",
+	"qPPkC4U/Aj1okqv9scSFPFzGvx9jzv991KF8HZIHDMDET3tfkAllEk1Xx5F2VsORHkrZqaG6WDSWGsrD",
+	"WQQeTj/niF8rO/fh8VZ1xw7vUM3moeqsoft8Vigkd7jzEfdhDkyKPDoDaRLrdHYd12Hh+8k1vmT2/Ygx",
+	"faVJukzjSaBpvNMkHp0JFzAx1AFlERW5APqV2cURDa+VT3oKQiJJLVUlfNuAKSD/xadhW829THjo37Lj",
+	"WVoY4CosZRTLl449jIx16wqN8giu3eJWQEQQr/FAptbL2TlFiLgFE2RrsrmziMdQoSNJS7wfp9veX+zV",
+	"cy0yHp+VlQB8ZLOLFSJMpZmlXr9zV25Y2Y905gjfz/a699F72FuMFfmP5IL+FWy0ZXw5C7KWJ+AYR6il",
+	"ylN6f6vPrHKU0wHKqkW1VLGjWOHP2wsiSQ1CQdLzSfyATvO5ykGlR31h7WEVpueKNZBJUlfsK2ggS5mr",
+	"Jd77L2yorpj7SuMUyjGgc+Tva58+Jg1RLhou96E6tH8ra/ivpNHOM6SrRWWp5bzp8WmoAAzLAuPPAZoL",
+	"UNe0z9OOOPEwUuw+1qme7BPSkn/QY/ZWri8/eib3yM6gxpTMncLLOXCfAI8319RMzp/1eBoYIqXnUy4o",
+	"DzwWYWqKiPlYaJSyr3A+aQAZVhnsh5qZHAukbggWevcAr5l/lre/ZOAEdHOxWIrrvCh+ufxGRI8tTP/J",
+	"KzIHuKd0nObjjpC/v1x/B5ZoJlALjM8yHKGUnRj8wspPEPK4jJMchZ5GlBHIyFrA2OTr/xRYpELDoPqC",
+	"RIjR0SCXLAhE0pJ0ZxBr5ialbQAMB2qiPBZTeK6l+5UvVOUarUZBWRizRn344YxRjNb+MprN39His98J",
+	"rK8wl+bPwDDzgbsAGF9pdMGrVi6s7g/LGfEHX1pX6dXiJAwAgGnI8n5KBW6dXFdOqQD8+ZCMGA0BL6dB",
+	"zuF7gBuIHHo65BhHECMoNfMegWFX6Z68n8IoKf6E7L5zdcf897P67hme+iSuItXqalB45pVwEzv7UOVj",
+	"xpPYVpFJYcuXKG4NcmCFOJCnTKSVPqYYzCAsudol6t4DqnZPRpUTeCF7zpcIi7uvNndhfPvhFLqziI94",
+	"/HdS6dbK3BNQ5jKFarKsGMv2EFW0qlSbg+dWdoxlgyqsaqwJAhfDaGBDWWcAlCf9bD3+MgarkGOxoyGF",
+	"Us/S+r5AU11greyY9PiIgd/xaTnnkYxPKX4lDL6g9br2y9/LRsPFqWGlqdNrP9njiquxEk2IzLsyM3Ix",
+	"n+QlmiLKUzqo4/UF2mO+QFPro0DVzPrf5ad2bFyaYX2kjaTQqP2sHupiCQZEPxyhFqGhGbulDCKASZMW",
+	"kJT8uSM9Rf9MnOKpJ9XHoLQiHTGidueTrhRTmyncpIU8l0FLN+qArgvCrAvCPJHbvGwBEICDpGHOQTsf",
+	"/srkXJt4qV3OwA6yqKPIeLDg6DBijMT+CPgQIDUgAFZSvkLBQZZFCWDFqwRjMuFhshNVYUJhXFZys6/s",
+	"cUEi/mzU3nSWwmUs9HL3YFECK0b5O85C+0GJEFhY+V8oLr5iiL+1h2IpBvIOTXyWKRyLhzV/+V/FSVIL",
+	"pmbBKUBi4yEj3Ukc65qfkgtBEDzgxCUgtwuUoMqYHLXqURlwXL37R/a4f4ciVgu7Hr9s1Su5Ycu3ahmC",
+	"0Yl/zXQ5X3Mr6zLD8gNYodcPM5jLpdutQqvOA/s9pIZ8giR6NPv6L6BPL3wGFtKmvwxuGazR30EHJt0Z",
+	"KBXzWUO59wDdBYDyjUcFizlvwt5Wvdkg0dDZlgFxH0f8Bm34fNZ3w3F1xejMwORhy3b9GiFYVddGYayk",
+	"A134qPguwNmCRi2lrao2rjmcH0E+vAGGpfoz8+FL+hQx7feTzlQXgIob0gHAqPZiqBKunpAuC/hUfTWi",
+	"4bVrlqLnEWiCNAiMUaATpvj9A91lnA6Ej1XldR4PWWQS1wxcLPaFNQRcKOPsKoBao1KFpq+Cp737dPf/",
+	"AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
