@@ -194,6 +194,9 @@ func TestEveryProblemExampleIsWhatTheServerWouldSay(t *testing.T) {
 	t.Parallel()
 	for name, response := range contractSpec(t).Components.Responses {
 		content := response.Value.Content.Get("application/problem+json")
+		if name == "NotModified" {
+			continue // says nothing
+		}
 		if content == nil {
 			t.Errorf("response %s is no problem", name)
 			continue
