@@ -179,7 +179,7 @@ var exampleVolatile = []struct {
 	{regexp.MustCompile(`"suggestions":\["[^]]*"\]`), `"suggestions":["<nicknames>"]`},
 	{regexp.MustCompile(`"(access_token|x|y|kid|next_cursor|prev_cursor)":"[^"]+"`), `"$1":"<$1>"`},
 	{regexp.MustCompile(`"state":"(queued|sent)"`), `"state":"<on its way>"`}, // as fast as the worker is
-	{regexp.MustCompile(`^"[\w-]{22}"$`), `"<hash>"`}, // of the document, which cannot hold its own
+	{regexp.MustCompile(`^"[\w-]{22}"$`), `"<hash>"`},                         // of the document, which cannot hold its own
 	{regexp.MustCompile(`cursor=[\w-]+`), "cursor=<cursor>"},
 }
 
