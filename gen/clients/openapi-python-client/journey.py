@@ -28,7 +28,7 @@ from usermanager_client.models import (
 )
 
 from advice import Advice, advice
-from inbox import mailed_token
+from python_inbox import mailed_token
 
 BASE_URL = os.environ["BASE_URL"]
 USER_PASSWORD = "Analytic*1843"
