@@ -40,12 +40,15 @@ def problem_of(error: ApiException) -> Problem:
 def sign_in(anyone: ApiClient, email: str, password: str) -> ApiClient:
     token = SignInApi(anyone).login(username=email, password=password)
     print("logged in as", email)
+    # docs: use
     return ApiClient(Configuration(host=BASE_URL, access_token=token.access_token))
+    # docs: end
 
 
 def open_account(anyone: ApiClient, email: str) -> OwnProfile:
     registration = RegistrationApi(anyone)
-    # With REGISTRATION_CONCEAL the server answers 202 and another body; the generated type knows the first success only.
+    # With REGISTRATION_CONCEAL the server answers 202 and another body. The generated type knows the first success
+    # only; an application for such a server asks register_with_http_info for the status.
     profile = registration.register(
         RegisterRequest(email=email, password=USER_PASSWORD, first_name="Ada", last_name="Lovelace")
     )
@@ -62,11 +65,13 @@ def open_account(anyone: ApiClient, email: str) -> OwnProfile:
 def patch(own: OwnProfileApi) -> None:
     """Change the profile that was read: what is absent stays, null clears, a value is set; and what was changed
     meanwhile is not overwritten."""
+    # docs: patch
     before = own.get_own_profile()
     # The ETag is the version in quotes. The generated answer has its headers, but with the case of their names as sent.
     etag = f'"{before.version}"'
     # first_name is not named, so it is not sent; a None that is named is.
     after = own.update_own_profile(UpdateOwnProfileRequest(last_name=None, bio="Writes programs."), if_match=etag)
+    # docs: end
     assert after.first_name == "Ada", after
     assert after.last_name is None, after
     assert after.bio == "Writes programs.", after
