@@ -1,6 +1,6 @@
 // Makes the parts of README.md and gen/clients/README.md that tell what is proven, out of what proves it.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /** The report as README.md shows it. */
 export function markdownTable(report) {
@@ -33,7 +33,7 @@ export function checkDocuments(root, clients, generators) {
     const is = readFileSync(path, 'utf8').split('\n');
     const line = text.split('\n').findIndex((want, index) => want !== is[index]);
     if (line >= 0 || is.length > text.split('\n').length) {
-      wrong.push(`${path}:${line + 1} is not what report.json, steps.json and the sources say: run \`node gen/clients/run.mjs --write\``);
+      wrong.push(`${relative(root, path)}:${line + 1} is not what report.json, steps.json and the sources say: run \`node gen/clients/run.mjs --write\``);
     }
   }
   return wrong;

@@ -88,7 +88,7 @@ async function editProfile(user: Client, stage: Stage): Promise<void> {
   const late = await user.updateOwnProfile({ bio: 'Too late.' }, ifMatch(first.value));
   if (!late.ok && late.problem.code === 'version_conflict') {
     const current = must('read again', await user.getOwnProfile()); // show what changed, let the person try again
-    stage.note(`somebody else wrote: ${current.value.bio}`);
+    stage.show(`somebody else wrote: ${current.value.bio}`);
   }
   // docs: end
   stage.equal('the reaction to a conflict', reactionTo(refused('edit an old version', 'version_conflict', late)).do, 'reload');
@@ -98,7 +98,7 @@ async function editProfile(user: Client, stage: Stage): Promise<void> {
   const invalid = await user.updateOwnProfile({ preferred_language: 'no language' }, ifMatch(cleared.value));
   const fields = invalid.ok ? [] : invalid.problem.errors; // every broken field at once
   for (const field of fields) {
-    stage.note(`${field.pointer}: ${field.detail}`); // field.code and field.params are what a translation needs
+    stage.show(`${field.pointer}: ${field.detail}`); // field.code and field.params are what a translation needs
   }
   // docs: end
   refused('send a wrong field', 'validation_failed', invalid);
@@ -142,7 +142,7 @@ async function upgrade(manager: Client, user: Client, id: string, stage: Stage):
   const outcome = await user.upgradeUser(id);
   if (!outcome.ok) {
     const { code, detail, request_id } = outcome.problem; // code is a union of literals: a typing error does not compile
-    stage.note(`${code}: ${detail} (${request_id})`); // detail is a sentence for the person in front of the screen
+    stage.show(`${code}: ${detail} (${request_id})`); // detail is a sentence for the person in front of the screen
   }
   // docs: end
   stage.equal('the reaction', reactionTo(refused('upgrade as user', 'missing_permission', outcome)).do, 'tell');

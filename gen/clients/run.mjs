@@ -41,7 +41,7 @@ async function prove(generator, server) {
   }
   const step = async (name) => {
     if (!generator[name]) {
-      return { status: 0, lines: [] };
+      return { status: 0, lines: [], last: '' };
     }
     process.stderr.write(`${generator.name}: ${name}\n`);
     return run(generator[name], { cwd: generator.folder, env: server.environment, log, title: name });
@@ -60,7 +60,7 @@ async function prove(generator, server) {
   }
   const played = await step('journey');
   if (played.status !== 0) {
-    row.journey = `failed: ${played.lines.filter((line) => line.trim()).at(-1) ?? `status ${played.status}`}`;
+    row.journey = `failed: ${played.last}`;
   }
   return row;
 }

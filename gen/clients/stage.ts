@@ -11,8 +11,8 @@ export interface Stage {
   willRefuse(status: number, code: ProblemCode): void;
   /** Fails when the value is another one; a mock, which has no state, looks at its kind only. */
   equal(what: string, got: unknown, want: unknown): void;
-  /** Writes what a person would be shown to the log. */
-  note(line: string): void;
+  /** What a person would see, into the log. */
+  show(line: string): void;
 }
 
 /** The real server, with the inbox of `usermanager dev`. */
@@ -29,7 +29,7 @@ export function liveStage(): Stage {
         throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
       }
     },
-    note: (line) => console.log(line),
+    show: (line) => console.log(line),
   };
 }
 

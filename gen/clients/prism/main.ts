@@ -31,17 +31,21 @@ const stage: Stage = {
       throw new Error(`${what}: got ${JSON.stringify(got)}, want something like ${JSON.stringify(want)}`);
     }
   },
-  note: (line) => console.log(line),
+  show: (line) => console.log(line),
 };
 
+let failure: unknown = null;
 try {
   await journey(connect, stage);
-  mock.complaints().forEach((line) => {
-    throw new Error(`the mock complains: ${line}`);
-  });
+  const complaint = mock.complaints().at(-1); // the last one says what it is about
+  if (complaint !== undefined) {
+    throw new Error(`the mock complains: ${complaint}`);
+  }
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  failure = error;
+}
+await mock.stop();
+if (failure !== null) {
+  console.error(failure instanceof Error ? failure.message : failure);
   process.exitCode = 1;
-} finally {
-  await mock.stop();
 }

@@ -29,7 +29,7 @@ export async function startMock(spec: string): Promise<Mock> {
   await ready;
   return {
     baseUrl: `http://127.0.0.1:${port}`,
-    complaints: () => output.split('\n').filter((line) => /warn|error|violation/i.test(line)),
+    complaints: () => output.split('\n').filter((line) => /warn|error|violation/i.test(line)).map((line) => line.replace(/^.*› */, '')),
     async stop() {
       console.log(output);
       const ended = once(prism, 'exit');
