@@ -79,7 +79,10 @@ function howTo({ name, folder, generator, install, generate, unavailable }) {
   if (!generate) {
     return '';
   }
-  const files = readdirSync(folder).filter((file) => !['generated', 'node_modules', 'tsconfig.json', 'steps.json'].includes(file) && !file.startsWith('.'));
+  const files = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/^(\.|tsconfig\.json$|steps\.json$)/.test(entry.name))
+    .map((entry) => entry.name)
+    .sort();
   const links = files.map((file) => `[${file}](${name}/${file})`).join(', ');
   const use = snippetsOf(folder).get('use');
   return [
