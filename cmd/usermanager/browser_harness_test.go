@@ -125,13 +125,13 @@ func (t *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 func (t *tab) click(selector string) {
 	t.t.Helper()
 	value[bool](t, `new Promise((done) => {
-		let before = "", frames = 0;
+		let before = "", looks = 0;
 		const look = () => {
 			const box = document.querySelector('`+selector+`')?.getBoundingClientRect();
 			const now = box && box.width > 0 ? box.x + " " + box.y : "";
-			frames = now && now === before ? frames + 1 : 0;
+			looks = now && now === before ? looks + 1 : 0;
 			before = now;
-			frames < 10 ? requestAnimationFrame(look) : done(true);
+			looks < 10 ? setTimeout(look, 20) : done(true);
 		};
 		look();
 	})`)
@@ -142,7 +142,7 @@ func (t *tab) click(selector string) {
 // policy forbids.
 func (t *tab) until(expression string) {
 	t.t.Helper()
-	value[bool](t, `new Promise((done) => { const look = () => (`+expression+`) ? done(true) : requestAnimationFrame(look); look(); })`)
+	value[bool](t, `new Promise((done) => { const look = () => (`+expression+`) ? done(true) : setTimeout(look, 20); look(); })`)
 }
 
 // value is what an expression is in the page, or what its promise comes to.
