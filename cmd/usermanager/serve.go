@@ -85,8 +85,12 @@ func (l *loaded) serve(ctx context.Context, logger *slog.Logger, migrate bool) e
 	if err != nil {
 		return err
 	}
+	contract, err := contractVersion()
+	if err != nil {
+		return err
+	}
 	logger.InfoContext(ctx, "ready", "address", listener.Addr().String(), "public_url", c.PublicURL.String(),
-		"version", buildVersion())
+		"version", buildVersion(), "contract", contract)
 	return srv.Serve(ctx, listener, c.DrainDelay)
 }
 
