@@ -24,7 +24,7 @@ func (s *Server) permits(role query.UserRole, operationID string) bool {
 // profileLinks are what the owner may do: nothing before the address is proven.
 func (s *Server) profileLinks(user query.User) []api.Link {
 	links := []api.Link{}
-	for _, id := range []string{"getOwnProfile", "updateOwnProfile", "listUsers"} {
+	for _, id := range []string{"getOwnProfile", "updateOwnProfile", "listOwnSessions", "listUsers"} {
 		if s.permits(user.Role, id) {
 			links = append(links, s.link(id, ""))
 		}
@@ -48,6 +48,7 @@ func (s *Server) userLinks(actor *actor, user query.User, isManageable, isWaitin
 		{"setUserRole", isManageable && !isSelf},
 		{"lockUser", isManageable && !isSelf && !user.IsLocked},
 		{"unlockUser", isManageable && (user.IsLocked || isWaiting)}, // it also ends the waits after failed sign-ins
+		{"listUserSessions", isManageable},
 		{"resendInvitation", isManageable && !user.EmailVerified},
 	}
 	links := []api.Link{}
