@@ -2,6 +2,9 @@ module usermanager
 
 go 1.26.0
 
+// Packages of Node may contain Go files, which are none of ours.
+ignore node_modules
+
 replace github.com/Azure/go-ansiterm => github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c
 
 require (
