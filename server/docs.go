@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -72,8 +73,7 @@ func (d document) isHeldBy(ifNoneMatch *string) bool {
 		return false
 	}
 	for tag := range strings.SplitSeq(*ifNoneMatch, ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == d.etag || tag == "*" {
+		if slices.Contains([]string{d.etag, "*"}, strings.TrimPrefix(strings.TrimSpace(tag), "W/")) {
 			return true
 		}
 	}

@@ -9,9 +9,14 @@ import (
 
 // link leads to an operation, whose rel, path and method are those of openapi.yaml.
 func (s *Server) link(operationID, userID string) api.Link {
+	return s.linkTo(operationID, "{user_id}", userID)
+}
+
+// linkTo is link with every parameter of the path, each followed by its value.
+func (s *Server) linkTo(operationID string, parameters ...string) api.Link {
 	op := s.contract.byID[operationID]
 	return api.Link{
-		Rel: api.Rel(op.rel), Href: s.absolute(strings.ReplaceAll(op.path, "{user_id}", userID), nil), Method: api.LinkMethod(op.method),
+		Rel: api.Rel(op.rel), Href: s.absolute(strings.NewReplacer(parameters...).Replace(op.path), nil), Method: api.LinkMethod(op.method),
 		OperationID: op.id,
 	}
 }

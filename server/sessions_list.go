@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -144,8 +143,7 @@ func (s *Server) sessionList(ctx context.Context, userID uuid.UUID, operations s
 }
 
 func (s *Server) apiSession(ctx context.Context, row query.Session, endOne string) api.Session {
-	end := s.link(endOne, row.UserID.String())
-	end.Href = strings.ReplaceAll(end.Href, "{session_id}", row.ID.String())
+	end := s.linkTo(endOne, "{user_id}", row.UserID.String(), "{session_id}", row.ID.String())
 	session := api.Session{
 		ID: row.ID, CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), ExpiresAt: row.IdleExpiresAt.UTC(),
 		Address: nullable.NewNullNullable[string](), UserAgent: row.UserAgent, DeviceName: orNull(row.DeviceName),
