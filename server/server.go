@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,11 @@ type Options struct {
 	LoginAttempts  int           // failures before the first wait; default 5
 	LoginWait      time.Duration // the first wait; default one minute
 	AccessTTL      time.Duration // default 15 minutes, at most that outside of tests and dev
+
+	SessionIdle           time.Duration // how long a session may rest; default 24 hours
+	SessionIdleRemembered time.Duration // the same for who wants to be remembered; default 30 days
+	SessionMax            time.Duration // how long a session lives at most; default 90 days
+	RefreshGrace          time.Duration // how long a lost answer to a refresh can be asked for again; default 2 minutes
 
 	CORSOrigins    []string       // exact origins
 	CORSLocalhost  bool           // and any port of localhost
@@ -137,6 +143,10 @@ func (s *Server) setDefaults() {
 	if s.AccessTTL == 0 {
 		s.AccessTTL = 15 * time.Minute
 	}
+	s.SessionIdle = cmp.Or(s.SessionIdle, 24*time.Hour)
+	s.SessionIdleRemembered = cmp.Or(s.SessionIdleRemembered, 30*24*time.Hour)
+	s.SessionMax = cmp.Or(s.SessionMax, 90*24*time.Hour)
+	s.RefreshGrace = cmp.Or(s.RefreshGrace, 2*time.Minute)
 	if s.PollInterval == 0 {
 		s.PollInterval = time.Second
 	}

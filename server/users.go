@@ -151,7 +151,7 @@ func maskEmail(email string) string {
 
 // endAccess ends the sessions and kills the mailed links of an account.
 func (s *Server) endAccess(ctx context.Context, q *query.Queries, id uuid.UUID) error {
-	if err := q.SessionEndAll(ctx, id); err != nil {
+	if _, err := q.SessionEndAll(ctx, id); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	if err := q.TokenSupersedeAll(ctx, id); err != nil {

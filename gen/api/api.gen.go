@@ -195,6 +195,7 @@ const (
 	LastMailKindNone                LastMailKind = "none"
 	LastMailKindRegistrationAttempt LastMailKind = "registration_attempt"
 	LastMailKindRoleChanged         LastMailKind = "role_changed"
+	LastMailKindSessionReplayed     LastMailKind = "session_replayed"
 	LastMailKindSignInFailures      LastMailKind = "sign_in_failures"
 	LastMailKindUnlocked            LastMailKind = "unlocked"
 	LastMailKindUpgraded            LastMailKind = "upgraded"
@@ -213,6 +214,8 @@ func (e LastMailKind) Valid() bool {
 	case LastMailKindRegistrationAttempt:
 		return true
 	case LastMailKindRoleChanged:
+		return true
+	case LastMailKindSessionReplayed:
 		return true
 	case LastMailKindSignInFailures:
 		return true
@@ -331,6 +334,7 @@ const (
 	ProblemCodeAccountLocked          ProblemCode = "account_locked"
 	ProblemCodeAlreadyVerified        ProblemCode = "already_verified"
 	ProblemCodeAuthenticationRequired ProblemCode = "authentication_required"
+	ProblemCodeCrossOriginRefused     ProblemCode = "cross_origin_refused"
 	ProblemCodeDatabaseUnavailable    ProblemCode = "database_unavailable"
 	ProblemCodeEmailNotVerified       ProblemCode = "email_not_verified"
 	ProblemCodeEmailTaken             ProblemCode = "email_taken"
@@ -338,6 +342,7 @@ const (
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
 	ProblemCodeInvalidCursor          ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidRefreshToken    ProblemCode = "invalid_refresh_token"
 	ProblemCodeLastAdmin              ProblemCode = "last_admin"
 	ProblemCodeMalformedRequest       ProblemCode = "malformed_request"
 	ProblemCodeMethodNotAllowed       ProblemCode = "method_not_allowed"
@@ -372,6 +377,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeAuthenticationRequired:
 		return true
+	case ProblemCodeCrossOriginRefused:
+		return true
 	case ProblemCodeDatabaseUnavailable:
 		return true
 	case ProblemCodeEmailNotVerified:
@@ -385,6 +392,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeInvalidCredentials:
 		return true
 	case ProblemCodeInvalidCursor:
+		return true
+	case ProblemCodeInvalidRefreshToken:
 		return true
 	case ProblemCodeLastAdmin:
 		return true
@@ -470,6 +479,7 @@ const (
 	RelPrev       Rel = "prev"
 	RelRole       Rel = "role"
 	RelSelf       Rel = "self"
+	RelSessions   Rel = "sessions"
 	RelUnlock     Rel = "unlock"
 	RelUpgrade    Rel = "upgrade"
 )
@@ -503,6 +513,8 @@ func (e Rel) Valid() bool {
 		return true
 	case RelSelf:
 		return true
+	case RelSessions:
+		return true
 	case RelUnlock:
 		return true
 	case RelUpgrade:
@@ -530,6 +542,24 @@ func (e Role) Valid() bool {
 	case RoleAUTHENTICATED:
 		return true
 	case RoleMANAGER:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionMethod.
+const (
+	SessionMethodCommandLine SessionMethod = "command_line"
+	SessionMethodPassword    SessionMethod = "password"
+)
+
+// Valid indicates whether the value is a known member of the SessionMethod enum.
+func (e SessionMethod) Valid() bool {
+	switch e {
+	case SessionMethodCommandLine:
+		return true
+	case SessionMethodPassword:
 		return true
 	default:
 		return false
@@ -588,6 +618,82 @@ type Accepted struct {
 	//
 	// Example: If the address can be used, a mail is on its way.
 	Message string `json:"message"`
+}
+
+// AuthorizationServer RFC 8414, 2.
+type AuthorizationServer struct {
+	// GrantTypesSupported Of the token endpoint.
+	//
+	// Example: ["password"]
+	GrantTypesSupported []string `json:"grant_types_supported"`
+
+	// IntrospectionEndpoint `POST /introspect`.
+	//
+	// Example: http://localhost:8080/introspect
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
+
+	// Issuer `iss` and `aud` of access tokens.
+	//
+	// Example: http://localhost:8080
+	Issuer string `json:"issuer"`
+
+	// JwksURI The public keys.
+	//
+	// Example: http://localhost:8080/.well-known/jwks.json
+	JwksURI string `json:"jwks_uri"`
+
+	// ResponseTypesSupported None: there is no authorization endpoint.
+	//
+	// Example: []
+	ResponseTypesSupported []string `json:"response_types_supported"`
+
+	// ScopesSupported All that tokens may say.
+	//
+	// Example: ["profile:read"]
+	ScopesSupported []string `json:"scopes_supported"`
+
+	// ServiceDocumentation For people.
+	//
+	// Example: http://localhost:8080/docs
+	ServiceDocumentation string `json:"service_documentation"`
+
+	// TokenEndpoint `POST /login`.
+	//
+	// Example: http://localhost:8080/login
+	TokenEndpoint string `json:"token_endpoint"`
+
+	// TokenEndpointAuthMethodsSupported Clients are not registered.
+	//
+	// Example: ["none"]
+	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
+}
+
+// CreateSessionRequest defines model for CreateSessionRequest.
+type CreateSessionRequest struct {
+	// Cookie Keep the refresh token in a cookie instead of answering it.
+	//
+	// Example: false
+	Cookie *bool `json:"cookie,omitempty"`
+
+	// DeviceName What the user calls this device, for the list of sessions.
+	//
+	// Example: Ada's laptop
+	DeviceName *string `json:"device_name,omitempty"`
+
+	// Identifier E-mail address or nickname, whatever its case.
+	//
+	// Example: ada
+	Identifier string `json:"identifier"`
+
+	// Password The password.
+	//
+	// Example: Analytic*1843
+	Password string `json:"password"`
+
+	// Remember Stay signed in while idle for longer.
+	//
+	// Example: false
+	Remember *bool `json:"remember,omitempty"`
 }
 
 // CreateUserRequest defines model for CreateUserRequest.
@@ -774,6 +880,19 @@ type Health struct {
 // Example: ok
 type HealthStatus string
 
+// IntrospectTokenRequest defines model for IntrospectTokenRequest.
+type IntrospectTokenRequest struct {
+	// Token An access token.
+	//
+	// Example: eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln
+	Token string `json:"token"`
+
+	// TokenTypeHint Ignored: there is one type.
+	//
+	// Example: access_token
+	TokenTypeHint *string `json:"token_type_hint,omitempty"`
+}
+
 // Jwk Example: {"alg":"ES256","crv":"P-256","kid":"1","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
 type Jwk struct {
 	// Alg Algorithm.
@@ -895,10 +1014,12 @@ type LoginProblem struct {
 	// - `authentication_required`: 401. No bearer token was sent.
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
+	// - `cross_origin_refused`: 403. A page of another site used the cookie.
 	// - `registration_closed`: 403. `REGISTRATION=closed`.
 	// - `not_found`: 404. Unknown or malformed id, or no such path.
 	// - `method_not_allowed`: 405. The path exists, the method does not.
@@ -1202,10 +1323,12 @@ type Problem struct {
 	// - `authentication_required`: 401. No bearer token was sent.
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
+	// - `cross_origin_refused`: 403. A page of another site used the cookie.
 	// - `registration_closed`: 403. `REGISTRATION=closed`.
 	// - `not_found`: 404. Unknown or malformed id, or no such path.
 	// - `method_not_allowed`: 405. The path exists, the method does not.
@@ -1283,10 +1406,12 @@ type Problem struct {
 // - `authentication_required`: 401. No bearer token was sent.
 // - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 // - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 // - `missing_permission`: 403. The caller's role lacks the scope.
 // - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 // - `email_not_verified`: 403. The password is right, but the address is not proven.
 // - `account_locked`: 403. The password is right, but staff locked the account.
+// - `cross_origin_refused`: 403. A page of another site used the cookie.
 // - `registration_closed`: 403. `REGISTRATION=closed`.
 // - `not_found`: 404. Unknown or malformed id, or no such path.
 // - `method_not_allowed`: 405. The path exists, the method does not.
@@ -1314,6 +1439,14 @@ type Problem struct {
 //
 // Example: malformed_request
 type ProblemCode string
+
+// RefreshTokenRequest Empty when the token is in the cookie, or at a logout in `Authorization`.
+type RefreshTokenRequest struct {
+	// RefreshToken As it was answered last.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl
+	RefreshToken *string `json:"refresh_token,omitempty"`
+}
 
 // RegisterRequest defines model for RegisterRequest.
 type RegisterRequest struct {
@@ -1406,6 +1539,105 @@ type ResendVerificationRequest struct {
 // Example: AUTHENTICATED
 type Role string
 
+// Session Where and since when someone is signed in.
+type Session struct {
+	// Address IP address that opened or last refreshed it.
+	//
+	// Example: 127.0.0.1
+	Address nullable.Nullable[string] `json:"address"`
+
+	// AuthenticatedBy How the session was opened.
+	//
+	// Example: password
+	AuthenticatedBy SessionMethod `json:"authenticated_by"`
+
+	// CreatedAt When it was opened.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// DeviceName As the user called it.
+	DeviceName nullable.Nullable[string] `json:"device_name"`
+
+	// ExpiresAt When it ends unless it is refreshed before.
+	//
+	// Example: 2026-01-06T09:30:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID `sid` of its access tokens.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000010
+	ID openapi_types.UUID `json:"id"`
+
+	// IsCurrent The session of this request.
+	//
+	// Example: true
+	IsCurrent bool `json:"is_current"`
+
+	// LastSeenAt When it was last used, to five minutes.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	LastSeenAt time.Time `json:"last_seen_at"`
+
+	// Links What the caller may do with it now.
+	Links []Link `json:"links"`
+
+	// UserAgent As the client calls itself.
+	//
+	// Example: Go-http-client/1.1
+	UserAgent string `json:"user_agent"`
+}
+
+// SessionList All sessions that are alive, newest first; there are at most 20, so one page holds them.
+type SessionList struct {
+	// Items The sessions.
+	Items []Session `json:"items"`
+
+	// Limit Sessions a page holds.
+	//
+	// Example: 20
+	Limit int32 `json:"limit"`
+
+	// Links What the caller may do here.
+	Links []Link `json:"links"`
+
+	// NextCursor Always null.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Page Always 1.
+	//
+	// Example: 1
+	Page nullable.Nullable[int32] `json:"page"`
+
+	// PrevCursor Always null.
+	PrevCursor nullable.Nullable[string] `json:"prev_cursor"`
+
+	// Size Sessions on this page.
+	//
+	// Example: 1
+	Size int32 `json:"size"`
+
+	// Skip Always 0.
+	//
+	// Example: 0
+	Skip nullable.Nullable[int32] `json:"skip"`
+
+	// Total How many there are.
+	//
+	// Example: 1
+	Total int64 `json:"total"`
+
+	// TotalRelation `exact`, or `at_least` when more than 10 000 match.
+	//
+	// Example: exact
+	TotalRelation TotalRelation `json:"total_relation"`
+}
+
+// SessionMethod How the session was opened.
+//
+// Example: password
+type SessionMethod string
+
 // SetUserRoleRequest defines model for SetUserRoleRequest.
 type SetUserRoleRequest struct {
 	// Role A role that staff can give. An unverified account takes it when its address is proven.
@@ -1448,9 +1680,67 @@ type Settings struct {
 // Example: openapi: 3.0.3
 type Text = string
 
+// TokenIntrospection RFC 7662, 2.2. Everything but `active` is null for a token that is not alive.
+type TokenIntrospection struct {
+	// Active Signed here, not expired, and its session and account may go on.
+	//
+	// Example: true
+	Active bool `json:"active"`
+
+	// Aud The issuer, whose services share it.
+	//
+	// Example: http://localhost:8080
+	Aud nullable.Nullable[string] `json:"aud"`
+
+	// Exp When the token expires, in seconds since 1970.
+	//
+	// Example: 1767605400
+	Exp nullable.Nullable[int64] `json:"exp"`
+
+	// Iat When it was signed, in seconds since 1970.
+	//
+	// Example: 1767604500
+	Iat nullable.Nullable[int64] `json:"iat"`
+
+	// Iss This deployment.
+	//
+	// Example: http://localhost:8080
+	Iss nullable.Nullable[string] `json:"iss"`
+
+	// Role The role as it is now, one of `Role`.
+	//
+	// Example: AUTHENTICATED
+	Role nullable.Nullable[string] `json:"role"`
+
+	// Scope What the role may do now, separated by blanks.
+	//
+	// Example: profile:read profile:write sessions:own tokens:introspect
+	Scope nullable.Nullable[string] `json:"scope"`
+
+	// Sid Id of the session.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000010
+	Sid nullable.Nullable[string] `json:"sid"`
+
+	// Sub Id of the user.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000001
+	Sub nullable.Nullable[string] `json:"sub"`
+
+	// TokenType Always Bearer.
+	//
+	// Example: Bearer
+	TokenType nullable.Nullable[string] `json:"token_type"`
+
+	// Username The nickname.
+	//
+	// Example: ada
+	Username nullable.Nullable[string] `json:"username"`
+}
+
 // TokenResponse RFC 6749, 5.1.
 //
-// Example: {"access_token":"eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln","expires_in":900,"scope":"profile:read profile:write","token_type":"Bearer"}
+// Example: {"access_token":"eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln","expires_in":900,"refresh_token":"AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl","scope":"profile:read profile:write sessions:own tokens:introspect","token_type":"Bearer"}
 type TokenResponse struct {
 	// AccessToken A JWT (RFC 9068) for the `Authorization` header.
 	//
@@ -1462,9 +1752,14 @@ type TokenResponse struct {
 	// Example: 900
 	ExpiresIn int32 `json:"expires_in"`
 
+	// RefreshToken For `POST /sessions/refresh`, once; null when it is in a cookie.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl
+	RefreshToken nullable.Nullable[string] `json:"refresh_token"`
+
 	// Scope What the role may do now, separated by blanks.
 	//
-	// Example: profile:read profile:write
+	// Example: profile:read profile:write sessions:own tokens:introspect
 	Scope string `json:"scope"`
 
 	// TokenType How to present the token.
@@ -1818,6 +2113,9 @@ type NicknameQuery = string
 // Example: AUTHENTICATED
 type RoleQuery = Role
 
+// SessionIDPath defines model for SessionIdPath.
+type SessionIDPath = openapi_types.UUID
+
 // SkipQuery defines model for SkipQuery.
 type SkipQuery = int32
 
@@ -1835,6 +2133,9 @@ type AlreadyVerified = Problem
 
 // BadRequest RFC 9457.
 type BadRequest = Problem
+
+// CrossOriginRefused RFC 9457.
+type CrossOriginRefused = Problem
 
 // Forbidden RFC 9457.
 type Forbidden = Problem
@@ -1902,6 +2203,9 @@ type PreconditionRequired = Problem
 // ProtectedAccount RFC 9457.
 type ProtectedAccount = Problem
 
+// RefreshRefused RFC 9457.
+type RefreshRefused = Problem
+
 // RegistrationClosed RFC 9457.
 type RegistrationClosed = Problem
 
@@ -1910,6 +2214,15 @@ type ServiceBusy = Problem
 
 // ServiceUnavailable RFC 9457.
 type ServiceUnavailable = Problem
+
+// SignInForbidden RFC 9457.
+type SignInForbidden = Problem
+
+// SignInRefused RFC 9457.
+type SignInRefused = Problem
+
+// SignInThrottled RFC 9457.
+type SignInThrottled = Problem
 
 // TokenInvalid RFC 9457.
 type TokenInvalid = Problem
@@ -2007,14 +2320,26 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchHeader `json:"If-Match,omitempty"`
 }
 
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = IntrospectTokenRequest
+
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 
 // LoginFormdataRequestBody defines body for Login for application/x-www-form-urlencoded ContentType.
 type LoginFormdataRequestBody = LoginRequest
 
+// LogoutJSONRequestBody defines body for Logout for application/json ContentType.
+type LogoutJSONRequestBody = RefreshTokenRequest
+
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = RegisterRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = CreateSessionRequest
+
+// RefreshSessionJSONRequestBody defines body for RefreshSession for application/json ContentType.
+type RefreshSessionJSONRequestBody = RefreshTokenRequest
 
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = CreateUserRequest
@@ -2120,6 +2445,15 @@ type ClientInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAuthorizationServer Metadata of the token issuer
+	//
+	// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ShowDocs Documentation page
 	//
 	// Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -2128,6 +2462,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithBody Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithFormdataBody Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBody(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AcceptInvitationWithBody Accept an invitation
 	//
@@ -2193,6 +2549,30 @@ type ClientInterface interface {
 	// Corresponds with POST /login (the `Login` operationId).
 	LoginWithFormdataBody(ctx context.Context, body LoginFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// LogoutWithBody Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Logout Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	Logout(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CheckNickname Ask whether a nickname is free
 	//
 	// For a form that checks while typing. Being free now is no promise.
@@ -2252,6 +2632,58 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /register (the `Register` operationId).
 	Register(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSessionWithBody Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSession Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefreshSessionWithBody Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefreshSession Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSettings Rules of this deployment
 	//
@@ -2321,6 +2753,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOtherSessions Sign out everywhere else
+	//
+	// Ends every session but the one of this request.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+	EndOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOwnSessions List the own sessions
+	//
+	// Where this account is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+	ListOwnSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOwnSession End one of the own sessions
+	//
+	// Its next request is refused. Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+	EndOwnSession(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteUser Delete a user
 	//
@@ -2431,6 +2890,33 @@ type ClientInterface interface {
 	// Corresponds with PUT /users/{user_id}/role (the `SetUserRole` operationId).
 	SetUserRole(ctx context.Context, userID UserIDPath, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EndUserSessions Sign a user out everywhere
+	//
+	// The user's next request is refused; signing in again is not.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+	EndUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUserSessions List the sessions of a user
+	//
+	// Where a user below the own rank is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+	ListUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndUserSession End one session of a user
+	//
+	// Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+	EndUserSession(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UnlockUser Unlock a user
 	//
 	// Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -2531,6 +3017,25 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 	return c.Client.Do(req)
 }
 
+// GetAuthorizationServer Metadata of the token issuer
+//
+// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+//
+// Codes: none.
+//
+// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+func (c *Client) GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuthorizationServerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ShowDocs Documentation page
 //
 // Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -2540,6 +3045,48 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // Corresponds with GET /docs (the `ShowDocs` operationId).
 func (c *Client) ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowDocsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithBody Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *Client) IntrospectTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithFormdataBody Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *Client) IntrospectTokenWithFormdataBody(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithFormdataBody(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2674,6 +3221,50 @@ func (c *Client) LoginWithFormdataBody(ctx context.Context, body LoginFormdataRe
 	return c.Client.Do(req)
 }
 
+// LogoutWithBody Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *Client) LogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogoutRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Logout Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *Client) Logout(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogoutRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CheckNickname Ask whether a nickname is free
 //
 // For a form that checks while typing. Being free now is no promise.
@@ -2784,6 +3375,98 @@ func (c *Client) RegisterWithBody(ctx context.Context, params *RegisterParams, c
 // Corresponds with POST /register (the `Register` operationId).
 func (c *Client) Register(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRegisterRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSessionWithBody Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *Client) CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSession Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *Client) CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefreshSessionWithBody Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *Client) RefreshSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefreshSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefreshSession Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *Client) RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefreshSessionRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2923,6 +3606,63 @@ func (c *Client) UpdateOwnProfileWithBody(ctx context.Context, params *UpdateOwn
 // Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateOwnProfileRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOtherSessions Sign out everywhere else
+//
+// Ends every session but the one of this request.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+func (c *Client) EndOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOtherSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOwnSessions List the own sessions
+//
+// Where this account is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+func (c *Client) ListOwnSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOwnSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOwnSession End one of the own sessions
+//
+// Its next request is refused. Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+func (c *Client) EndOwnSession(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOwnSessionRequest(c.Server, sessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -3152,6 +3892,63 @@ func (c *Client) SetUserRole(ctx context.Context, userID UserIDPath, body SetUse
 	return c.Client.Do(req)
 }
 
+// EndUserSessions Sign a user out everywhere
+//
+// The user's next request is refused; signing in again is not.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+func (c *Client) EndUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndUserSessionsRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUserSessions List the sessions of a user
+//
+// Where a user below the own rank is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+func (c *Client) ListUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUserSessionsRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndUserSession End one session of a user
+//
+// Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+func (c *Client) EndUserSession(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndUserSessionRequest(c.Server, userID, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // UnlockUser Unlock a user
 //
 // Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -3339,6 +4136,33 @@ func NewGetJwksRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetAuthorizationServerRequest constructs an http.Request for the GetAuthorizationServer method
+func NewGetAuthorizationServerRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/oauth-authorization-server")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewShowDocsRequest constructs an http.Request for the ShowDocs method
 func NewShowDocsRequest(server string) (*http.Request, error) {
 	var err error
@@ -3362,6 +4186,46 @@ func NewShowDocsRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewIntrospectTokenRequestWithFormdataBody calls the generic IntrospectToken builder with application/x-www-form-urlencoded body
+func NewIntrospectTokenRequestWithFormdataBody(server string, body IntrospectTokenFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewIntrospectTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewIntrospectTokenRequestWithBody constructs an http.Request for the IntrospectToken method, with any body, and a specified content type
+func NewIntrospectTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/introspect")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3488,6 +4352,46 @@ func NewLoginRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	operationPath := fmt.Sprintf("/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewLogoutRequest calls the generic Logout builder with application/json body
+func NewLogoutRequest(server string, body LogoutJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLogoutRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewLogoutRequestWithBody constructs an http.Request for the Logout method, with any body, and a specified content type
+func NewLogoutRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/logout")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3703,6 +4607,86 @@ func NewRegisterRequestWithBody(server string, params *RegisterParams, contentTy
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewCreateSessionRequest calls the generic CreateSession builder with application/json body
+func NewCreateSessionRequest(server string, body CreateSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateSessionRequestWithBody constructs an http.Request for the CreateSession method, with any body, and a specified content type
+func NewCreateSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRefreshSessionRequest calls the generic RefreshSession builder with application/json body
+func NewRefreshSessionRequest(server string, body RefreshSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefreshSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRefreshSessionRequestWithBody constructs an http.Request for the RefreshSession method, with any body, and a specified content type
+func NewRefreshSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sessions/refresh")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -4016,6 +5000,94 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewEndOtherSessionsRequest constructs an http.Request for the EndOtherSessions method
+func NewEndOtherSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListOwnSessionsRequest constructs an http.Request for the ListOwnSessions method
+func NewListOwnSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndOwnSessionRequest constructs an http.Request for the EndOwnSession method
+func NewEndOwnSessionRequest(server string, sessionID SessionIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -4362,6 +5434,115 @@ func NewSetUserRoleRequestWithBody(server string, userID UserIDPath, contentType
 	return req, nil
 }
 
+// NewEndUserSessionsRequest constructs an http.Request for the EndUserSessions method
+func NewEndUserSessionsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListUserSessionsRequest constructs an http.Request for the ListUserSessions method
+func NewListUserSessionsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndUserSessionRequest constructs an http.Request for the EndUserSession method
+func NewEndUserSessionRequest(server string, userID UserIDPath, sessionID SessionIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewUnlockUserRequest constructs an http.Request for the UnlockUser method
 func NewUnlockUserRequest(server string, userID UserIDPath) (*http.Request, error) {
 	var err error
@@ -4647,6 +5828,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksHTTPResponse, error)
 
+	// GetAuthorizationServerWithResponse Metadata of the token issuer
+	//
+	// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuthorizationServerHTTPResponse, error)
+
 	// ShowDocsWithResponse Documentation page
 	//
 	// Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -4657,6 +5849,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowDocsHTTPResponse, error)
+
+	// IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error)
+
+	// IntrospectTokenWithFormdataBodyWithResponse Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error)
 
 	// AcceptInvitationWithBodyWithResponse Accept an invitation
 	//
@@ -4726,6 +5940,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /login (the `Login` operationId).
 	LoginWithFormdataBodyWithResponse(ctx context.Context, body LoginFormdataRequestBody, reqEditors ...RequestEditorFn) (*LoginHTTPResponse, error)
 
+	// LogoutWithBodyWithResponse Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error)
+
+	// LogoutWithResponse Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithResponse(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error)
+
 	// CheckNicknameWithResponse Ask whether a nickname is free
 	//
 	// For a form that checks while typing. Being free now is no promise.
@@ -4793,6 +6031,58 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /register (the `Register` operationId).
 	RegisterWithResponse(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterHTTPResponse, error)
+
+	// CreateSessionWithBodyWithResponse Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error)
+
+	// CreateSessionWithResponse Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error)
+
+	// RefreshSessionWithBodyWithResponse Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error)
+
+	// RefreshSessionWithResponse Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error)
 
 	// GetSettingsWithResponse Rules of this deployment
 	//
@@ -4868,6 +6158,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
+
+	// EndOtherSessionsWithResponse Sign out everywhere else
+	//
+	// Ends every session but the one of this request.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+	EndOtherSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndOtherSessionsHTTPResponse, error)
+
+	// ListOwnSessionsWithResponse List the own sessions
+	//
+	// Where this account is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+	ListOwnSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOwnSessionsHTTPResponse, error)
+
+	// EndOwnSessionWithResponse End one of the own sessions
+	//
+	// Its next request is refused. Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+	EndOwnSessionWithResponse(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndOwnSessionHTTPResponse, error)
 
 	// DeleteUserWithResponse Delete a user
 	//
@@ -4987,6 +6310,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /users/{user_id}/role (the `SetUserRole` operationId).
 	SetUserRoleWithResponse(ctx context.Context, userID UserIDPath, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleHTTPResponse, error)
+
+	// EndUserSessionsWithResponse Sign a user out everywhere
+	//
+	// The user's next request is refused; signing in again is not.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+	EndUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionsHTTPResponse, error)
+
+	// ListUserSessionsWithResponse List the sessions of a user
+	//
+	// Where a user below the own rank is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+	ListUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ListUserSessionsHTTPResponse, error)
+
+	// EndUserSessionWithResponse End one session of a user
+	//
+	// Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+	EndUserSessionWithResponse(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionHTTPResponse, error)
 
 	// UnlockUserWithResponse Unlock a user
 	//
@@ -5118,6 +6474,47 @@ func (r GetJwksHTTPResponse) ContentType() string {
 	return ""
 }
 
+type GetAuthorizationServerHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuthorizationServer
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuthorizationServerHTTPResponse) GetJSON200() *AuthorizationServer {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuthorizationServerHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuthorizationServerHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuthorizationServerHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuthorizationServerHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ShowDocsHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5153,6 +6550,110 @@ func (r ShowDocsHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowDocsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// IntrospectTokenHTTPResponse401Headers the declared response headers of an HTTP 401 response for IntrospectToken
+type IntrospectTokenHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// IntrospectTokenHTTPResponse503Headers the declared response headers of an HTTP 503 response for IntrospectToken
+type IntrospectTokenHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type IntrospectTokenHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenIntrospection
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *IntrospectTokenHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *IntrospectTokenHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IntrospectTokenHTTPResponse) GetJSON200() *TokenIntrospection {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r IntrospectTokenHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IntrospectTokenHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IntrospectTokenHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IntrospectTokenHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5471,6 +6972,103 @@ func (r LoginHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LoginHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// LogoutHTTPResponse204Headers the declared response headers of an HTTP 204 response for Logout
+type LogoutHTTPResponse204Headers struct {
+	SetCookie *string
+}
+
+// LogoutHTTPResponse503Headers the declared response headers of an HTTP 503 response for Logout
+type LogoutHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type LogoutHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CrossOriginRefused
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *LogoutHTTPResponse204Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *LogoutHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON403() *CrossOriginRefused {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r LogoutHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LogoutHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LogoutHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LogoutHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5837,6 +7435,257 @@ func (r RegisterHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RegisterHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateSessionHTTPResponse201Headers the declared response headers of an HTTP 201 response for CreateSession
+type CreateSessionHTTPResponse201Headers struct {
+	Location  string
+	SetCookie *string
+}
+
+// CreateSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for CreateSession
+type CreateSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// CreateSessionHTTPResponse429Headers the declared response headers of an HTTP 429 response for CreateSession
+type CreateSessionHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// CreateSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for CreateSession
+type CreateSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type CreateSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TokenResponse
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *SignInRefused
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *SignInForbidden
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *SignInThrottled
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateSessionHTTPResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateSessionHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateSessionHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateSessionHTTPResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSessionHTTPResponse) GetJSON201() *TokenResponse {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON401() *SignInRefused {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON403() *SignInForbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON429() *SignInThrottled {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSessionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RefreshSessionHTTPResponse200Headers the declared response headers of an HTTP 200 response for RefreshSession
+type RefreshSessionHTTPResponse200Headers struct {
+	SetCookie *string
+}
+
+// RefreshSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for RefreshSession
+type RefreshSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// RefreshSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for RefreshSession
+type RefreshSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type RefreshSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenResponse
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *RefreshRefused
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CrossOriginRefused
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RefreshSessionHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RefreshSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RefreshSessionHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RefreshSessionHTTPResponse) GetJSON200() *TokenResponse {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON401() *RefreshRefused {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON403() *CrossOriginRefused {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RefreshSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefreshSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefreshSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefreshSessionHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6322,6 +8171,234 @@ func (r UpdateOwnProfileHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateOwnProfileHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOtherSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndOtherSessions
+type EndOtherSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndOtherSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndOtherSessions
+type EndOtherSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndOtherSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndOtherSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndOtherSessionsHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOtherSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOtherSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOtherSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOtherSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListOwnSessionsHTTPResponse200Headers the declared response headers of an HTTP 200 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse200Headers struct {
+	Link string
+}
+
+// ListOwnSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ListOwnSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListOwnSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListOwnSessionsHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListOwnSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListOwnSessionsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOwnSessionsHTTPResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOwnSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOwnSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOwnSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOwnSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOwnSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndOwnSession
+type EndOwnSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndOwnSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndOwnSession
+type EndOwnSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndOwnSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndOwnSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndOwnSessionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOwnSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOwnSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOwnSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOwnSessionHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7223,6 +9300,269 @@ func (r SetUserRoleHTTPResponse) ContentType() string {
 	return ""
 }
 
+// EndUserSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndUserSessions
+type EndUserSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndUserSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndUserSessions
+type EndUserSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndUserSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndUserSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndUserSessionsHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndUserSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndUserSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndUserSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndUserSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListUserSessionsHTTPResponse200Headers the declared response headers of an HTTP 200 response for ListUserSessions
+type ListUserSessionsHTTPResponse200Headers struct {
+	Link string
+}
+
+// ListUserSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ListUserSessions
+type ListUserSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ListUserSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ListUserSessions
+type ListUserSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListUserSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListUserSessionsHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListUserSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListUserSessionsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListUserSessionsHTTPResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListUserSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUserSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUserSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListUserSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndUserSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndUserSession
+type EndUserSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndUserSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndUserSession
+type EndUserSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndUserSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndUserSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndUserSessionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndUserSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndUserSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndUserSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndUserSessionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UnlockUserHTTPResponse401Headers the declared response headers of an HTTP 401 response for UnlockUser
 type UnlockUserHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -7773,6 +10113,23 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 	return ParseGetJwksHTTPResponse(rsp)
 }
 
+// GetAuthorizationServerWithResponse Metadata of the token issuer
+//
+// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+func (c *ClientWithResponses) GetAuthorizationServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuthorizationServerHTTPResponse, error) {
+	rsp, err := c.GetAuthorizationServer(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuthorizationServerHTTPResponse(rsp)
+}
+
 // ShowDocsWithResponse Documentation page
 //
 // Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -7788,6 +10145,40 @@ func (c *ClientWithResponses) ShowDocsWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseShowDocsHTTPResponse(rsp)
+}
+
+// IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error) {
+	rsp, err := c.IntrospectTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenHTTPResponse(rsp)
+}
+
+// IntrospectTokenWithFormdataBodyWithResponse Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error) {
+	rsp, err := c.IntrospectTokenWithFormdataBody(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenHTTPResponse(rsp)
 }
 
 // AcceptInvitationWithBodyWithResponse Accept an invitation
@@ -7894,6 +10285,42 @@ func (c *ClientWithResponses) LoginWithFormdataBodyWithResponse(ctx context.Cont
 	return ParseLoginHTTPResponse(rsp)
 }
 
+// LogoutWithBodyWithResponse Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *ClientWithResponses) LogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error) {
+	rsp, err := c.LogoutWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogoutHTTPResponse(rsp)
+}
+
+// LogoutWithResponse Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error) {
+	rsp, err := c.Logout(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogoutHTTPResponse(rsp)
+}
+
 // CheckNicknameWithResponse Ask whether a nickname is free
 //
 // For a form that checks while typing. Being free now is no promise.
@@ -7996,6 +10423,82 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, params *
 		return nil, err
 	}
 	return ParseRegisterHTTPResponse(rsp)
+}
+
+// CreateSessionWithBodyWithResponse Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error) {
+	rsp, err := c.CreateSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionHTTPResponse(rsp)
+}
+
+// CreateSessionWithResponse Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error) {
+	rsp, err := c.CreateSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionHTTPResponse(rsp)
+}
+
+// RefreshSessionWithBodyWithResponse Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *ClientWithResponses) RefreshSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error) {
+	rsp, err := c.RefreshSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefreshSessionHTTPResponse(rsp)
+}
+
+// RefreshSessionWithResponse Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *ClientWithResponses) RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error) {
+	rsp, err := c.RefreshSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefreshSessionHTTPResponse(rsp)
 }
 
 // GetSettingsWithResponse Rules of this deployment
@@ -8113,6 +10616,57 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
+}
+
+// EndOtherSessionsWithResponse Sign out everywhere else
+//
+// Ends every session but the one of this request.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+func (c *ClientWithResponses) EndOtherSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndOtherSessionsHTTPResponse, error) {
+	rsp, err := c.EndOtherSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOtherSessionsHTTPResponse(rsp)
+}
+
+// ListOwnSessionsWithResponse List the own sessions
+//
+// Where this account is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+func (c *ClientWithResponses) ListOwnSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOwnSessionsHTTPResponse, error) {
+	rsp, err := c.ListOwnSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOwnSessionsHTTPResponse(rsp)
+}
+
+// EndOwnSessionWithResponse End one of the own sessions
+//
+// Its next request is refused. Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+func (c *ClientWithResponses) EndOwnSessionWithResponse(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndOwnSessionHTTPResponse, error) {
+	rsp, err := c.EndOwnSession(ctx, sessionID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOwnSessionHTTPResponse(rsp)
 }
 
 // DeleteUserWithResponse Delete a user
@@ -8300,6 +10854,57 @@ func (c *ClientWithResponses) SetUserRoleWithResponse(ctx context.Context, userI
 	return ParseSetUserRoleHTTPResponse(rsp)
 }
 
+// EndUserSessionsWithResponse Sign a user out everywhere
+//
+// The user's next request is refused; signing in again is not.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionsHTTPResponse, error) {
+	rsp, err := c.EndUserSessions(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndUserSessionsHTTPResponse(rsp)
+}
+
+// ListUserSessionsWithResponse List the sessions of a user
+//
+// Where a user below the own rank is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ListUserSessionsHTTPResponse, error) {
+	rsp, err := c.ListUserSessions(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUserSessionsHTTPResponse(rsp)
+}
+
+// EndUserSessionWithResponse End one session of a user
+//
+// Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+func (c *ClientWithResponses) EndUserSessionWithResponse(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionHTTPResponse, error) {
+	rsp, err := c.EndUserSession(ctx, userID, sessionID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndUserSessionHTTPResponse(rsp)
+}
+
 // UnlockUserWithResponse Unlock a user
 //
 // Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -8462,6 +11067,32 @@ func ParseGetJwksHTTPResponse(rsp *http.Response) (*GetJwksHTTPResponse, error) 
 	return response, nil
 }
 
+// ParseGetAuthorizationServerHTTPResponse parses an HTTP response from a GetAuthorizationServerWithResponse call
+func ParseGetAuthorizationServerHTTPResponse(rsp *http.Response) (*GetAuthorizationServerHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuthorizationServerHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuthorizationServer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseShowDocsHTTPResponse parses an HTTP response from a ShowDocsWithResponse call
 func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8483,6 +11114,104 @@ func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseIntrospectTokenHTTPResponse parses an HTTP response from a IntrospectTokenWithResponse call
+func ParseIntrospectTokenHTTPResponse(rsp *http.Response) (*IntrospectTokenHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IntrospectTokenHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenIntrospection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers IntrospectTokenHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers IntrospectTokenHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -8754,6 +11483,100 @@ func ParseLoginHTTPResponse(rsp *http.Response) (*LoginHTTPResponse, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers LoginHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseLogoutHTTPResponse parses an HTTP response from a LogoutWithResponse call
+func ParseLogoutHTTPResponse(rsp *http.Response) (*LogoutHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LogoutHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOriginRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers LogoutHTTPResponse204Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 503:
+		var headers LogoutHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -9093,6 +11916,260 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers RegisterHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSessionHTTPResponse parses an HTTP response from a CreateSessionWithResponse call
+func ParseCreateSessionHTTPResponse(rsp *http.Response) (*CreateSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest SignInRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest SignInForbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest SignInThrottled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateSessionHTTPResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateSessionHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateSessionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefreshSessionHTTPResponse parses an HTTP response from a RefreshSessionWithResponse call
+func ParseRefreshSessionHTTPResponse(rsp *http.Response) (*RefreshSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefreshSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest RefreshRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOriginRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RefreshSessionHTTPResponse200Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers RefreshSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers RefreshSessionHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -9551,6 +12628,225 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateOwnProfileHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOtherSessionsHTTPResponse parses an HTTP response from a EndOtherSessionsWithResponse call
+func ParseEndOtherSessionsHTTPResponse(rsp *http.Response) (*EndOtherSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOtherSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndOtherSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndOtherSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOwnSessionsHTTPResponse parses an HTTP response from a ListOwnSessionsWithResponse call
+func ParseListOwnSessionsHTTPResponse(rsp *http.Response) (*ListOwnSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOwnSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListOwnSessionsHTTPResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListOwnSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListOwnSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOwnSessionHTTPResponse parses an HTTP response from a EndOwnSessionWithResponse call
+func ParseEndOwnSessionHTTPResponse(rsp *http.Response) (*EndOwnSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOwnSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndOwnSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndOwnSessionHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -10423,6 +13719,260 @@ func ParseSetUserRoleHTTPResponse(rsp *http.Response) (*SetUserRoleHTTPResponse,
 	return response, nil
 }
 
+// ParseEndUserSessionsHTTPResponse parses an HTTP response from a EndUserSessionsWithResponse call
+func ParseEndUserSessionsHTTPResponse(rsp *http.Response) (*EndUserSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndUserSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndUserSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndUserSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListUserSessionsHTTPResponse parses an HTTP response from a ListUserSessionsWithResponse call
+func ParseListUserSessionsHTTPResponse(rsp *http.Response) (*ListUserSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUserSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListUserSessionsHTTPResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListUserSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListUserSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndUserSessionHTTPResponse parses an HTTP response from a EndUserSessionWithResponse call
+func ParseEndUserSessionHTTPResponse(rsp *http.Response) (*EndUserSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndUserSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndUserSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndUserSessionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseUnlockUserHTTPResponse parses an HTTP response from a UnlockUserWithResponse call
 func ParseUnlockUserHTTPResponse(rsp *http.Response) (*UnlockUserHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10913,9 +14463,15 @@ type ServerInterface interface {
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context) error
+	// GetAuthorizationServer Metadata of the token issuer
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx echo.Context) error
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx echo.Context) error
+	// IntrospectToken Ask whether an access token is alive
+	// (POST /introspect)
+	IntrospectToken(ctx echo.Context) error
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx echo.Context) error
@@ -10928,6 +14484,9 @@ type ServerInterface interface {
 	// Login Sign in
 	// (POST /login)
 	Login(ctx echo.Context) error
+	// Logout Sign out
+	// (POST /logout)
+	Logout(ctx echo.Context) error
 	// CheckNickname Ask whether a nickname is free
 	// (GET /nicknames/{nickname})
 	CheckNickname(ctx echo.Context, nickname NicknamePath) error
@@ -10943,6 +14502,12 @@ type ServerInterface interface {
 	// Register Open an account
 	// (POST /register)
 	Register(ctx echo.Context, params RegisterParams) error
+	// CreateSession Sign in with JSON
+	// (POST /sessions)
+	CreateSession(ctx echo.Context) error
+	// RefreshSession Get a new access token
+	// (POST /sessions/refresh)
+	RefreshSession(ctx echo.Context) error
 	// GetSettings Rules of this deployment
 	// (GET /settings)
 	GetSettings(ctx echo.Context) error
@@ -10958,6 +14523,15 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// EndOtherSessions Sign out everywhere else
+	// (DELETE /users/me/sessions)
+	EndOtherSessions(ctx echo.Context) error
+	// ListOwnSessions List the own sessions
+	// (GET /users/me/sessions)
+	ListOwnSessions(ctx echo.Context) error
+	// EndOwnSession End one of the own sessions
+	// (DELETE /users/me/sessions/{session_id})
+	EndOwnSession(ctx echo.Context, sessionID SessionIDPath) error
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx echo.Context, userID UserIDPath, params DeleteUserParams) error
@@ -10982,6 +14556,15 @@ type ServerInterface interface {
 	// SetUserRole Give a role
 	// (PUT /users/{user_id}/role)
 	SetUserRole(ctx echo.Context, userID UserIDPath) error
+	// EndUserSessions Sign a user out everywhere
+	// (DELETE /users/{user_id}/sessions)
+	EndUserSessions(ctx echo.Context, userID UserIDPath) error
+	// ListUserSessions List the sessions of a user
+	// (GET /users/{user_id}/sessions)
+	ListUserSessions(ctx echo.Context, userID UserIDPath) error
+	// EndUserSession End one session of a user
+	// (DELETE /users/{user_id}/sessions/{session_id})
+	EndUserSession(ctx echo.Context, userID UserIDPath, sessionID SessionIDPath) error
 	// UnlockUser Unlock a user
 	// (POST /users/{user_id}/unlock)
 	UnlockUser(ctx echo.Context, userID UserIDPath) error
@@ -11016,12 +14599,30 @@ func (w *ServerInterfaceWrapper) GetJwks(ctx echo.Context) error {
 	return err
 }
 
+// GetAuthorizationServer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuthorizationServer(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuthorizationServer(ctx)
+	return err
+}
+
 // ShowDocs converts echo context to params.
 func (w *ServerInterfaceWrapper) ShowDocs(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ShowDocs(ctx)
+	return err
+}
+
+// IntrospectToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IntrospectToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IntrospectToken(ctx)
 	return err
 }
 
@@ -11065,6 +14666,15 @@ func (w *ServerInterfaceWrapper) Login(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Login(ctx)
+	return err
+}
+
+// Logout converts echo context to params.
+func (w *ServerInterfaceWrapper) Logout(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Logout(ctx)
 	return err
 }
 
@@ -11177,6 +14787,24 @@ func (w *ServerInterfaceWrapper) Register(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Register(ctx, params)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx)
+	return err
+}
+
+// RefreshSession converts echo context to params.
+func (w *ServerInterfaceWrapper) RefreshSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RefreshSession(ctx)
 	return err
 }
 
@@ -11327,6 +14955,40 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateOwnProfile(ctx, params)
+	return err
+}
+
+// EndOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOtherSessions(ctx)
+	return err
+}
+
+// ListOwnSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOwnSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOwnSessions(ctx)
+	return err
+}
+
+// EndOwnSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOwnSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOwnSession(ctx, sessionID)
 	return err
 }
 
@@ -11498,6 +15160,62 @@ func (w *ServerInterfaceWrapper) SetUserRole(ctx echo.Context) error {
 	return err
 }
 
+// EndUserSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndUserSessions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndUserSessions(ctx, userID)
+	return err
+}
+
+// ListUserSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListUserSessions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListUserSessions(ctx, userID)
+	return err
+}
+
+// EndUserSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndUserSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndUserSession(ctx, userID, sessionID)
+	return err
+}
+
 // UnlockUser converts echo context to params.
 func (w *ServerInterfaceWrapper) UnlockUser(ctx echo.Context) error {
 	var err error
@@ -11651,10 +15369,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/verify-email/:user_id/:token", wrapper.VerifyEmailLink, options.OperationMiddlewares["verifyEmailLink"]...)
 	router.GET(options.BaseURL+"/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.POST(options.BaseURL+"/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.POST(options.BaseURL+"/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.POST(options.BaseURL+"/sessions/refresh", wrapper.RefreshSession, options.OperationMiddlewares["refreshSession"]...)
+	router.POST(options.BaseURL+"/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
+	router.POST(options.BaseURL+"/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
 	router.POST(options.BaseURL+"/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/invitations/:token", wrapper.ShowInvitation, options.OperationMiddlewares["showInvitation"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
+	router.DELETE(options.BaseURL+"/users/me/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.GET(options.BaseURL+"/users/me/sessions", wrapper.ListOwnSessions, options.OperationMiddlewares["listOwnSessions"]...)
+	router.DELETE(options.BaseURL+"/users/me/sessions/:session_id", wrapper.EndOwnSession, options.OperationMiddlewares["endOwnSession"]...)
 	router.GET(options.BaseURL+"/users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
 	router.POST(options.BaseURL+"/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.DELETE(options.BaseURL+"/users/:user_id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
@@ -11666,6 +15391,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/users/:user_id/role", wrapper.SetUserRole, options.OperationMiddlewares["setUserRole"]...)
 	router.POST(options.BaseURL+"/users/:user_id/lock", wrapper.LockUser, options.OperationMiddlewares["lockUser"]...)
 	router.POST(options.BaseURL+"/users/:user_id/unlock", wrapper.UnlockUser, options.OperationMiddlewares["unlockUser"]...)
+	router.DELETE(options.BaseURL+"/users/:user_id/sessions", wrapper.EndUserSessions, options.OperationMiddlewares["endUserSessions"]...)
+	router.GET(options.BaseURL+"/users/:user_id/sessions", wrapper.ListUserSessions, options.OperationMiddlewares["listUserSessions"]...)
+	router.DELETE(options.BaseURL+"/users/:user_id/sessions/:session_id", wrapper.EndUserSession, options.OperationMiddlewares["endUserSession"]...)
 	router.POST(options.BaseURL+"/users/:user_id/invitation", wrapper.ResendInvitation, options.OperationMiddlewares["resendInvitation"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
@@ -11673,6 +15401,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenapiJSON, options.OperationMiddlewares["getOpenapiJson"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.ShowDocs, options.OperationMiddlewares["showDocs"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJwks, options.OperationMiddlewares["getJwks"]...)
+	router.GET(options.BaseURL+"/.well-known/oauth-authorization-server", wrapper.GetAuthorizationServer, options.OperationMiddlewares["getAuthorizationServer"]...)
 
 }
 
@@ -11681,6 +15410,8 @@ type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
 type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type CrossOriginRefusedApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
@@ -11761,6 +15492,15 @@ type PreconditionRequiredApplicationProblemPlusJSONResponse Problem
 
 type ProtectedAccountApplicationProblemPlusJSONResponse Problem
 
+type RefreshRefusedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type RefreshRefusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers RefreshRefusedResponseHeaders
+}
+
 type RegistrationClosedApplicationProblemPlusJSONResponse Problem
 
 type ServiceBusyResponseHeaders struct {
@@ -11779,6 +15519,26 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ServiceUnavailableResponseHeaders
+}
+
+type SignInForbiddenApplicationProblemPlusJSONResponse Problem
+
+type SignInRefusedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type SignInRefusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers SignInRefusedResponseHeaders
+}
+
+type SignInThrottledResponseHeaders struct {
+	RetryAfter int32
+}
+type SignInThrottledApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers SignInThrottledResponseHeaders
 }
 
 type TokenInvalidApplicationProblemPlusJSONResponse Problem
@@ -11832,6 +15592,27 @@ func (response GetJwks200JSONResponse) VisitGetJwksResponse(w http.ResponseWrite
 	return err
 }
 
+type GetAuthorizationServerRequestObject struct {
+}
+
+type GetAuthorizationServerResponseObject interface {
+	VisitGetAuthorizationServerResponse(w http.ResponseWriter) error
+}
+
+type GetAuthorizationServer200JSONResponse AuthorizationServer
+
+func (response GetAuthorizationServer200JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ShowDocsRequestObject struct {
 }
 
@@ -11871,6 +15652,142 @@ func (response ShowDocs404ApplicationProblemPlusJSONResponse) VisitShowDocsRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	Body *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200JSONResponse TokenIntrospection
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken400ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken401ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken413ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken415ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken422ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken500ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken503ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12261,6 +16178,143 @@ func (response Login503ApplicationProblemPlusJSONResponse) VisitLoginResponse(w 
 	return err
 }
 
+type LogoutRequestObject struct {
+	Body *LogoutJSONRequestBody
+}
+
+type LogoutResponseObject interface {
+	VisitLogoutResponse(w http.ResponseWriter) error
+}
+
+type Logout204ResponseHeaders struct {
+	SetCookie *string
+}
+
+type Logout204Response struct {
+	Headers Logout204ResponseHeaders
+}
+
+func (response Logout204Response) VisitLogoutResponse(w http.ResponseWriter) error {
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type Logout400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response Logout400ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout403ApplicationProblemPlusJSONResponse struct {
+	CrossOriginRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response Logout403ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response Logout413ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response Logout415ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response Logout422ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response Logout500ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response Logout503ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CheckNicknameRequestObject struct {
 	Nickname NicknamePath `json:"nickname"`
 }
@@ -12629,6 +16683,349 @@ type Register503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response Register503ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSessionRequestObject struct {
+	Body *CreateSessionJSONRequestBody
+}
+
+type CreateSessionResponseObject interface {
+	VisitCreateSessionResponse(w http.ResponseWriter) error
+}
+
+type CreateSession201ResponseHeaders struct {
+	Location  string
+	SetCookie *string
+}
+
+type CreateSession201JSONResponse struct {
+	Body    TokenResponse
+	Headers CreateSession201ResponseHeaders
+}
+
+func (response CreateSession201JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession400ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession401ApplicationProblemPlusJSONResponse struct {
+	SignInRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession401ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession403ApplicationProblemPlusJSONResponse struct {
+	SignInForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession403ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession413ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession415ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession422ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession429ApplicationProblemPlusJSONResponse struct {
+	SignInThrottledApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession429ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession500ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession503ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSessionRequestObject struct {
+	Body *RefreshSessionJSONRequestBody
+}
+
+type RefreshSessionResponseObject interface {
+	VisitRefreshSessionResponse(w http.ResponseWriter) error
+}
+
+type RefreshSession200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type RefreshSession200JSONResponse struct {
+	Body    TokenResponse
+	Headers RefreshSession200ResponseHeaders
+}
+
+func (response RefreshSession200JSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession400ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession401ApplicationProblemPlusJSONResponse struct {
+	RefreshRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession401ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession403ApplicationProblemPlusJSONResponse struct {
+	CrossOriginRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession403ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession413ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession415ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession422ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession500ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession503ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13227,6 +17624,232 @@ type UpdateOwnProfile503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessionsRequestObject struct {
+}
+
+type EndOtherSessionsResponseObject interface {
+	VisitEndOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndOtherSessions204Response struct {
+}
+
+func (response EndOtherSessions204Response) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndOtherSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions401ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions500ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions503ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessionsRequestObject struct {
+}
+
+type ListOwnSessionsResponseObject interface {
+	VisitListOwnSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListOwnSessions200ResponseHeaders struct {
+	Link string
+}
+
+type ListOwnSessions200JSONResponse struct {
+	Body    SessionList
+	Headers ListOwnSessions200ResponseHeaders
+}
+
+func (response ListOwnSessions200JSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Link", fmt.Sprint(response.Headers.Link))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions401ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions500ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions503ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSessionRequestObject struct {
+	SessionID SessionIDPath `json:"session_id"`
+}
+
+type EndOwnSessionResponseObject interface {
+	VisitEndOwnSessionResponse(w http.ResponseWriter) error
+}
+
+type EndOwnSession204Response struct {
+}
+
+func (response EndOwnSession204Response) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndOwnSession401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession401ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession404ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession500ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession503ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14455,6 +19078,315 @@ func (response SetUserRole503ApplicationProblemPlusJSONResponse) VisitSetUserRol
 	return err
 }
 
+type EndUserSessionsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type EndUserSessionsResponseObject interface {
+	VisitEndUserSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndUserSessions204Response struct {
+}
+
+func (response EndUserSessions204Response) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndUserSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions401ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions403ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions404ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions500ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions503ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessionsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type ListUserSessionsResponseObject interface {
+	VisitListUserSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListUserSessions200ResponseHeaders struct {
+	Link string
+}
+
+type ListUserSessions200JSONResponse struct {
+	Body    SessionList
+	Headers ListUserSessions200ResponseHeaders
+}
+
+func (response ListUserSessions200JSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Link", fmt.Sprint(response.Headers.Link))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions401ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions403ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions404ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions500ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions503ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessionRequestObject struct {
+	UserID    UserIDPath    `json:"user_id"`
+	SessionID SessionIDPath `json:"session_id"`
+}
+
+type EndUserSessionResponseObject interface {
+	VisitEndUserSessionResponse(w http.ResponseWriter) error
+}
+
+type EndUserSession204Response struct {
+}
+
+func (response EndUserSession204Response) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndUserSession401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession401ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession403ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession404ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession500ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession503ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UnlockUserRequestObject struct {
 	UserID UserIDPath `json:"user_id"`
 }
@@ -15137,9 +20069,15 @@ type StrictServerInterface interface {
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
+	// GetAuthorizationServer Metadata of the token issuer
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx context.Context, request ShowDocsRequestObject) (ShowDocsResponseObject, error)
+	// IntrospectToken Ask whether an access token is alive
+	// (POST /introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
@@ -15152,6 +20090,9 @@ type StrictServerInterface interface {
 	// Login Sign in
 	// (POST /login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
+	// Logout Sign out
+	// (POST /logout)
+	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
 	// CheckNickname Ask whether a nickname is free
 	// (GET /nicknames/{nickname})
 	CheckNickname(ctx context.Context, request CheckNicknameRequestObject) (CheckNicknameResponseObject, error)
@@ -15167,6 +20108,12 @@ type StrictServerInterface interface {
 	// Register Open an account
 	// (POST /register)
 	Register(ctx context.Context, request RegisterRequestObject) (RegisterResponseObject, error)
+	// CreateSession Sign in with JSON
+	// (POST /sessions)
+	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
+	// RefreshSession Get a new access token
+	// (POST /sessions/refresh)
+	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
 	// GetSettings Rules of this deployment
 	// (GET /settings)
 	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
@@ -15182,6 +20129,15 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// EndOtherSessions Sign out everywhere else
+	// (DELETE /users/me/sessions)
+	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
+	// ListOwnSessions List the own sessions
+	// (GET /users/me/sessions)
+	ListOwnSessions(ctx context.Context, request ListOwnSessionsRequestObject) (ListOwnSessionsResponseObject, error)
+	// EndOwnSession End one of the own sessions
+	// (DELETE /users/me/sessions/{session_id})
+	EndOwnSession(ctx context.Context, request EndOwnSessionRequestObject) (EndOwnSessionResponseObject, error)
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
@@ -15206,6 +20162,15 @@ type StrictServerInterface interface {
 	// SetUserRole Give a role
 	// (PUT /users/{user_id}/role)
 	SetUserRole(ctx context.Context, request SetUserRoleRequestObject) (SetUserRoleResponseObject, error)
+	// EndUserSessions Sign a user out everywhere
+	// (DELETE /users/{user_id}/sessions)
+	EndUserSessions(ctx context.Context, request EndUserSessionsRequestObject) (EndUserSessionsResponseObject, error)
+	// ListUserSessions List the sessions of a user
+	// (GET /users/{user_id}/sessions)
+	ListUserSessions(ctx context.Context, request ListUserSessionsRequestObject) (ListUserSessionsResponseObject, error)
+	// EndUserSession End one session of a user
+	// (DELETE /users/{user_id}/sessions/{session_id})
+	EndUserSession(ctx context.Context, request EndUserSessionRequestObject) (EndUserSessionResponseObject, error)
 	// UnlockUser Unlock a user
 	// (POST /users/{user_id}/unlock)
 	UnlockUser(ctx context.Context, request UnlockUserRequestObject) (UnlockUserResponseObject, error)
@@ -15261,6 +20226,29 @@ func (sh *strictHandler) GetJwks(ctx echo.Context) error {
 	return nil
 }
 
+// GetAuthorizationServer operation middleware
+func (sh *strictHandler) GetAuthorizationServer(ctx echo.Context) error {
+	var request GetAuthorizationServerRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthorizationServer(ctx.Request().Context(), request.(GetAuthorizationServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthorizationServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuthorizationServerResponseObject); ok {
+		return validResponse.VisitGetAuthorizationServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ShowDocs operation middleware
 func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 	var request ShowDocsRequestObject
@@ -15278,6 +20266,39 @@ func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ShowDocsResponseObject); ok {
 		return validResponse.VisitShowDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
+	var request IntrospectTokenRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx.Request().Context(), request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		return validResponse.VisitIntrospectTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15405,6 +20426,52 @@ func (sh *strictHandler) Login(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(LoginResponseObject); ok {
 		return validResponse.VisitLoginResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Logout operation middleware
+func (sh *strictHandler) Logout(ctx echo.Context) error {
+	var request LogoutRequestObject
+
+	var body LogoutJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Logout(ctx.Request().Context(), request.(LogoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Logout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LogoutResponseObject); ok {
+		return validResponse.VisitLogoutResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15551,6 +20618,98 @@ func (sh *strictHandler) Register(ctx echo.Context, params RegisterParams) error
 		return err
 	} else if validResponse, ok := response.(RegisterResponseObject); ok {
 		return validResponse.VisitRegisterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateSession operation middleware
+func (sh *strictHandler) CreateSession(ctx echo.Context) error {
+	var request CreateSessionRequestObject
+
+	var body CreateSessionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSession(ctx.Request().Context(), request.(CreateSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateSessionResponseObject); ok {
+		return validResponse.VisitCreateSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RefreshSession operation middleware
+func (sh *strictHandler) RefreshSession(ctx echo.Context) error {
+	var request RefreshSessionRequestObject
+
+	var body RefreshSessionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshSession(ctx.Request().Context(), request.(RefreshSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RefreshSessionResponseObject); ok {
+		return validResponse.VisitRefreshSessionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15718,6 +20877,77 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 		return err
 	} else if validResponse, ok := response.(UpdateOwnProfileResponseObject); ok {
 		return validResponse.VisitUpdateOwnProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndOtherSessions operation middleware
+func (sh *strictHandler) EndOtherSessions(ctx echo.Context) error {
+	var request EndOtherSessionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOtherSessions(ctx.Request().Context(), request.(EndOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndOtherSessionsResponseObject); ok {
+		return validResponse.VisitEndOtherSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListOwnSessions operation middleware
+func (sh *strictHandler) ListOwnSessions(ctx echo.Context) error {
+	var request ListOwnSessionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOwnSessions(ctx.Request().Context(), request.(ListOwnSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOwnSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListOwnSessionsResponseObject); ok {
+		return validResponse.VisitListOwnSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndOwnSession operation middleware
+func (sh *strictHandler) EndOwnSession(ctx echo.Context, sessionID SessionIDPath) error {
+	var request EndOwnSessionRequestObject
+
+	request.SessionID = sessionID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOwnSession(ctx.Request().Context(), request.(EndOwnSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOwnSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndOwnSessionResponseObject); ok {
+		return validResponse.VisitEndOwnSessionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15995,6 +21225,82 @@ func (sh *strictHandler) SetUserRole(ctx echo.Context, userID UserIDPath) error 
 	return nil
 }
 
+// EndUserSessions operation middleware
+func (sh *strictHandler) EndUserSessions(ctx echo.Context, userID UserIDPath) error {
+	var request EndUserSessionsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndUserSessions(ctx.Request().Context(), request.(EndUserSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndUserSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndUserSessionsResponseObject); ok {
+		return validResponse.VisitEndUserSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListUserSessions operation middleware
+func (sh *strictHandler) ListUserSessions(ctx echo.Context, userID UserIDPath) error {
+	var request ListUserSessionsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUserSessions(ctx.Request().Context(), request.(ListUserSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUserSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListUserSessionsResponseObject); ok {
+		return validResponse.VisitListUserSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndUserSession operation middleware
+func (sh *strictHandler) EndUserSession(ctx echo.Context, userID UserIDPath, sessionID SessionIDPath) error {
+	var request EndUserSessionRequestObject
+
+	request.UserID = userID
+	request.SessionID = sessionID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndUserSession(ctx.Request().Context(), request.(EndUserSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndUserSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndUserSessionResponseObject); ok {
+		return validResponse.VisitEndUserSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // UnlockUser operation middleware
 func (sh *strictHandler) UnlockUser(ctx echo.Context, userID UserIDPath) error {
 	var request UnlockUserRequestObject
@@ -16194,309 +21500,379 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3/d9s2su+/gsu77+w2j5blb4mjnp69juskTh3HtZ1m2yZXgkRIYk0RKkFaVvv8v7+DGYAESVCkZCWx",
-	"W+8PW0cEQWAAzDfMfOZPZ8AnUx6yMBZO50+H3dDJNGDw98FgwKYx8+TfIplMaDR3OtmvrnNNg4TJpxMm",
-	"BB0xp+McD0k8ZoR6XsSEIAMakj4jiWCeSyiZUD8gviA8JH4syIzOW87trescBBGj3vwnFvlDv/RBfEiu",
-	"9VPjwwPuya9SbNI1mngspn7gdJzLsS8IHQx4EsZkTAWZRvya4QDUMFvklMdjPxzJsQVsGJOYy1fYNG45",
-	"rsOiiEfC6fz6yXX8UMQ0HMiPJlHYSRLf67S3nu9veXuDjWe03d541m63N/bl/7XT/w2HjutE7PeEibjr",
-	"e07HafiOiGmcCKez237uOiIZjZiIfR6qwcR+HDA7heL5NB2jYNGEhnTEos404v2ATTolgsEqJPGYhbE/",
-	"oPIb5+z3xI9Ki5FrQyLdyLImuZZdo2W6NBf+KCR+SGjoEcFCD7ZOzK8Y/Cr/IT/HI/8P/NqYUY9F92ZJ",
-	"thYtSSWd6lamgmxygb6nMe1Twd6H9Jr6Ae0HLL86ugFJjBblpfFUs26+mXFkGBEsuvYHTJ7gkMckYnQw",
-	"hjOjX26Ry2hO6Ij6uIZkwicsvC8HZq+9s2B1KuhUszRWssG68EEi515YDP2rsQB8ykI69Z2Os9Nqt3bU",
-	"27NwFFGPee8FiwrHTbLOiMzGnMyQdQ2ZED4PaWB22/e503E+RH7MoNEoohNBhjwiLBz5IRMkHtOYeJzI",
-	"tWQ3vojJnMFaDSJGY+Z1aex0nO329tON9tZGe++y/bzTbnfa7V/kek5wX1CP/o8SEK0Bn+gnGRfpxFHC",
-	"XGdI/YB53YCP/LBL45hNplK6tF1n6Eci7oZ0AmfEo47rjPx4nPS7cmp+wLpJJL80juOp6Gxu4kP5sU0K",
-	"rRvuhfaWbCu6AR9cyXENaSAY/JIjof49oCJOh1uiw46mAzRDWvzpFBtubQPBtmXDKz+U40ymuK5qX8o5",
-	"C7khblVXig4n/JoFdCB3YOCHV8zzwwpyzGazlm4CRPFDRRf5q9zkfzrjiA3VK53NzYAPaDDmIu7st/fb",
-	"m3I3ic2G9JuweMzlPF4dXTqu3LsRMiVYhBGLYb/KcxrAzIKhc+t+lgGcHVwevi4PIZl6NGa5UTDPjz/X",
-	"KL4/Ojm6PCoPw2MBKwwDf1rnQDbVZsqR5d3FpY0q0DA3Hv3yOgckz1b9aGSr3FDgtdtPLvzRjRgVPHQ6",
-	"YRIE8id5BGfUj7tJGMtzhr+H/uBKHRbc7tOIDVkUSSZDw1GCuicLN169gIfZEe+iQOjiVimyuaeXW+2M",
-	"zekzN/UHcRIVz576VbQMDigPX2sajuTkOMr995evj04vjw8PLo++Vz93Z2MWGkyy1KjJ4K5ZJGfkdHal",
-	"zDiSXOiSXrEwLy+ONkDFjuFJWfAju9ZPU3l/EKYK8syPxySWKjPDrrQmD0JDtIjS2VzCIymbCA15PGZR",
-	"qkqb4j/9bumLoJT3WcDDkQBlW/eCw5C9yI0Zw4ydPvfmcn2oFGtO589b15lyP4yltHQ2UTrd3lflvLAk",
-	"NTqGuUJyoV8zGsTj/CKr34zl1SNx+BW8dSxpE9LgSK5E/mX9iMAqWfaIrxp0dYNMXefyrEszacbkVol4",
-	"OJKmHE8iInyPtcg5m/IoBs09Iyjxh8SPiYjpXNwb7bC9YMVKJKpZswLFcAGuaeB70lYW4pKXzql6Dkam",
-	"EGjzWNcCmnWxWVc3yx8jZTAJ0O1Ut+GcTHjE0uOKevqDsJwqSFO7BhZKGStxmESifBTwSwN8Vk3+tEGe",
-	"8Pgz8ThD2iM/k+wMGGjgi7hFLmIaxcpMGkZ8AocD1GAypSN2b5ak3WBJUjo0XAzV3liGM8nCWcwikV+K",
-	"n+RDNJXReLCsxnXappu2yfEmMvRZ4AlCIwbrQaXZw+ZEjHkSeKTPvsUTjUsjCJi0HBxWkwq5xXk3oNGI",
-	"ldY+TCZ9FhE4fpxAm4LQ+j1hUU5qORN643ScrXbbyQuwwJ9IpfUrrv729oLVt61NzQYoL5XaA34Mv16U",
-	"jOXCM6tv8XLMiJ+2s/kRoZcGdrSP7UomNGqby5jEo4gOWI1RrIzMhlbxqwhNQZtdjONragNv38UGVgr5",
-	"IovXpIeyeLPlMWze3xOWyC2Qs3pV/1Z7N3u2TpN2+2ubtNv3wqTdvi8m7fZ9M2m372bSrnEcuWNUM5qI",
-	"CRZ6x+YbOCqjk9XN7ZHiRncyuLFXq3mNj7TxfPru9Oe3795f3M1wznOm1HDekhLizezqghVkj/rNEAZX",
-	"bI6chwYjacJdbO89BV/ptVyGDfzXFZB/S/4Vg+19KEckwMvnjxzXkdJ+uL/z7s3O99s3L7dejPavk/7z",
-	"+IRtjV6//eOnZ0/Z/mUinidnr6/Pfzp677iO7Oam+/Loj/Pk+WTn6euT026csKd7z09Op//58HR6OL+I",
-	"/auff/vh+MPxHm07t5/knE6oiA+8iV+wMeTPhMrffRFHNLaquMCRoVFJxfFBfSJBqZsWeUuvGBF8wnjI",
-	"CAsEI/IPEGMP4sLMSpoancagFBAdpKpN00B5CwrHo49+CR89juvzuejz/jSlsKiP1ygrjy76Rxf9Q3TR",
-	"J2EzjQbb5YcT2h31zsWYRgyv6qdUiBmPPPQaUzLgQcDoKIFj8kVc+Qs0i3vnuN+RYuMtDYY8mjDvHIVb",
-	"XnikT7X71CKxJ7pNN2uTu7nvc2+ur+37jESMei1yOGaDKzCWxTyM6Y0LQRdS+khdB0WPFNQeiWf+gNnd",
-	"Iemny66w/OeWcN9/Xcf9Iq+XbTFqdITy2sCa+0L44eiMRRNf4F7ILTo+JtPsuWXVsVE31yhdg595EhG5",
-	"YzNnJDSMwRN5b1SyRSEZVirUkbtMFEnvU8ViDjBIww98qZ+bJLe2MIhuhNco9aPEtlJ+qC928jOTrbpb",
-	"zxwX/tjdxj82+s4nc4SWGzz9qPIOT4+ka79U049BfZctWkR+BRR09HUSY6Rf4boupeT9urGrXrBsj5bW",
-	"pmZ/FpYKVp7HL3kSFqLqTnlMhvCzZb153NXPTD4fMXXnAzdyFI+69Rr2a9J5d8GRN2ddR8mUCJKI72bh",
-	"Ae68PBnfzdKLbAsh+SzsZk+r5JcnD0rMyVyyVJ512CIH4sq47Tbt4Ydg8uZpU0Nuk1SK4GeoY5UIrn+/",
-	"x5buF7Znq83Xr2VMTlgTUzG3mMsbjPmPLDQHLV9Co/DTw7EPFrke94qq/7Y8RGcw9LyvaEpHxtFxPibt",
-	"9s7gvzw+kAeUjONJAD8xfABnGX+QneGPm8avDnxmHnDqXXJ+AjeXuS+qh9mlpYVPTrFNt+LyUxkYvsAO",
-	"InmYQ/J0l/zgv7gvnHBrkaZpo0ENPyyTBBY04hNed93YZwOpMageHx2C9ylo1+oRBMN/MKbh6NEv+OgX",
-	"/Gv6BUGmmaN5bxmMwF1yzg0xDS8+BhGvVbN4e3B68OrovMrnmD1e3tt4TsMrqQjwWV4+yd9R/vGZRQOI",
-	"aHiFsg4e21Pp/CzobYbWknxNm0n31EJapBcUiFKjEuRoBLRmI1/ELGKe1VQyYqxBrMv9idIePOkR50PC",
-	"h2ZW4hqik+plv45Naibil4s/Wps9lI8H+pJGQmV4wvKRB7g/kKsdBlwUMyvN52SADSxH02jVTVvlT6hO",
-	"3eNTFqbnVZD+3Iye42EwfxjH0kqXutNpIRMugoh51CBCELUAD25JfEH6FMTUo+5+jxLuFMHMhDugy7yL",
-	"5HtMunvU3B+T7v56+vIXSrG7GIzZhL5LYngxLyzwGeH6YVlOC2jRNVrkXGg6lRwAKWJO+oxM/FEkmz6I",
-	"BPoyAWoEcpEeQGEWXbPoRSIKt7P4O+nLBxbKwtOueppRlXMyoeGcCH8UbvhS8cFENAVL8IDRCvL0qCO0",
-	"QR4kchz74UgUSax+NS+9jdSprmADHnrC6Txvt/FyF0BhfnVY6OQUcEhr6QYsHMVjp7PTdp2JH2b/dp2p",
-	"1Eei0Ok4//vrwcYvdOOP9sbzT9mf3Y1PT/4BGTEqmqjY5/be03yn+64z5YE/kBMB9Brhp4HPgJYhup4/",
-	"8mOtHaW/BnzGogEVrPRETNnAl/pJ4fdkOs2/oRp2B2Ma0QEmMjn/9T///Y//878fk3Z7++mTf33jtv79",
-	"0en8efv/0EGfueanEfeSQaqCSA5N3sL6yb1ILuYiZhOYRqa9Oh0AjcC1HCewbN/zWSFqQD8hnnxkOTTq",
-	"eVc9LxsMmMwkzH6MM/MwzkmBCHUnJUcTSd9LdlO4UYZfsvsZBd/RIQq9w3Ugt/PoZlpGyoEnhKlH5SXB",
-	"c5Y9zy+JVC1BOKgG6FeRBgYlIZsRHt6b1MGtRUFURSrUrEmeKLeawCp70EZglWtYSeDsuYXAZtJsixzy",
-	"6RxExmzMA4Yt0pRNaVLYo2V0tuOQRxMa28Lo5TcUoBG7mbKBNCxl66XiZlRK633NEiyuRqOF1s2LC33i",
-	"h1d/8cWeUkjh/zsv9jkTUx4KZlnp9FGFfiINj/mbcf/VwH/nv3n5/o/jrVP/WBxP4ukvh8dPj3878k8O",
-	"37TZfw7k87F3GP/u7fzoD39ssZ12a7AdSPmAbEZ0/VCpOWLAYR7KSulEjHpE/2MW+TFcFcNk1IxfMBqx",
-	"KJvSe2EXA4lYIAMSsUgA9Jl6n/CIRGwa0AHzSH+OgoBFD0wUJKK5HEhEKgT4WxrOVcy0KFJYaf6Rfmwj",
-	"NO/KNl2jTdl00A8xUNIX5MoPvRb5QP3YlQc6JPE9U4h2t58vpHiZMrWELxJK0v99GFSmO+Xcpmk6zaOn",
-	"9H5HOSThY+bTo5/00U/66Ce9q5/0fSiS6ZRHMfPeMs+nlyBgTBlhtCAT2YSAECpL6SRr2IWGXdUwg3nR",
-	"KLEYg4hqtqeANnPduyQJB3wyjZgQ98apuru1t0BcV9KpRmZXkA0WB5fTHpGgVVspvQUjr/z4ddJHxVPK",
-	"8kEglVvv4Ud2f6Wohcco7ocaxb0opEqdqEWasGCk78uzMR3PF56kzxHQ8xgQ8BgQ8KjoPiq6j4ruulP3",
-	"30+rUdrNyT4iv6xLNuB4P5cHpAzO/ugBeRQMq/JhT1dxqGfGadP8mNIOHsXDgwdpR4ER+ZB8EY4K/pDz",
-	"Y5VnAIMqeUEiXyUWwONc3JhGY1dIDsoXAcmYPEyTMffvVS7mIgiAAinqHB0mZYDCVVYYFUTEdDgkgjHA",
-	"932Ux4+22qNIfrTVHm21v4yttghrQdLvxC/Cq13moPdNkeDHbILM4FE4PAqHR+HwKBwehcNfUzhISkG9",
-	"jc7Wcsf83/Dad1sY5i+u/Ol37dpTHfgCjrVY5Vyv6YsgKFb/5NYKnwzZzR2+uL3CF6UAaPjF+kOGgjx3",
-	"zPAnvNtkN7EubSO34y9Xv3zYuj75cB70P+zHv7z6Ke7Pt+p+g9Bfecy24PRdpx3iaRL+H/hMEgTEfcxj",
-	"KWV31F/diAU6lJjd0AHitGWlWl5i2ZWHUGQnCa9CPgu70HEFyCERyWCMn14qaN4XGrL9L19dRxfPtiIj",
-	"Fh8aC7+sRlpGQq24Whcs6jbXMdUUJJs+5OEw8AflKQiAANBPLZsXm3SNJrm9m1YrUPBOGOSroogmjIax",
-	"P4EqdtQjvi7aRUOPRGzKaIwoJ/juvfGuLdxbZZLVba0iBY1lsRcE199YUAlcd2otAa4Duo4u6QhNqzlP",
-	"AEVaspbj4cZbGg/G9ybcer8BuZsX+y5R5vb2VvGytEga1ts/UXrZayiBLn/3mBhE/lSxwVf+NROkV1bk",
-	"emQGges6Zk4DRANF8bhrXc9l4be/f9duSeHky06x3rrjOtrKhKFs6LFIwkBar8rYPFH5mVvtdjuduogj",
-	"X3lrsQbfj1AXrTSBniFWe4RHMJfr7IchoWC16wqljAgK0iiQhMrP5uBHPQNdhE1NIC1gt2DcEz9Mf7DN",
-	"AkqvVkzi0oDgdclsTGMGiZWxIAMqWH6UZYZrG3Jq8dpGvL2323DAWgBUDPwDAvhPI37NwmwGPCptFVWl",
-	"o2qkmbgwh6wG1ec8YFTVZRzCwa7az5djRnqSJ/Q0XJJQSPaaDXXI7vY+7AaexMQvbOiPzvZHp2ofa66y",
-	"YCPYCKmG/A7GSINlh/4t4erNFPaJz0IdhPklhn/KQ9aU6uqGaYBpcootj+k165Cd9i6Zjf2ASSGJdTAj",
-	"nUtvzODZm5v2Lz9sRTvXP73/cdq+/s+H8M3ujwunJQe4eG7b7d19++wEVuSp2OD4kPTneC9k3dras2XZ",
-	"25n/q25bizPDXK4YjNlkhZHk/G414zmR1lXFMMCCIjxUnDU3gi3719F0Nr/psSFNAmlOt11HZUVCEeEd",
-	"MOPojT9JJmpPTvxQ/StdQampj1QGnYZXP6NY8bi8N2cUory1Clrip3prqeRKNehUY00T+1NltoKr7tl2",
-	"mB7eIt6vP9WE+VcwfGO01tHtNZBR5zxgixddJbhJ3b0gOwtqvG2ICj4yG94/0Oj+702AYwhZGItNfCo2",
-	"AT8S0Auu/OnCQcUcKsoQfs2ib8G4jPmIAd46CP2eUgZyA27bhwh2sznEhVsztznb1s0J2Yv2nfnSTBtm",
-	"HkTQFxWS4+9fHLz6+fVPN08PXh8cjA70/140cx7M7DtbF0e+y7aWtD/27DM79rQckNprfk5Nbw7Ko9aW",
-	"4aJxp8slVXtcLT2Pnad5UJH2xnO6Mfz05/7tRvr3boO/t7Zv/+GUKXIrh4XZx6h/ozL0LioV7RjwMFaF",
-	"bOl0Gvjok9hUyv3//U1gpRdFMpEa26ocRMW50c03jRr/t26x7Efdy/nBykk1O61nOHikQ34zHOSLfiB0",
-	"0ZgRhgXuU6VR/pZWIeER6fN43JJTOAikGjT/KXUorERCir0YfokaUhQ/uxZiQDCOQQilORvwnTDlF9Qs",
-	"9LTCbMsVheqmW6owtbb52gpLyUm+5FHf97yVD4WljE/tJEslldY2SyijpLVfGgQsqiiqZM78xfycImTF",
-	"V5u/m4ftrevBgAZeG+kUuSZ0DtTysBC+1nDTwvhp1aBb13nFQ7Yi2fJYMXXzzQH13Lom9EKjV9+LdbIO",
-	"pSnAIIwjBTAPNJyTCY8Y0Oc4lHKOBkdRxKMVCeWrPrpMd7JwuvlPrmXKF3zCsE7RjIUxmUU8HEnDA9w4",
-	"AD6lJguu7UN1FbLiZBGgZZB2UjNZ85PrOwnQn61kVuCL2JzsWc7Zt8KEy7cBDedsfHkt8wbdnmTOS7gi",
-	"Upc7kgXAqsPUT/jIDz+PaLzPtRQN+KDsc49VFtdSZbHxBoa9V3N6Ze82RQfeXS8nzvarZrt4fWrZrIWX",
-	"C3dbNvbKk4gI34MrrSmPYjNmvOt7xB8SH7bqXJibVEFI6s/cC9y/RVuoRLma/VMg5Bo3T0M5B93cVWtW",
-	"WlQal5eLgleWSRmOR+2lwssLajxgixaBiEgpyBTWgI2rjSIaxg8BU75En5odUyCXXHi05EMe5wzRbAmO",
-	"0CoGxLnsSqS4DpZejLV4N1U3d4DJkF4mpMojmfMEtGtaiQ35EFfHTrqaJbJQcs1SIa127QsS+aNx7JJ+",
-	"gjxVnxclM4Q/CokfZmfdwK9cl4Z3H8N6Gio4tjgAYDswBkleZREvFeojN8VXryv7JUJ91rapX+KSK18H",
-	"KD1y+RXxLSq7pbTgCtu5XEzvq5QoXLxZ/+LFC9evLlcQW2+dczbUvpa7GPUR81gY+zQQReUZGhCzgU2D",
-	"LndT2Dh5ZzbR5ZkM1q/OxD2Xr1sL9WUbsWqV5jLt1ryPjK6BEaWUxkgBWPIPHz5sHCTxWLYbQA5I8c7q",
-	"/OUhefpsr+2SnfyFFWK1SmsumHz30TEmCTEJje7Q9myhFbd6k1+OIx7HwcrbPAXfzBJ9rECn6eMFQKdG",
-	"mzLQKcqStFRCDcTpPd3jzaBPDTo0hT5NX1mnZYik1vU+ZhQDloydfc7iaL5xMIxtgTkXWI7BfDXd2E/b",
-	"jS5SS/fe+093a4My0q39PqTX1A9oP1hV7OuSJ90k31W2v7/XRVHMFuUtbu2owMZ1CTSlkEegrvqxSAuv",
-	"1NUDkUeJTaY8opEfzAufuveVECooWXMArISFI2DUFPnqlVoe9srcoZbLWmWtKvmhzgcNxYxFJOSzB8aU",
-	"7NCjK3CnCgzNe4tjen+tly+KcLp+O0YKaH1Xlw0RDJl1BADd3zCeLKhSTpXHL3kSrqrIhjzuDvX7iyeo",
-	"P7Suq9d8xhg44/WM3nIvddTm3/sZEnv4dF4IZzY44dElHZVfPBBmoPQSEdCNrI3ddpW5ccrjc0a9+Zp1",
-	"sYVLpZUKUxVMFy2r7FbXTaGunuwhV4ip9n2zCNbaLuyVPJSnEnZPWgriAcnEz+ieW7gixe+uN+Cs2rF0",
-	"FgGx/Xy+6yoO9mLWW92Mi4mKa5lxT+d19HQZoRgjSSQ3ImqMpYmbWXl3mHpkdNNk6udZxtrap556/2Gq",
-	"PIYaSkZa6wrTBHwQzASum+AJFfEB5gy7Dp+FXZp9eeGL72ahHuSaTkAu5MPjIbOG0NkLi69AJFvR7Now",
-	"wvLH16Ol6KrlNMJC5pi8UypgrsqI+gOm64h+bXGYt5UXi7KsAOraeCZgmMJlcOq0nvEIqp8NkwDTjWKz",
-	"Am0a3IpG4EMRdmrVP59favnFX9cSPvSlKZZsXDm218/6qA/QNUsHfp44XSWVJR/mQ8KTCEOb5VkTaeAP",
-	"CwSaUDCodxFesn4tasiBLB8gWoIR+Wz0hCseDGFJb/8V9UoV3+5yoRIZ/dQQL//d9QgzAnmTOhN4MEZH",
-	"zkM4y+9DmsRjHvl/rJ6wk13XLaVpHuTeyxRON/V85StCNot6PoB3Lvna/CmnHEuKEhwN7u0Hcmv5RRyo",
-	"C1fFOoL1GpALPHp5hOZVZm0iEtfONfva+rKVFAJ0LE3kKiBoleWJpWtMdJ0vmsG4qg12N5fp17XhsoBg",
-	"SyqIGlSqkhtRt1Nt9sLi2WC9vkimyOdRBPJxZ3BGK+LO0q8ZSDjHqQlopI9QD70hNDiL+JRFsS+nrGAU",
-	"psZPfzraLLLJWUZ6r44uyaZg4GIUvRSpI0oCVkCZOeSTqR+w6MnW8z0pW1Nhm37BzaNybO8WubDr3GwM",
-	"xmxwBZh5s276pk5Q+2rJ5vV545nk+TXNQ0/H/yl9g/d/YwPAaMXlw12XjvZPZ8KEQMDJY9wQOvZqQEOd",
-	"E+cSCvOVR4Njlu2MovWfX9y0s5KjnggmD8yAqUDpKYsED/OUW34Abq2YzRNKj89Gn8MUdXC1jQ3IxeV5",
-	"D9ksnbv4Vu4XRvoRo1foW7li0wJyy0rYx0UyLEKoMHd9jEiRziDwFTcryzjJzT0iWCxZBqwC4HZKVpoU",
-	"cTVmrF8cTR4tgG780d54/kn9t7vx6UkZBMAcoBrYbQrdXIJOgjsnuW8M59SIF7nFKKIDVsB7SjmGBnkq",
-	"QjuVhzXiG4UdlkeCtuGChaQMloKA0UXQoKarJjeR/LINcLo4gnchyaCn84OohKbO0B8i38KMmg5Tjkf+",
-	"e8zB9PvVyT7kfMqjRpfYLJ34wdxCOANd+q7Us6NTW+hnYlTbKViNZP25SGl+DYiZ4UKW9iALWURj5iEU",
-	"He2LEloUnI5asZMTl/pzt3b44uIgXhyekd1nLQJqIRlKKdor4NkpqDwamprYhHqsEmVMQyQvAc+T2wh6",
-	"tLcV+MnFScjllvoRLLt9J9QgLa9xO9xq6E8DBKoEH1SFryAFcYFn4rUGqAgtctDn14zkeiN+TELGPAxX",
-	"EAM+ZaQnexOdmRRZiAsUJhO5PYvjeHtwevDq6NxxnYPv3x6fSgFcjXm0iO2+igCD6hwhkG42lHQXGzAg",
-	"BY6kRlQS/8jnbcL/exX7Uy3z0b4vxnKQd1MWHpwdp8FDuV3xp8OnLKRT3+k4O612awcUy+K3QR8/hNCl",
-	"snDzB2NQflMHXeqUnjAWtz6GH8MN0tOT7HUIFlkoJPJAoxzQL7a04ftCW7AAwIXQ6xAdsiL/Kduzmyka",
-	"R9A0TAJM/KJBwGeFMWT3Z7IZviANdjHmUdzrkAv5X20u9yZ+2MvaSIOt1yEnhkHdm9Abo4WY0CDodcgL",
-	"FvBZ6XVpksvRw1YuvDlkM6SDkC1iEjAqYuwhl4rFmJfOk8ddP+zKHd7rkNPME93TE8d22juGR101VSFm",
-	"mnIQ65RvDntTtaZhMRECFD9DIc6/m0TGm7QveJDEjOS4FXl/fpLyUajR5IdDjt1IoVJYQZxeOkMQO4X5",
-	"pQin6ssEWTzRv5OYjvJvaJmh3tiRGuROmwRMqofCJZ4/8mPhkq4c9YaraoVQ1UD+CC1aasvDVZ8c7A9s",
-	"GqeWogo9zn95MKYRHciv9DrkkIdxxAOS/Si7Vk3J+9AfcE+9r6FhkumURQMq8DQQ+OeG/LceW/Gs6Rcl",
-	"PdMXCfyr0XswUXgH/qpsJ6Zs4NMAWqq/s3mV3pI7f8AnEx7CC+kNJewuiAmeMj4NYItlb6CpBh95K6Wx",
-	"chwoIf1PATCash+hxpbECQ2CeZfdDIJE+Ndy8ocpIxjwSd8PpTYCoHLAWnp6TadQwqXXIag4Tzjo9jQE",
-	"iZVnY2gZwF5C9qUsFDBO1OilsqH4g935g+28BD04rHvF5op/XbE5odMpo5FQOBI4OQ1+kJsTQBR8DA0B",
-	"aCRZFgHWM97quE6Re0rxp/mj+lsXZ9MMT/+s089y7Ex2mTEqJ3PWK80j+0EbPQYTcVynyAuMBkGGO1w8",
-	"0eAJx/NoPM0OmFR1ikfJ+C09JcZvsO+Nf6vdrSaMu1j9Q29Q2bq092BouK2MtVBmpeugU9N1clsANDON",
-	"ApJTVcrY0pkdCHI8hacoWhGMJOGExSjM+RBYawqob2gMhVw5vUr5TF1f30vXyollUnjxWyWnzkCpJovc",
-	"jZkOc5uNdSUn0PLzq3EBmQRoMIkT3fjWoFOFTlgPu+2WFDoqJVoc0VBgAQnUqV1kYVQoHYSGnlJZcrvj",
-	"FmZrDmGrbdEo0zW1XnM9b28R1ULrJZpC+aXYtPhFqsDFTTU7pXc2Ehd3Ubo3Utp+qlKIT4xFq/L4oI45",
-	"o8I0PdQe14CkCvtSoR3nDrNqWVoy08awbGKwoDTK0HAI23HkX7MWqAahxj9IrVgMavVjNG8NiEJ103CN",
-	"95UrmU7Zw9IsXjMaIKiowV10noDDr8oHXT9cfEqw3wtsW1x61YVtVXPvlckazrMADrBFibpLIRoO1CQS",
-	"v8rTgV/ZSPBmdlWYPw1GTsc5utjeewoV466djnO2gf+6goSLLflXDBAih1hGQ3bpgx3qdJzh/s67Nzvf",
-	"b9+83Hox2r9O+s/jE7Y1ev32j5+ePWX7l4l4npy9vj7/6ei94zqym5vuy6M/zpPnk52nr09Ou3HCnu49",
-	"Pzmd/ufD0+nh/CL2r37+7YfjD8d7tF1eEhhviVbBiEd+PC44o/SscqfVQhWYdbHPwyS6LrjaNF1y8N+W",
-	"/q58r8pyvWJzVzI1xWbgnuKfguBhzH9ty+LRK38qtqAX/8Dm6ko5R43DBqSA1f3TkitK0YmT6xE3QV2X",
-	"Nxbach55fkhj5pI+FezpbhIF+b6X21a1dJqvNIhldqrbAPHeZAxy5XDrSRLJEeLGwTVwYaPbuMab2dUF",
-	"i+2S7Nne1jOX7BUUqCs2R7iT+37WP5VOOw69BFef9AN/YIDbYTHGXMALbFVVRXMx+5Y8EdWIY2xunGka",
-	"RXReXjo5KtvanFARv7VqenBtxGZMxHhhBHHTiGLtgu730ZmNAdmPiDEi3kD4RPjvj05hOe9enLLAUWOr",
-	"RiEFMxnQCSN+qKO8oaP8EakYSOrW9WjMNmJ/UnCm77bR0sPgVnQlWvhodcJWmkenSP6DbHubzrXZSxfQ",
-	"uLS8sivdkyvps2itf1CDtKi1+lYc4uxonydxi/RCHho1cCIGD0OODdXlpRbqsi1WCzSXM3NRgylnxMgr",
-	"oAAoQggFIT1dtFAVmELj50pZflkFCX8USgt5SP1Asvm8KlH4fGmZ8tQsF9KBCHCv18EUkkhqgnKepBex",
-	"OJr74NNMSaXynjzfw+b0ihGAgoCWCgiC9AR6OoqvxZxfEV/2La786TT9KrotUyTbzLigBpQZgJWxCAzR",
-	"iE0DOmBei/QwNKXXIRFCxsBxHXHuWVYKpwrLggOWxEW7Wg3I0SV08zRWjcq09cOixtagvueENSnv+m4W",
-	"nuElT7EYZIFD4BdLSpdyq5avfRYOq/rCZ99uL+p51BxpP7x6iy1vi5O1MeO0RVp6Ql9Y4GZIUe4CRiHU",
-	"tXA/WCBfrQIC9K0pTMGCEi+Sr7m4ACklCtOzMqeMGtbZY09SCg1oEGSTnfnx2NzWuHVUUcqz9/D/qlav",
-	"qpab28XYvLyJVY3Y1cJIdAnZ0o04j9De/DYVpdJMinngZUtYAo50gR/MxoXc2IsxjZiXx1aaYQ2qAQ8C",
-	"RkcJu0NUCd6wl9YWJmZdPzM73GJxa0sQ+VYg5DpGkc/wKrIHefdQMgnDeHefS61wu+Ws4slSw1jRl9WB",
-	"wjNyp3mchOymcGG9Dqi/WncXs7sgNW2wdwKXHLnBFUGGCrfq9u8Iu6+ThXE0x9AlOfy86xN+Kvs+ATah",
-	"iQprOFoLmmxJlTWBGEpVb85PU27IB5joOSjQZFnshpytbGeMGbiDJZvdD0nvPxuKc2wce+gJ9E0I23/K",
-	"sz1athhMcXR2ti0qvDOvLy/PCD7MfRgAF6uzHPaePzdyHHbbltI+BbQKq2I5g4OBaXShiBn1Mo1mGLEM",
-	"O0FU76dc6afu1rP6GEtzZ+2U95XC1LCJG3m05JrhnVhuoWwYlLV7RkfyV2xfZjnLzQEta79fjDVViCEw",
-	"/XTHGI7d9MClPl9jz+eXO+UhmmlVCoemsrTAiQ6SeLydiTjgbORfmZTYbe180yKoIOnagBl31uEwRHAD",
-	"VZ5GHsHrIwF70iJm4Kn1iB+PQh6xPN9zmuxF1adgg8jmDlm5XyBJ177DTrnhksX4C03K/L1ERcj1dj72",
-	"81+61Tf//odNb6qODDfhfwtxlCEN5rE/eLK1v7uzWhA4BLlz2/wVUTuEZpVCpFwHEe/HWL5N/biI8hU3",
-	"QylirnW++YuvutKldXMsHOL00zUx4zqZ4wCzbP3ARwes6Z/JknbVGSxXqFYqbXrZmgcoyjiy/GN3G//Y",
-	"6DtlB1kuQ7jkw4GLfT+9H4SvaQCRYm3HYq3GRQGUB4JQcYWmsK2MYO0hy3T6RWqNJvY5tq4TjS+l5ONp",
-	"VLhkWIEP7oOcL3Cx4LMqdgvkXmEfGff/Jgycmm9+Aov213mF0fNhPNcLyiMjmAyW1rTcpBpg3OYbwQgV",
-	"F/m6ZWny6ZASnXFl5ErQm26gy+ChPZT9Ox/nfrDxiw51T//EaPdy0oTRa8lrn4ZQ5DbezsJin3s1maX5",
-	"gTf95N2+mNKm+Lmjw7cHG9tPt0nERklAI8JuAGytdBu9iKbLKjHG/F2T/tk4bbvVcIFY7i9T45sKEA58",
-	"FrKICAZ3v2UloUm6yGdIDKn1Qg8gDcbr2vzk7y8P69zh7abu8LI5ac/vOBBwuee5WeVxj08UOiUEDjWq",
-	"7V3Lowvls60y2X5vny/NXRYs68sPqV28z5UQUqRe7UBsuu/798ffXz9bqYppTTnS8ucLVZrLY1EXBlD0",
-	"1mjZTFVYc+JKLTW/SKbK0msMgZYL7oKMcoTAmWaN7ygRRGTxJeUihU3dmGIl6CT0f09Ys4LQdZrREpku",
-	"TRJVLP1nW7GLpnU3gbRxO0OGi8teYbf3iNyfRN2BtdZ1PfmFMmSW3oY6Caa+CLbrLKLl+8tDVztUgIDM",
-	"K+YbFcTd3l3EnUJ+K4/jLb9mAoWd3K9zGAc6/XtHl3TUS8P4f094XFASCu64p7umlva83X629fz59t7u",
-	"s9328+dbtRXhTZUJ+K6+FDX0fkO6mYzRBQXHemLsW6mCy1llmqtLoJer8decoJKczyk8uQ2SLZFmdTad",
-	"8MzKA15fvj0poJEm7fbO4L88PoAsmnE8CeAnhg/AnYY/yB7xx03j17JHwepTOFPW/BkP/IElCqgHh0OA",
-	"A60nrVpUIwcBFYIBJkAWtO2SXuiLuAdQb9AMtWTyr4szst9ubzzdefFNi7zg8VhdFhMMy059NQK811XJ",
-	"Aob5ZowKdpeI89Za/nnlrOtstu29p3nbZ991popShW/ovDIVh66YT/prFrFefKLj1Iu/Z3HvGioGG5pR",
-	"8h3nv/7nv//xf/5XLvn20yf/+sZt/fuj0/nz9v/hhlBbYSkLUuWzoFMawnEFocOYReT05Q95dR7Is7hQ",
-	"/10MyyVGsn/XcUzT/b/wri9/Wm7Ly1420DAFqYneb9ss5f5KOUHL9Z1uN9stHB+SXnmb9Zb7grFxLUZv",
-	"KRWqUee2vW/VIzUKpdDZTXmu2ui4LBuqqPaOu8BLYCGOdb1LG8qyclZqWEVN1QX5+ctD8nx379nf+sL7",
-	"8SL68SL68SL68SL6bhfRC/huVYb+nNAUBg4RJocqQzufMKpBMHsdsttu462zpb45RnC+uXh36hJK0rRE",
-	"TKVIk5QvX27suwbsKepRZhWTQgI0FMQ3P61K5MsRK08BAKEZOGmYKDv0A7gLgO4qsCSh360WOeWkj3iJ",
-	"eF8qOxelsZiwkfrNS50dgpgfuiY5h+sA+QkYHNR8R+sOMEuNEhos9IpZ8UY9O/2Z96ocvlFfEItEa4ul",
-	"Q0KGkbWBR+iURnE+33rKIviT48h3FC3B0/VPdSEc0MGVAZKhUptpeKWgCmfmqwo4UD4GNWfsj8ZKQmoH",
-	"Go/gVxZhT+VKu2Z/i6rkZt5rucWUBxvXNVdguUF/mPmGzU0DT+dxl5DMdZ+986NXxxeX5weXx+9Ov1PP",
-	"MoAFqFoCbXez1eKRsSV83Aoas2JK47FaIgjyLOAY7Lb39DziMd6MCBfjqDEmVMNpmLTVaeO77ef4ciEJ",
-	"tV+TTp5HTDQ70k8WdPEt6RmcqQebe6iverH/DMnR7Bt8VvAr0l7u7THHHAssiIyl5qE+NfRjIDPqji50",
-	"RqPcIXJ5XeKxgMUM0BfYhMeQeTkRLLhmwiUhRBJGERvAHvMjYhwvtbcCydbm+d36HJIl8+gzYBIGksCo",
-	"YBYTKTUiwRULu4oryL62FEMrYhvHnBOu8UzwrUQseEUyK8Sa05W8C8HxRENPFOtVQJfbLdKsggR0Uary",
-	"AX3sGFJB6oLXiqcDfLFCPzAQT+GdXXynDERqfduKEgv97LVSnBeFbYl4L3DJOOCelDIQA1QolZXuppJE",
-	"l91uS7KgbO2BP14op2Y/AqIbkDM5lG397h1AwHNLZUqq7f3iUpVAMnJ1KOEdeTbKNSQV6ogvTIkieBIN",
-	"mJvdOJhh1oVvaGBs/Q0NVT1lup8carWSbzGLQhp0Me65Q/akTD/ho5EG1YiNDeGrt4zCCPCK2ms19QoU",
-	"PoYFo9/spBIxH7+cr1CkX+xtAl/4A/2LHSUwZVPYvYGnQX8yi0P1Z9YrWthboahQyGYYsZdD6igpaCaC",
-	"BShJjlsJol0Bhu1W1DouqxFSKzVUg9RBnauk7zp5AV1MhFLFQlyj8JdOnyhgeZjwwSVo3xxGcB6413WK",
-	"bNxREKmaFaf/TnAopaI+rrVseA7B2a0u3WezF/K4/G65mI5rrcdbRqV3nfyZctxi8Ux7zdNi7a1iLa2c",
-	"D9u2z0oWFtZzeYQgXQqCVLJahITwBfHYNOBzyGwag/lxzSIakGEEQq1oBn9NvFI8SchRMB8JYEvJIZ9M",
-	"IT1H3/NFbEQjlb5UH+nyiGr6iGr6N0A1NWI8OtVQcr1uT6pkvY1eNZwcaQCQ2iTQtxIe9Q6I5xkzQA+P",
-	"vkM7ffnDoat8FYAVxkK2/tD4Rfjoj6CvXwX01YpoWhPFbxaJe1vhxcTg+d7Zu4tLshkpLaQHpd/Scne5",
-	"K3v5xJFSG1TPPBjP1B5afc4s5D0+OD0gEdNgWGAianHO5krF+FdPsGDYc0mPeX4s/wtpqgMIY3BJD462",
-	"/GMasWv535DdwL8lM+594+oUFkboIMW5UhOBJHDXkR2Dp1j3q2NbMIjlWqrLUlNBBp/GjYDDOWDwh0Ih",
-	"kD/xWaj/VqEqUnNPYQjysAaF1HgYjoV4goXeT4bOsFpO1JGPK414o8Ac0RPbwhvPHLiYPbPpIcLEm+G7",
-	"eQDLL6RPVdSTuERUWD/SHo6vUkyizDLs2Gen705/fvvu/UXKEciYXjPDnaycgAWHKQ1TJGDlisR4NnQ3",
-	"AWIzeMDxflFa/5HGh9KgaPrLjrtObGkoZBhDsj4P2IoJ+w3iD01EuVJevPzRxrYvlE5g3zSgH2RoDqnV",
-	"g/g6ctOKIpKO4aHoCixqBkGBiJAIoVO/Ogz4kal3rS3rxdCD/rJRWV4y0No/FH0ib+HiE+zRi7mI2aTg",
-	"vNHyspzrZl2uyuJ0kAMW5kChSOBfF66iYbXvVJbO2CzFsWidTmgJIFySRUNbbsBBTWiejbbVrokCb5Rd",
-	"BzGChe3YJEgsezG3yqWkWTpJIZJVS8nWgBzACKeSQnkuX7lRGkRxmDupDnCloAaWAp/MiRX6dk2zwQj/",
-	"1ZvBte9XG1+7lGpUiW4/HxRDZhV2focgdL4lANZGESgteK4gI6tRMFyy19pawCDl7py/GfdfDfx3/puX",
-	"7/843jr1j8XxJJ7+cnj89Pi3I//k8E2b/edAPh97h/Hv3s6P/vDHFttptwbbAbiYQbCLrh+qk6eLFCjD",
-	"oxMx6hH9D6xZoN2aamJYf3Axd7D5/N58uMRE9+ftp/vfpFZl70CVk6QYAWxDYrz7vE2Uo63n27aQLYMy",
-	"C1laChv5mZhZRep3msQCN/pZCotLBJtSdBb056Qf0PCqcJgXrm19Vri5+ovPM+z0tGCjeZALdxFGlznK",
-	"69lbD2naeTkGi88wbUpaJMYKmfqa2rafyqU0HeuZjWlwrmxAS9A6u6EDac5JY4XGXSjWoBwHGUL8Vpu0",
-	"220yofEgB+oELwOwHb6YH5R+WhoTVmvMUj5Xs7YOwJekIyBFTOcuVszokUHAKObY1lld99itvzg7x+bm",
-	"/1x+5eYjuVd+5ubD/qp+5+Wpe//80Hcg9RJ+6QO4Zp5m3un8nMBsZkI8Ftu6Z37X5XaH1WmCImMZ6L9l",
-	"hQXB3aWddyoSpc+MWKkR9UOpmqQQBH87CVMFJKAD1SSVVIAaRK8YByBzcCVh7AfEjyty/bFiXmvMp1MW",
-	"PawL2EdB+SgoH4CghAO2MX6Uk39BOSlstWnyCDoYYC4YewTP+XuD50CwXzfgIz/MgvgsjBtihAWG6AoN",
-	"1+gHAVFFePiMQkI6xO3mPr3QibS9tftsd3/n6e4zw5NkTR97hPn5GjA/KiC2fBeBqSn9OXKSZrg+XwI2",
-	"SO/kCjAXCHqAVA65l5lH/HAR19hZhmvUI/rIAWpO0qSixCMY0n0BQ5LnoBstgFHMZWz5q4k33LuSgXbB",
-	"PrJhPEizCVUmXVWXh0znMpipE3025JEU70CUOJrLJzpTSRW++EClGctCOMhZ3tG3BMNoINcDrwrYRH6Q",
-	"q7zptZyGR3ypR3ypJfGloPiM3P05XahxZMgjQNUjQNVqAFWWjVfUN6p0aQtbNzWrvGgxdYRFsFjSxDvx",
-	"RWwH5ZjSEcRIQJ0cV1cKg4Uq23qpkCybFPA+4SpoTPbaWKqCDVofXQLZeJajCB+mOJExDwppJVvtGvyi",
-	"2hAbuzaBZdX80bjPE3lMMZbEhbCSmV3TGLOI3UHV2LJF3LCbWGfGLUhvkc2QQH028kPxLZGsFlcLGVjL",
-	"diFeLyesUvE0mfRZlMbDwXfBobOlvgs6yZSOJNn6cwV/kF+1OtCpAj+qGKmJQhWx6waUks18nqhRS4Um",
-	"T6v0YCxPLOH/waq2b/HcNCZEnSUsrvxp1UeV1pd+uPHq1B2p4rDqVyfmsc3Ge81nWAsfuQvEE3wLnqge",
-	"vNHVweq9RUTLCzbL+CrGk/ZeH/1hxkyUhCEcXz3HUt9qY2j+pg6VWrn8Cc/v4kU8/ycleQ5Uzmi1MTSN",
-	"OB+mYdjKLzSihQK0f2qvlsUjVXQ44RqXKw9waxCwXFmsC9fIMVEKvloQY67CoJcv27CaY+0gmNG5IHL6",
-	"jdxpjWyaVSyXpVBYNfmtbkJbVP5n8R9ZamJ0q5RIpc4VlqPyFMyPZMPV4skrQvpeSmEWZ3AI8hx+lVyB",
-	"HAYTjLVMBikE2CCJ/Hh+IRcfZ8ZpEo+37csOkWh4rQwcIk2QFy3Su9mAHIEeEXKzz6C0NATmjan657dm",
-	"wr/HBr7HBN6CExojzpvKunZRLUhj+wCtH/BCxixskQOzqC4M582HS+HilQ/kMYwZuFCoIOcvD/efbe8B",
-	"jCqYwQGfwUTN0GKcGPxqBAY6HeecUYTO4bNQxwm2MttDhQxCPYZwxGwtgShpu1f+NU4JxgLCq6NSkzrO",
-	"9wjiIicQMRFLEQwtsqaQloR+U2iGHpZiK3PsNAiKj3UGlBoNoL/SK63lZIaPAeGGL+pJHIfXfqwJDfNW",
-	"X9CRke8jKRA2wWTJ3S7h3nIdtVckwTEdBAObM8oXKZybWn48xWnlaFWgcX45PrlGygoAwOVlUN2gPmVp",
-	"LV9o/J9ub28BpXDIETkyjOkAeNfibIbbYhSLGWbu6kwgM9fd1dc0rkr9ge0mezfQixAp52P45AngK4on",
-	"T+Aw9ugUAdF8Hm4qLLn/+5vgYU9FO+/uPfumRXoD7jGAdgFkE3Xp55IegsPBE1oAtPwYIqLlt4SS3e3t",
-	"SrQa7WcEiEQFbePq6pmAYQT4YVDGV84Mk3QjNmU0FvIzIulP/DhmHrmmQcJa5AgAL9MKrYiCqeH01F2W",
-	"qoKT4qpIylz4o1AqzH745ElH527CyeiphnKWOUS2mjhw8gErA2NjZUL64mOILNUrMtOMl+aKnyBKz8wl",
-	"ghOqYKQowkdp6DaElZL/AvM5dd7izE4kCdSSg43bIUMeBHxGeqB/Yt6ioab2WkS+FV7Jt3gIkHzK5yz7",
-	"AOP4iTQ6nuTt448hLJwfg0tebTgpqsPRkydQR1lorAZAnYO1UIg8XkfuIM90fPWp5J7CgBeCPo9gE0Uq",
-	"KSEtXpoH2PxWlzkVarOA8BKkl6EW9loADAi7F9aXeZnfWUUuoJBEiJvAHzCVBaEO8dvjSwBdCQyHKeT4",
-	"Aq1aPBptqpc2pWGQwUtW56ikfkKn3dpqtVU94pBOfafj6NSNKY3HwJM3WzMWBBsA7Lb52+xKtH5TVxYj",
-	"W107qHrLomt/wBYUvzeuBoDeh/LcdEiI2FRmBeFjVQz6zexKYJ0oWBIY2na7rTmfSnI1mY0eptK34A2R",
-	"wCiq9F7ddPPN7OqCKbUIdOEGRfrxhRJ3lbrSFZtLiWgoWShiRDKZ0GieKfNQud91YjqC4JwLJKQULjcb",
-	"AzoYs400r2yn3ZYdbnp8ICpX42JGRyMWkffHmt/NeAS3MJqdsBZ5Nxzi09737w4vvgMdt2cuiwH0Z1sd",
-	"Meaz7+UoapcnZjfx5jieBKuuC4D3N18V1dy6JuhEuXWd3fZuVT/pdDZPefwSYJoWLeL3CmQNpYKy0Etr",
-	"CauWJZOLTaxaCQontzlgL5iSLingF2SlReDVNwxyFxlyLkTSBBMEQAoIqsgtbhnv1C2C9rk5PD7Xhobn",
-	"VmLVuTakObcIH+faMNbcEnaam8dFcyugzmzbFMl8nGXxp/CyL7g3b85I8vaCc8gnUz9g0ZOt53vbTpo2",
-	"vg7jrvE+PyhMTduxt3nzL44SdvvFeGjRu9T82JbftJ5gyx5XB7pdf6BfUC+lkuvsbjV45RXH+M/drZ36",
-	"xmd4Qi45PwHgNHhvr/6999kheivPEKaLuc7u9nb9y5AD9i4ClHNxrGDW4OXnTV7mb2k4P9cYa7eus9eE",
-	"ksfqhKaw6nvtBvRR7PBFIuYLeSpubUJN7FGDq2Z7Xlg4659wGG8rxeMBOvAxFVuXVqEZ9CM54RykpdLn",
-	"eSiSCQImjhF+MmOjOZzPKjGZ4z5TGtEJw4z1X+30yprg2p7ReOzcfnqggnargaB9H/nyzHDlu6rUl9SF",
-	"pOFfa7g/Av+a/VG5Iy55MhjbV3iBcnriX7MQc4S+EHN9zWggt0LjFUpfKK3RgaTIYu30WGiHEOjwVL5R",
-	"qdqgp6dSm7GW+C4BfSsnQx7rWxX51oYUDfwr9i0WOwLvoD8ax1nHAaNRmMNZ0NHgSZhm3/BIRVi1PoYH",
-	"ANjVe3vwn+7Ju1fHp92Dy8ujt2eXFz1A3E+i1LugruIhLEq4ZBTxmeQSYFvzkJGYk6E/jJk0yf0wiZlo",
-	"FQz4DnlBhT8Av4avSoHXKmU2nHTXii/ulhDC16a0FbF216qj4d5pqpjdbMxmsw1Jp40kCgD0GK9cDE3N",
-	"LJduIiIYGlwRdy0r8126AGp83HI18L+qGpaHV2jOMIrvValgqVHfXPcC4hQUsPZWw/fOsVoDvrTT8KWX",
-	"POr7noeoLY30N3htVSUOXr6TJgc9LKvBwUuX44jHcYAU2mu8HMtpb2qCGbTuIulxgbq5KTDQnawERlqD",
-	"ZfNP/eftQv8SBbQk5OxwuwN3SgEj8XwqhTZ5wZAdM0ZCPkPnppReE1+waqXNyskasy4YyGl2Abmcdqdf",
-	"bKrgrYs76O8e4Nz8QK5fcyZR8XqJVxi1/n2sjqBjoOZQy2El9fBL2CdN9/iBuCIzNUmaVY1QkzW2vnnZ",
-	"ova/cr4u9queaZgm1EB45I98dPgDbAnUC2iiqr7Dj70RK5ggx8NTHjJwk7+G64cvuVO1c22J3Wm8YpVe",
-	"aeUdx3XwPgWGcXRJR9Yq++FIh9HGhbeNsqHOszc37V9+2Ip2rn96/+O0ff2fD+Gb3R8/Ok5RBzCnkYvt",
-	"tZVSkjPYaeipfMs9DHdYtGMvAYVOzYFQARcVDX3PT9u5jTunaGjaLSqIhwuUlY2wj2SEAL48wnuZFlnz",
-	"9v5ZjuiLb29Nh5XUNMiFb66dYfPHbb1wWy+3nbEeReVGPkRNIzbLZ0CJvVioMhguoTGZcKGumynBL+Q0",
-	"Dqs+4ZZrbrjFshkVG/6cUc9/sL4HOfp5q7FQPuUw38Uew0Ma6ttuQfoqxsirdFdo6OQFHguEVA5Nv0F6",
-	"ex56GikQKwJgnuE1My9mCqWkfAFAHMQf5vShUQpq7g81pPnH8ANczJk1uLqH704Pjw5OevgJ8IbIXrbb",
-	"26kKUqgellblCrnK+wCgEclvqX4YMjJisZyHnE+9M8JWMszNF+RyS5W11u2F+Dw3RemWWFaCoLNaIxHk",
-	"hMiKF03VAbVm9rJKSzYSO82EzVKQbaXvo/GJLlY9aeTh2PpM/EgPhnkK+W0J1pTBxdXcMrXIcVyARM5C",
-	"4yty5Q3he8IHFVh5WVZB5qEs58l1NjcBuHPMRdzZb++3NyEWbLNhnO0dJfR2e/szrR2eGC3Tl7jshFdK",
-	"C3YoBS8NmNeRTNRcmAGV66XqxSGPg6pVIcjvGZ2vfHXYRHCZVt8hAvDDqw2cOgc4gXeRtrUB++R+30Nm",
-	"tWoR5uGB30FKBcC4QlhszQsDBNyqR6qIPXBhqXg1DkLYSLCGAGXyls7lngVt1VN3k3if0NAaSgHJv5hu",
-	"mH6x+Xk2XrEyYKyrsnCBziug1ZfT/4GjVi7bqZnzCPaqCppS8YwAdoq/iCt/2iPJVC4sgpyiBqgq88It",
-	"FsCYYtg0n/T9MO+XLFQBdqsL+boVZXpdawlct+zytCpYd/CDBr4AfH6xtPZ04k/8+MeERXPn1q1tfQik",
-	"adz84sqfNm4MySCNW2vG3PiFcx40b3wsEBllucHrEJolPnNmhPur176cdy9NP27ON4xXSnxD5ywXtTA/",
-	"vGqapIvh6fvb+/vfFFwhUENggVL2b8jR+24Lyw9IZvBdG0sOfEsiFnz3EUrGfHRcsoaugB+t2tdWvq+Q",
-	"3azc1Xa+K2mKLOcbqlA9d5uJf+BiyBIaXye+D6kOgm1+nVi4SVz6yqKR/qTmc5axz6992ZHlgv1qZq98",
-	"us3JYXkcMf/HkLwoDEDuRiwARN20YtOtW+dz0UaRrhfMQ4a1oQzPS64udcyhpJEZL+uqDDRfEKzGLzt7",
-	"tk3GPIkaxMKuTfR+Ed/IXa4wAbcCgBbuj+cDYCUX+T5eRSU3x0j9ZM0mbixgDlNy3As3B2baeYiDsZSU",
-	"rHNt/JVcFStZ8F9GWPydrP17JqxUjmZeWunUVZBYCwUWFg7MjMRNzMe3XxMpUbKC1LgD6x6x2HBlfjG1",
-	"Pec+XZ/P1UiZrr3AvDSS/fzQhmDlfHS213FPuRKfuDcHIZeSXDgJtsx240C8M341jgUUvgR8n3gwtgTX",
-	"14PjS0PYtdUetKSeg9ck5CmMHQIlfQ7lrayXFUvj3wNdLSlUu1kh2gEiHd5NEeViHSobgDyvBtxsA8iV",
-	"e6W5nlNR/eerxt7ioLzPyCJz6dvr45c76+GXX0oVa6BYWfSpBqrNWQQ+Yr9wlfGoit1FAlmVMTtoSr0Q",
-	"girQhmb2p0IFusWdj2gqC2CL5NEZ8ZClIBE6pMcildIIDimKhhFj+lKY9JlGaUHnwk6beHQuXMCoUQeU",
-	"RVQUsjzW5lmIaHilvPozEGFpwrYqqd0FpA75Lz4Lu2ruVaJN/5Yfz8qiCldhJbeCfOnYw6Bot6lIqw7e",
-	"2y1vBcTZ8VpfyBB8MT+nCNm4ZNp5QzZ3FvEYKuakubN343Tb+8u9eq5Fxv2zAVPYnHzOvsJZqjUC1eu3",
-	"7trNPvuRzh3hu1mGdz56X/YeaE3eLbmgfwULchVP05Ks5QFcLSCAWe0pvbtNalYdK+gAVdXbOqr4WKzq",
-	"QdgLlEkNQpWI4En8Ba8dFioHtXcSS2sP6zCM16yBJGmdv6+ggdzFmJZb0xLquaRVvPQVxme2h9fM5KUN",
-	"DFVY0EP09zWD75MiKhcNl/tQ8Ya/ldH9V1KcF9nr9RK50kDf9PgsVOijVakX54CrB5CJ2vFrR1/5MsLy",
-	"LkawnuwDUsa/12P21q6W33smd8/OoAaELZzCywVYvYBtudCiTc+f9XgaeDqV51MuKA88FmHyk4j5VGiI",
-	"wa9wPmkAOXw5HJSGuUJLJAcJFnp3AHJafJa3P2f0CHRzsVwS9aJ0C7n8RuiVLZ/iwSsyB7indEDt/U5l",
-	"uLtcfwsGby6iDmzcKkytjJ0Y/MLKTxCvvIqTHIWeRlcSyMg6wNjk6/8UWJtGYxj7gkSIAtMilywIRNqS",
-	"9OcQFOimFa0AGApKId0Xi3uhQf2Vb5XlGq1HQVnR6tUFEZ2LMY2Yl4c9VRC2ED9KRwlbBo4J53UvrGCM",
-	"5/88KtXf0dS033k8XtGuLBiAUxdDu6HMRK21B69a2b+6H62WAB98adZlV6dJGAC22JgV/bAKEj+9jp1R",
-	"AVUrQjJhNAQoqBY5h+8BeCeKhtmYY5xEjFD2zLsHFmWt+/Vumqqk+AMyOM/VHfrfz9y8Y3Dwg7hqVaur",
-	"S0kwr4Kb2NmHKlc1TWJbBThVkaJCY2yRAyt6hzxlIqssNMNgDWHJ5q/QM7+gTvlgdEiBF87nfIWgxLWp",
-	"kZj4oSvyLJOLrMd+L1TFs4hPePx3UhYf1cQHoCbmCmflmTyWESOq/F6lngjPrYwey5jVOAqwRhFcqaPP",
-	"AArUQ4ELgkxMl6wSVaxbAUNjR2MKReuZ1yIX6H0QOkx5wCcMXKkP674ByfiQIn/C4DPaxY9XDXey/nBx",
-	"Gth/6vTaT/a05ravQscii24BjTzgB3kvqIjykA7q9PFO8D7fCar1UUiE6a3gwlM7Ne4BsV7bRloy2X5W",
-	"D3UtFKMCBxyhDqGhGfWmTC3AFpS2lZT8hSM9Q89PnJVLSKshQpFYOmFE7c4HXbmqMVO4zkoS36VK1dco",
-	"RWWppvxYheqxCtWDvTbNVx0CZFcaFhzSiwHhTH66idED1Wz1IA8gjOwQyzKPI8ZI7E+AOwJ2CULCpTVz",
-	"FLJrVTgG1gVM4WJTzgr5mVjWRsHV1vLYr+xhQiL+ZFQodj4DxOoSYKjF4SzF+R4ItOZxHk8TSh/B3pH/",
-	"nUacD9eMq/nomlmJR71F3wbLVfBGflAM5KhjVpnp1rCQHlzQ85CRfhLHuviyZHSQNwHgjCkk9hKl9XK2",
-	"VqM6ewYG3uDuUVru36E439I+189bzU9u2OqtWgUbduJfMV1X3dzKut67/ACWSvfDHEJ75XarMSeKaJpf",
-	"0jQ4QRLdm339F1DZlz4DSynsnwcsENbo76Bmk/4clIrFrKHabYJ+EqgJgEcFq+pvwt5WvdlwCNHLmCv5",
-	"MI34NTovikABLcfVpftzA5OHLd/1K8Q9Vl0bZfTSDnSZtPK7gCENSruUthM6Jx5POZwfAYSCge6m+jMh",
-	"FCr6FDEdDtPOVBcARR3SEWAXD6Rxkj4hfRbwmfpqRMMrl8C1NE6cR6AJ0iAwRoHep/L3D3SXcTYQPmUh",
-	"KJk8HrPIJK4ZhFruCyuOuFBP31Wo0EZdG01fhQl9++n2/wcAAP//",
+	"7H17d9s2tu9XweGZu2amV5blZxJldc1RXCdx69ip7TQznfRIsAhJrChAQ1BW1F5/97uwN0CCJChSspzY",
+	"reePaSyCIB4bG/v52797fTGZCs54LL327x77TCfTkMG/O/0+m8bMV/+Ws8mERguvnf7a8G5oOGPq6YRJ",
+	"SYfMa3snAxKPGKG+HzEpSZ9ycs3ITDK/QSiZ0CAkgSSCkyCWZE4XTe/2tqH6FDMen4r+2PE59YiE+Mz6",
+	"aF/46osUG3STBj6LaRB6be9qFEiiH6uvYosm+RgFMSOxIHI2nYoobnoNj0WRiKTX/vcvDS/gMqa8rzqf",
+	"Rbw9mwV+u7Xz4vmOf9DfekZbra1nrVZr67n6v1byv8HAa3gR+8+Mybgb+F7bq/mOjGk8k157v7XX8ORs",
+	"OGQyDgTXg4mDOGSudYgX02SEkkUTyumQRe1pJK5DNmnnlgVWOYwY9Rc/sSgYBIV1xofkxjx1rDQ26VpN",
+	"3Gs9opJMI3HDcJs1MTTJmYhHAR/CXrBBrLaAAjU9mB14sWwHiitUtQf5BYNdmMUjxuOgT9U3Lth/ZkFU",
+	"2IxMGxKZRo49ybTsWi2TrbkMhpwEnFDuE8m4Dwc0FmMGv6o/1OdEFPyGXxsx6rPowWzJzrItKV2nqp0p",
+	"WTazQclqXLLohkXF3ck3sHZmGFEed9UAZFdzGLW///amVMq5iHwPljOOhJyyPnyfcX8qAh57bW8Ux9P2",
+	"9nYo+jQcCRm3n7eet7bT5l7DC6ScqTG523oN79f5WHZnUVDaXXPOwnBrzMWcb6vGzV+l4LBTciq4ZI7R",
+	"/9LwZF8U5xSJQRCytiJ0r5H8OVcsVnUoQiaTvySTUm1iG7fD/kXM1feBKmU7M1u1fbLts5BBH/in4mrJ",
+	"H/rb+MdsOoyon7bEb6vRs+gm6LOuL/qzCeMx7F7pCvmiL82AqrcnFMOAF5p3FZV1JyweCT+3bFxw5v2i",
+	"qO0oElKeR8Ew4BdsoC7KLLHB8y0BDYg+SSTSLYv8oK+ad7F5N22WMgNkAIEkg0hMCCVTOmRE4K0t6YQR",
+	"GcSsQURExoxNLV6xELNIsnBAFCdg1FcvKa5C+kKMA/YoLtGKxaxgGs61VXv4HY3pNZXsA6c3NAjpdciy",
+	"m2gakJnVorh5vm7WzTazLllGNBkryYoLNXjaH8Eta15ukqtoQeiQBsj1yUQocn8g+3OwdH9K1qliX5zL",
+	"Bvuij3puM8yv1gaIKeN0qhjmXrPV3NNvzznwEv+DLFwBSqSNyHwkyByFnQFyMhra3V4Hwmt7IG9Co2FE",
+	"J5IMREQYHwacSRKPaEx8QdRess+BjMmCwV71I0Zj5nep4jq7rd3DrdbOVuvgqvWi3Wq1W62f1X5OkC6o",
+	"T/9HC+7NvpiYJ6nc0Y6jGWt4AxqEzO8Ct+rSOGaTqZL6Ww1vEEQy7nI6gVvVp17DGwbxaHbd1Ry9O4tC",
+	"zf5ke3sbH6qPbVNoXZMWWjtwfxmptD2goWTwS2YJze8hlXEy3MI67Jl1gGa4Fr97+YY7u7Bgu6rhOOBq",
+	"nPqO8DVdqjlLRRC3uiu9DqfihoW0rygwDPiY+QEvWY75fN40TWBRAq7XRf2qiPx3bxSxQekFAnfVds31",
+	"wxvFa3tvjq+8hqLdCMUY2IQhi4Fe1TkNYWbhwLtt3MsA3neujt4WhzCb+jRmmVEwP4jvaxTfHZ8eXx0X",
+	"h4EyQ2YYWozY4EC2U4EjXZbzyyvXqkDDzHjMy5sckJaNKkajWmWGAq9tchxGtquk2DCQQLKX6QuGdPUP",
+	"t780YHzdiFElqbb5LAzVT4ozzGkQd2c8Vscff+dBf6zPMJ7CacQGLIoU76N8OENTBeNbb15pmdVwni7e",
+	"U12k4Dz3PbzaaaXc17CCadCPZ1GeJehfZdNizIonNKd8qAVjxWo/XL09Prs6OepcHX+nf+7OR4xbvLvQ",
+	"qM7gblgkQb7dV1fZsWKOZyJ2q/7HW2CXUVfQEu0frxQuYqf+fz5lqEsqhoe3mroYJ3DjKEV/IWYgVVI5",
+	"hguQEs7mRPDHITi6l6hCLnGsWLIZV3TMuHMbYnhStv7mabLwHZ6YXeZBPELZnmFXxgoHgoVsEm0JgH2Y",
+	"SUYoF/GIRYmBxt6J5LuFL4Kp55qFgg8lmHBMLzgM1YtiGlq9uhb+Qh0WqkQfr/37bcMD5QgU2G2UYG4f",
+	"qskntyW19hsbq41+y2gYj7KbrH+ztteMxBNjeOtErQ2n4bHaiezL5hGBXXLQSKAbdE2DVO8TigcHfEjm",
+	"TJFKJPiQCE7ELCIy8FmTXDClnsIZTheUBAMSxETGdCEfjAbRWrJjhSWq2LPciuEG3NAw8Dv9PpPyShTO",
+	"qX4OpkspUTt27gU062KzrmmWPUbaDCeRs2C3fEEmImLJcUVd7lHY40qWpnIPHCtl7cRRxHzG44CG0r0T",
+	"fatB+UZkW2WU6hy/FBEcA2OvU/sDB+ZR7UF2ujW3wH7J3oFZJIvMSH8Hny1Zd9MgS/r4M/EFQ+rHG0Vd",
+	"KHCFKaGwSS5jGsXamAEGK7UvoKyC4erBbEirzoaYdai7F9je2ob36hJlMYty5+An9RBN4KjiO3bjJmnT",
+	"TdpkbgcyCFjoS0IjBvtBpVrsBZEjMQt9cs1eIk/FrZEEDE9oOJyUSA5CdEMaDVlh7/lscs0iAgxQEGiT",
+	"Exv+M2NRRm7wJvSz1/Z2Wi0vK0KEwUSpll9x93d3l+y+a28qCKC4VRYNXLBBxORoyb0UYYvKi0m3K7mZ",
+	"tO4FvjzGfeY/5vsovyQ1T2B2hfQmBLH2++TtirlnTve4umyCpJ3LFQ691DA5BtiuYG1EDXgV6+Ewon1W",
+	"YT/U9riaBsQ3EVrNXCZEHF9dc+HuXcyF2kiwzDhor4c2DqbbY5kH/zNjM3UOMwZC3b/TNJg+26T1b/dr",
+	"W/92H4T1b/ehWP92H5r1b/eBWP92N2r92+CwMqe7YpEiJhn3T+w3cGRWJ+tbJoeaSd7JNom9Oi2R+MjY",
+	"Gc/Oz/717vzD5d1sjFmGmdgYd9TF9f18fMlyV6L+zbqjxmyBDJGGQ6/tHV/uHhyCt+tGbcMW/jWG5d9R",
+	"/4rBMnaE7nxFFMHQa3hKEhw83zv/fu+73c+vd14Nn9/Mrl/Ep2xn+Pbdbz89O2TPr2byxez925uLn44/",
+	"eA1PdfO5+/r4t4vZi8ne4dvTs248Y4cHL07Ppv/8eDg9WlzGwfhfv/5w8vHkgLa8W3DOn1IZd/xJkJO0",
+	"1M+Eqt8DGUc0dqo/cFFAo4JsFUg0lRa6aZJ3dMyIFBMmOCMslIyof8Dt+iiCpJxLUyFuWSsFiw6XvUsA",
+	"QjEA5KAnL+sKXlYc1/05WbOuBy1HJYGKS2WoJyfrk5P1MTpZZ7yeoIXtssPhj8rV6l2OaMT8rEUUXE2U",
+	"9EUYMjqcwen9Is7YJQLPg3O97qnb7B0NByKaMP8C79zsnZY8NT4XhyAxMW26aZuM9fpa+AsTD3bNSMSo",
+	"3yRHI9Yfg2lBLnhMPzcg/ncAcX0LfSMq+cEn8TzoM7cFL/l00Xqb/dwKPr+v6+1bZqh1bUaF6FLcG9jz",
+	"QMqAD9+zaBJIpIXMpuNjMk2fO3YdG3UzjZI9+JeYRURRbGo/h4YxGM8fhUvduQpVy11cFLXeZ5rFdDD6",
+	"LwgDpTbYS+5sYS26FbeppaIC20r4ofEGZ2emWnV3nnkN+Mf+Lv5j6xqjfM33HW5/86jU8W9G0nV74s1j",
+	"0CpUiyZRXwG9wcT1piP9Cj7+ZCUflpu/fMNSGi3sTQV95rYKdl7Er8WM50JuzkRMBvCzY79F3DXPbD4f",
+	"Me0oBjc+xaPujN34muu8v+TI27OuWslkEdQins+5zn/KLuP5PIl+cSykmPNu+rTs/vLVQcEApYiItMMm",
+	"6cixFSJjq+mPQRPPrk3FcttLpRf8PcpYhQU3vz9gBfwLq9nlWvXX0nEnrI4Gm9nM1fXY7EeWaqmOL62i",
+	"q07YahrO+ZwvV3Aei06yzAp7kFc3dvXB1VM/DfLKxjlnxq1rn94gZhNtk8W7xGt7O7vPmq1mq6ko3MqV",
+	"Y373WvWUZLItPcCJ6chnkHlle83Y52kQMVlQpOzXah7DnRYew/4sisApi1wADqBkrMKqtdqxSuhwu+a4",
+	"Ku0njPvpnhVMKL9gGluXDmFm3huxpQa41Q8DxuPtneYOKuwQA9Heba0/oTscrFVYhvN7y9ZG3b6Fb1rL",
+	"w9nn2ITKmJMIx3cHTvVN7pkMfsNnchxMwSgbi1ix7R39r27EQiPXss+0j/fhe+gya42eYgqjPkfep1mr",
+	"tdf/L1/01V1LRvEkhJ8YPoBrGX9QneGP29avHnxmEQrqXwlxCnEzmS/qh2nIjEPkmWKbbknojbYVBBI7",
+	"iNS9zMnhPvkhePVQhJqdZUqjaw0qRJviksCGRmIiquIsrllfCf+6xyeXw0NK7HL6HMCG1x9RPnzyPDx5",
+	"Hv6YngcQFe3RfHAMRiKVXAhL4oYXnxLNHm6i2eb0iHeds86b44syr0b6eHV/xgXlYyWfiHn22lS/47Us",
+	"5g7BJKJ8jFcwPC7F6DGR4HO0x6jXjCHmgdpglokruUWpkFQyawRrzYaBjFnEfKcxxkr90gl3QYxCCPjq",
+	"IiEGANKQQvBsIFq0WiQxsaL1JI/V4kE3ZnHJxmd+SZNAaVzW6iFXSB/I4Y5CUcAOsZ+TPjZwHE2rVTdp",
+	"lY8GR9QJMWU8Oa+SXC/saGbBw8XjOJbOdak6nY5lwk2QsYhqRGyjcOKDHzaQ5JrC7fmkUjwgrAi9YDZW",
+	"BKzLoovL94QX8aRQPOFFPInxf5gQJUCHuOyP2ISez2J4MXuH4TMizMOi+CChRddqkTE4GnAmSCSLBblm",
+	"ZBIMI9X0UUBSFRegQk7IrwesMIAEvprJXFgK/k6u1QPHysLTrn6arqoQZEL5gshgyLcCJY9h2r4G+nrE",
+	"+F/Z9ahaaGt5cJHjOOBDmV9i/asd7WMlmncl6wvuS6/9otXCqBaAv/23x7iX0QsgBbUbMj6MR157r9Xw",
+	"JgFP/254UyUmRdxre//7787Wz3Trt9bWi1/Sf3a3fvnmL5C9atxnuT53Dw6znT5veFMRBn01EcDplUGS",
+	"iAKIlbLrB8Mg8Xklv4ZizqI+lazwRE5ZP1BiU+732XSafUM37PZHNKJ9TDr2/ut//vsv/+d/P81ard3D",
+	"b/7290bzH5+89u+3/w/dGakjYxoJf9ZPJCPFrck72D9Fi+RyIWM2gWmkQrXXBhg23MvRDLbtOzHPhUuZ",
+	"J8RHyMjCodHPu/p5UY/BxGNp92OdmcdxTnKLUHVSMmui1veKfc45h+GX1JulAfHaROPhNTzIOD4Gt23u",
+	"joAnhOlHxS3RqJjJ8+yWAGAQZBljAzT3PEiIoJ1l0aP5VajYk+yi3JoFPrFxYfPqJKKFgBoYSELD4IZl",
+	"2VqsftHnl878JRCx7PPUa+88O3x22DqAqNhAyQv4wz5ArAQQCFD2fomEAhCxXjsDC0syoLDEhnwlLsBX",
+	"uYrfX86u6yuTuOZ6Y14xGoE4q3bHkv6srYAscBet6wTxUlpPnzto3UZ7aZIjMV3A7T0fiVDDZyVIF0rp",
+	"dEdsmhT1gYgmNHZlmKlvaHxn9lktLYPw78lKsZs68/2hgivkd6PWmTPN8xt9GvDxH3yzpxSwp/7Mm32h",
+	"Ia4dO508KhEVlQ64+H50/aYfnAffv/7w28nOWXAiTybx9Oejk8OTX4+D06PvW+yfHfV85B/F//H3fgwG",
+	"PzbZXqvZ3w25lwY+BVxLnFmQibbX+fHku1edN/96+9Pnw87bTmfY0f971Un/9/EivP74PP75zU/x9WJn",
+	"/PPHnZvTkt82xJVdvDNZ1A/SLROUgFRjXzO5TBq4Zvp9IiISsWlI+8wn1wuUClj0yOSCegjT1sLg2op3",
+	"lC86ifU1u8JaDUyMs66FFl3Vpmu1KeqRaOpN1Mkm+UiDuKGYCSfxA5OL93dfLF3r4ppULnl+iayV1zlb",
+	"ZSsfmcdLVt5qU1x58xATNQJJxgH3/wjrb8267vonr6j1/8DD0izwjFOlWBbmyY/yIEOzZvwpIfzJi/Lk",
+	"RXnyovxBvSgfeFLh5R3zA3oF9559dVktyEQ1IXA3FoWHWdqwCw27umG+jIuJ50bNz1S2yXTfIDPeF5Np",
+	"xKR8MC6X/Z2DJVJE6TpViBIlywabg9vpDqMyqpASKiQjb4L47ewaNRElYvRDpe34jz/h7SuFWj0ltz0l",
+	"t7GNYGnoU7xMKZCMXAfqPE5Hi6Wn9z4iH58ip54ip55k/ieZ/0nm/5OAO32YlheIsyf7BFm4qSvLyu2+",
+	"BxtVsS7ck43q6b5aly37poBk9R2RNM2OKeng6dZ6qg93n/dYFEBOHx/mLFYXJzp9DQZVsFNFgc5Xg8eZ",
+	"uN+kls7ALimFZfh5Aj3w/EEhDyzDrsotRZUpyl4ZWOEynZVKImM6GBDJGNRSeRITnjTbJ0nhSbN90myf",
+	"NNv7lQiW4YiptSwiiF1lqq+5QcSe7qynO+vpznq6s57urKc76wveWSkK4s5q3Ocf8Nq3O5jUJsfB9NtW",
+	"7a1bCwZxQ1+E+2v9T+6s8UnOPt/hi7trfFHdSzW/WH32Ub7InH78qYgk6XU+/Lw0rL7kN29N+Mm9pfCT",
+	"Fpf488K62vLRZnFdV2Lrm0R+tfb1S0O/frGrbLNS2Kr4sc5BfXH42LQI8Gss6PsYyjfP+JiLOe9CxyW1",
+	"CIic9Uf46ZXyCgNpCr794es2/6RFHGcBg/xDa+NXVXSLBUtKwq4UU6mvuuopqAN0JPggDPrFKUCh6L55",
+	"6iBebNK1mmRoN6l1qKFbMRdGR7VOGOVxMGFNcsGoTwJTDp5yn0RsymiMUIH47oPxJSylreKSVZFWfgWt",
+	"bblACAffvS2ReVq+LVaTYoDx8RUdosVmIWZQ7EmxlpPB1jsa90cPJivpeY3ltuZZc7mTN25vbzUvS8rv",
+	"d/p9No1PtV71llEfPTw+k/0omGo2+Ca4YZL0iopYj8whv8vEcJs6TrCieNyNrtZg/OV/vm01lXAZqE5H",
+	"+LGGZ4xXMJQtMxbI+ByxCdX4IqcaTWSn1WolU5dxFGjf1BFccT9Cxf3CBHrWDdkjIoK53KQ/DAgFYyCW",
+	"hINqQxRuo1AtVHY2nR/NDEx5fz0BfckuHfck4MkPrlkcK65YMokrq1JOg8xHNGYAAxJL0qeSZUdZZLiu",
+	"ISeGNNeIdw/2aw7YXAAlA/+IdfamkbhhPJ2BiAqkomt8lo00vS7sIetBXQsRMqor3A/gYJfR89WIkZ7i",
+	"CT2DOSp1wTnDhtpkf/c5UIOYxSTIEfQnb/eTV0bHhqssIQTXQuohn8MYabjq0F8Sod9MsFPFnJukgC8x",
+	"/DPBWd1V1/70PiIJaLY8ojesTfZa+2Q+CkKmLslAEq055Wfw7PvPrZ9/2In2bn768OO0dfPPj/z7/R+X",
+	"TksNcPncdlv7z92zk1jPt4TA8SG5XqAX3EnaxmDuoO3UrF5F1vK9Ze4qGYzdZI2RZMz5FeM5VWpbyTDA",
+	"AkIE15w1M4Id99dRC7S/6bMBnYWxorqGp4Ej2l7A4z0ww9DPwWQ20TQ5Cbj+K9lBJakPdYq/qYL2nqqd",
+	"dtHmnELWkRFBC/zUkJbGn9CDTiTWBIYqEWZLuOqBi8LM8JbxfvOpOsy/hOFbo3WO7qDGHXUhQrZ803Ue",
+	"uJLdc3dnTox3DVFDw6fD+wsq3f+9DeBhnPFYbuNTuQ3Y8IibBjR74rv398RPyghiw+y46hpyituvu+sC",
+	"mEc5ASS0q4RJJF2zxnuHWdC11tYLujX45ffnt1vJv/dr/Htn9/Yvnmu/LsfBdOl+xQJq4hJxw6KXoHfH",
+	"YsigYhzIQz0tJ2XWrOXePTApOGfuOrWZc9tynltAnnBv6msbdIb5kOyWl9VKYEg6r+rZRefuXUeYk7ud",
+	"eLX21eSqBPtVaRV9tcVRG6X5YRLqrRoWYtegaoJy4nlUKDvaFzxmaISg02kYoLlmW+s9//dXiaBjeslk",
+	"YofQBS1LWIppvg0iLX7stpEvXFr1cnawalL1GNl7HDyuQ5YYOtmypYhBOmKEbamBpvK0+i2poyoici3i",
+	"UVNNoRMqCXHxU2JrWWsJKfZimWwqliL/2Y0sBkRlWguhlQqrPABM+RW1S1WvMdtiTeSq6RZqZG9svq7S",
+	"2GqSR5FQ5yMYBvyCDWZy7a3tq466AnrqRmlXS+fr+PpmyB01caWTa8KXiO3EY600iHHAYAFei+g68P21",
+	"uYKjEnPlLheqYm9sm6ESttGMaBiyqKQutj3zV4sLiohvX23+jWxdlKoerNorG1s6vVwTuoDV8gWslNF+",
+	"lIATWyVaYAXfCM7WXLYs6mXVfDOQo7cNGzes1qsf5CZ5pxaVEIQz5SmAUUb5gkxEhGfrhKuLnobHUSSi",
+	"NRcq0H10melk6XSzn9zIlC/FhGGp6bniH/NI8KFSSlETiG6UcAWTBbfHkXaTrTlZxDfsJ51UTNb+5OZO",
+	"AvTnqnoeBjK2J/s+YwheY8JFT1HNOVtf3si8QbkhqWEb3Ifa8adYAOw6TP1UDAN+P7JB6rRIBAGTL+Lw",
+	"WhS7cJW4zN355GjE+mOQdeSCx/RzA/xHAxGRMVvokFQZq9/iedBP3UgW+mb6uaKvNBnUkkLjKHzUd5J+",
+	"3Xr5yyANXdtU4VEp7tptfQIG2qs4vap3l6QH726WE6f0atguutYdxJp7Oef3dLFXMVNSmw/uzqmIYjt7",
+	"qhv4JBiQAEh1IW0i1WD45jMPAsF8GQkVVq6CfnILuUHiqXnPQTd3lZq1FJWEgmfywbRqVkQ01LSUe3lJ",
+	"ET1s0SQQhK8uMo2L5OJqw4jy+DEU7SqsTwXF5JZLbTyaMriIM5p4ugXHaBYAwObUXZbfB0cv1l6cT7VX",
+	"F/CjEkdTIjyShZiBdE1LUe4f4+64l65iixwrueFbwUQ0qlMRBcNR3CDXM+Sp5rzoO0MGQ04Cnp51C/59",
+	"UxLeQwz5qinguGJEgO3AGNTyao14pTCwBHr/jx4GtjGifo1brm0dIPSo7deL7xDZHSXl1yDnYhH1r1Ka",
+	"fjmx/sGL1m9eXC5ZbEM6d7OMJkp9xHzG44CGMi88QwNiN3BJ0MVucoSTteYTU//WYv36TDzw+3Vnqbzs",
+	"WqxKobm4dhumI6trYETJSmMUCWz5x48ftzpWtkHRaXfx+ogcPjtoNche1mOHhQaUNhdOvv3kWZOEeJVa",
+	"TsQDV9jNrSHyq1Ek4jhcm8yL+PEPAqX/gdL4l0Dv35xmiEttKhfOKQazWZR9weJosdUZxK6grUssLGe/",
+	"mhD2YauWJ7ng+H9+uF8ZsJOQ9gdOb2gQ0utw3WvfFG/szrJdpfT9nSnvaLcokrizoxwbNzWmtUAegbga",
+	"xDIpIVlV2VAdJTaZiohGQbjIferB13QrWcmKA+BcWDgCVnXEr15z8nHvzB2qUm70rtXFC/X5oFzOWUS4",
+	"mD8ypuSGSV+DO5XgfT9YzPWHq718UTT2zesx6oI2vrp0iKDIbCIC6uHGMaUBt2qqIn4tZnxdQZaLuDsw",
+	"7y+foPnQplyv2WxCMMabGb0TfmKozb73L0j6EtNFLtTd4oTHV3RYfLEj7SD6FaLja2kb+60ydeNMxBeM",
+	"+osNy2JLt8oIFbYomGxaWqO6qptchXDVQ6akbOX7djnfjTns9X2oTiVQT1JN6xHdifdonlu6I/nvbjbi",
+	"rtyw9D6CxQ6yudDrGNjzGZFVM84nsW5kxj2T89MzVThjjCRR3IjoMRYmbmds3mHqkdVNnalfpNmMG596",
+	"Yv2HqYoYSpBaKc9rTBOAHjBLvGqCp1TGHcwnb3hizrs0/fLSF8/n3AxyQycgE/LhC86cIXQXWPRzMxbW",
+	"XAXRepFEegRXYmNCypniwNCpq1D1I7EJXlgF6Y9Csf7m2JXtu/2kp+XxncWPb0Z8RMpDC62YMo4ZdwG/",
+	"CWL0bQkeLoAwL9EI80qbDb62nJI1YiyXMaDtK9S7N3SZAfo7eOkTb8JcRFDVeTALMUcQtEBju0mijlE7",
+	"fyxSiN71+zMYrr75m9rCR781wZCf3EPg0fL8E2x+qkNnGptLcygLwqlOKzoT8ebzYVaOD3kJoTvuPAsq",
+	"x1h2nVA71QJ38F6cqbXCpDPOv03FSj9itx/ux734/SpSErLVvDcTpf94fVQget4tyipb479WToj+4GnA",
+	"x/eUGqIVQSX6iwERswizaRRfkEmsKQslcgcY1HmEcT1fazXUQFbPSSigmt3begJ7wajJJOBMr16hTvtd",
+	"znJk9VPnLF/YNcs3kL4HMA4GmKQ/Qt/BYzjLHzidxSMRBb+tnySbXhUrGTc6mfdSG0cjuTRpv8+kXE09",
+	"7sA7m9WOMYIHR4O0/UhuzC/is1u6K84RbNZmucSJlC2Ps86s7XIwlXNNv7a5BFldfiem0ZCVVeHRyApY",
+	"ZdUG+/uiqAHrmv3u5qX7umbDNAfFkX2oB5UYG6xEj6mxtMLmuVBGv0hy4v0IAtlQZzijJaHOydcsYL6T",
+	"xLhlZSxSHw3wNHwfiSmL4kBNWaM6Ta2ffk+xkB33LCO9N8dXZFsy8GrJXgIcFs1ClgO9OxKTaRCy6Jud",
+	"Fwfqbk0uWwttOQMStruf58IN7/NWf8T6Y4DgnneTN01O9FcDeKnGaklvnn8n2C/J+H9J3hDXv7I+VKLA",
+	"7UOqS0b7uzdhUiJ+/QkShAn37VNu0rAbhMJ81dEQiGwxp2jXzG5u0lnBNwxgCYz3mdbjpyySecij1QfQ",
+	"qLxmswtlxudcHy1oAW2j0dMtJzzf39lvkN2ml589BITCvSu7ybVa7OMcp4lCOOM+5G1kVuLfmZ3UgOPW",
+	"rpWQ+EFx/vD8BDvYSR/TKKILFOXiSMgp6wNbMoNxoFW+P7+8Ittp8yzyUgn8dNrcPp+zKMhRuMu13/AC",
+	"KWeuPegFUvYgzbhHZz5CZVqyn6wxsnWG8+t8LLuqsROpbTq7DoM+JD3XWZnmnIXhFqSDb6uOm3BhrDEq",
+	"g09UTXZngrO2orwkKoTaFF9CiW76g9iuu9Ke7IuKIXfCEJ1duLEApiHpIn9WEFCyHTFael7sJquN2zVw",
+	"tOp3TYyazskqXBUiIlMmpnnEOTdF+KIv1yEAjfxRdXKhtEmtQwst7z6SrqKuLkLJL93kI8DdT7Pt0MHH",
+	"Ih3gl+4zF5yV7C88uhs95m4KzXwK62vxgVLuueRUNkouibqr5zg1ZfTouuOOoPqEBiZcT35DA3wGCVO3",
+	"y27rD4xNdY697buGKGbsgwRcxoz6aO+Xc6a2KQ9sq/vOI33mimQU4H1HOowaSoH2aRhKjBXAtxqJXBkG",
+	"MlbfN9UPcqKcT/8qSUinsZjmpckKVEpbtAwDDl7XAEz7g8B1qR0Xcq1WhNZcCSW5sUQMt903ueXgNFzE",
+	"Qf+bnef7e3Ul7opxRGzCJtdmRZYR1GVMMUye+YqKNCCvH6JEiWp3HdLJH/R0UyoE6KOkys16JwcK+BUF",
+	"4wGbJ8KxfKkUCkauI0bHyBLHbJpDGl6rBGBeTq5LuzFWJvKwOoqbWhSV+kQyOElAxlAxRenaszyxztl1",
+	"kVHbEI5067fW1otf9H+7W798U0RmtAeoB3abVDAs8gIl8ajDbsVlDEVenRxGtM9y+OQJgRtQ8vwhKw5r",
+	"KLYKNG4XRHTh2HNSBPft5A/1WhzHVXexoI5wklZgLAoIzgqNS2QDpa3WHaYaj/pbCR9SHcb0Q94v2eKJ",
+	"BeGKToJw4Vg4q8jiXVfPXaTRsX52qUb3CpYXdLyvpbS/BouZ1jEp0CDjLKIx87F0Ar2WBXRzOB2VdomM",
+	"PcV87tZdLi8/iFdH78n+syYBuyEZRGJCern6C7q0A+W2qW5CfVaKim9K8q0AJ50hBDPa25J6fflJqO1W",
+	"dzdsu5sSKir7bZAcbk2pGutmLcBdl2E+8n6BZ2KoJdiQmqRzLW4YyfRGgphwxnxMoQA5lfRUb7I9V1cW",
+	"ah98NlHkmR/Hu85Z583xhdfwOt+9OzlTF3A5RvcytvsmAsz0C4Ts/ryl73q5BQPSYN56RAVhAPm86/L/",
+	"TsvW5Xc+OoDy+SXkfMp45/1JktCUoYrfPTFlnE4Dr+3tNVvNPdCj8t8Gg+0RpFMVL7egPwLraOLBTeKx",
+	"JozFzU/8E98iPTPJXptgreEcuAg0yhSmwpauelTQFkzEoMb02sSk0ag/VXv2eYrWc2jKZyHGJdEwFPPc",
+	"GNKYXtUMX4iF6MqRiOJem1yq/xp/Sm+idNikjZL5em1yanlcehP62WohJzQMe23yioViXnidRkMYPZBy",
+	"7s0Bm+M6SNUiJiGjMsYeMvAwjPnJPEXcDZQKN5v02uQsDVXomYljO+M+xaOum+q0N7NykH+VbQ60qVtT",
+	"ngdnAMHPsphm351F1pv0WopwFjOS4Vbkw8VpwkdBbQr4QGA36lLJ7SBOL5khXDu5+SUVefSXCbJ4Yn4n",
+	"MR1m3zB3hn5jT0mQey0SMiUeygbxg2EQywbpqlFvNXTJbKobqB+hRVOTPES5qsH+wKZxovJpbTn75f6I",
+	"RrSvvtJrkyOh9PqQpD+qrnVT8oEHfeHr9w1c7Ww6ZZFSzeA0EPhzS/1txpY/a+ZFtZ7JiwT+qvUeTBTe",
+	"gX+VtpNT1g9oCC31v9N5Fd5SlN8Xk4ng8EISxQfUBXnKaNACuT55A2358JF36jbWniV9Sf9VQtkX1Y/U",
+	"Y5vFMxqGiy773A9nMrhRkz9KGEFfTK4DpeUh0j+wlp7Z0ymUz+y1CQrOEwGyPeVwY2XZGGoGQEvIvrSG",
+	"AsqJHr0SNjR/cHsHsZ0/Qxcf647ZQvOvMVsQOp0yGkmNbYmTM4CMmTkBbOInbl2AFvBTviBgylu9hpfn",
+	"nmAq0vxR/xu83/pnxfDMzwYSJ8POVJcpo/LSaA4teaQ/GKXHYiJew8vzAqtBmNbJyp9otInBebSepgdM",
+	"iTr5o2T9lpwS6zege+tvTd16wkjF+g9DoKp1gfZgaEhW1l5otbLhode74WVIACQzg0yaEVWKtdBSPRDu",
+	"8QQyM69FMDLjExbjZS4GwFqTApCWxJDD7zG7lEUPC0xIduU9sQqsGH7rtmgS9FmVPzqVYW7Tsa7lJVx9",
+	"fhU+QnsBakzi1DS+tdapRCasLhPXcFkuKYkjyiUWPEWZuoEsjEotg4D7C0SWDHWgkdsegmXpTiXKZE+d",
+	"cVAvWjtEtzByiVmh7FZsO+wiZcXwbDE7We90JA3jU9K0kaztL2UC8am1aWUWH5Qx51TaqoemcVMlRhck",
+	"0dW5ModZtyxsma1jOIgYNCiDfDwYADkOgxvWBNGAm/D8RIvFRNsgRvXWqhuhQ1FuMKBtLdUpfViYxVtG",
+	"Q6z0YnEXg13giXHxoJuHy08J9nuJbfNbr7tw7WrmveKy8kUa4Qu6KNHBNsR4W+xFEuPsOoixawlOEgcO",
+	"RCSuZ9ctiRTp8EJIomWYWHw/un7TD86D719/+O1k5yw4kSeTePrz0cnhya/HwenR9y32z456PvKP4v/4",
+	"ez8Ggx+bbK/V7O+GPHvknu+82K00tKN/Sf3cHTkdhSdDLqDMYOIihiRLiNXLuBvsqM8qn5szUMW1+d/P",
+	"xzlKpOHQa3vHl7sHh1A3/cZre++38K8xwHHsqH/FADB7hAV41ZcDsAh4bW/wfO/8+73vdj+/3nk1fH4z",
+	"u34Rn7Kd4dt3v/307JA9v5rJF7P3b28ufjr+4DU81c3n7uvj3y5mLyZ7h29Pz7rxjB0evDg9m/7z4+H0",
+	"aHEZB+N//frDyceTA9oqHg4Yb9GDPRRREI9yZkEzqwzfdGwazLrgMJ1FN7k9MeuScdI6+hsHfpkNYcwW",
+	"DXW9aIYPO/VXSZAtZr+247CtFj8VO4p7/cAWDoqC3ataCtjd3x1ZGhTNaZkekQiquvzsWFshIj/gNGYN",
+	"ck0lO9yfRWG279XIqnKdFmsNYhVKbdSolWkfUrVzSHpqidQIkXBwDxpA6CVH+JLFbpni2cHOswY5yImy",
+	"Y7ZAMNyHftZ/KZx2HHqh0GUaBYQCANz1i2J8UhLDsOwiVTwxE7WwWxW1AKNy7c0plfE7p8wNDjw2ZzJG",
+	"1x1k1aPjHN3kn7z5COo+EDnCCA2IdOb/+OTlthPs1rut3cOt1s5W6+Cq9aLdarVbuz/DLnIfS2MHg0Wi",
+	"tChpANHR0IWX46ixU7ZTIhLp0wkjATcYANBR9oiUDCQxsPs0ZltxMMm5NfZbqHNjhi0adR18tBzOJ0FZ",
+	"0kv+g2p7m8y13kuX0Liwvaor01NDrc+yvf5BD7IkNAJ2e04loddiFjdJjwtuVc+OGDzkAhtqN7IRr3TA",
+	"TW47U2cBKNVWor5O5lMndzqMqA8KspKTu7o0PaqhY62Dp7VngyHvBhgwrdg8RLtIjdIxDekir3/nRlTY",
+	"uewCF6OlIDPd77URcyRSYrqaOulFLI4WARick9XTQDl+4GNzOmYEsEOhpUYOJT2JZqj8a7EQYxKovuU4",
+	"mE6Tr6JNOSl9lGp+1MK+B3R7FoGMBivRZ36T9DCwvNcmOpcYTvBQCN+xeThV2CkcMCwuGD30gNRxwcDz",
+	"zBrrRsW1DXheiBshrbsjzRSPkdt4ACHSyWt7b46vvIanuAASDjD/IYvP5/w9euBgwCEMIxwUmQZ+sSCH",
+	"aZt3nQA4a1jl3rjnbmXezKPilAd8/A5b3uYn6+LPSYukjq3xJunwSFMWIWQUEtVyztvc8lXKJLC+FVVu",
+	"WVhgT+q1Bm5AshK56Tn5VboaztljT+pi6lMICNWTnQfxyCZrJJ3355fwnw/w/52ro7dew/vu+PT46jhL",
+	"xdi8SMSiP14/xidiVJbFgoIx4GUalhaonQr9dAsLlUYawA/moxyY2uWIRszPgnHPsaB9X4Qho8MZu0PI",
+	"D4Y/FPYWJubcPxtO0GEOMWo68q1Qqn2MooChn7gHQI0QxY1JePsvlKDoCK+vY2bUw1jT0NiGUDtFab4g",
+	"nH3ORRNsojZEpS2Sue3DZm2wdwIeqMzg8qjUVbGwBh/TZYhmPI4WGFemhp+1S8NPRcN0JlK80oiq6+ll",
+	"hVtnfoJB7izUib44S7ih6CMyWD+3JquCfWZjnJ2MMUUDdcAfBpz0/rmlOcfWiY9m2sCuefRXdbaHq5ZP",
+	"zo/OzbZliens7dXVe4IPMx+GCh3lOcoHL15YGcr7LUcx7By8qVPWnMPBQHgfDPhNJZpBxFKwTVkn84D6",
+	"tLvzrDpDyqasvSJdaRBW13WjjhYEmILDMrNRrqIllTRj8nBLyJc5znL9CiiV388b4DTELEw/oRjL6p4c",
+	"uMQgb9F8drsTHmKYVunlUPcuzXGiziwe7aZXHHA28rf0lthv7v29SVBAwj5t7mxilYgUVhlCGvmkrzMO",
+	"FE06rhl46jzi2kSa3aw6tKj7lKwfsXiD/abJBK58H8tejsExZilzeSDu8O3dbGDu30yrv//jL97XDCgv",
+	"sj0M7Cq1Z9O0tKy61+GKD2KJbhr8cdnKl7jtkhJLzvlmvZKFeP1cnHHVHHOHOPl0RcC6ScXuIPpXEAZo",
+	"k7VNNimYmD6DaZioTiwwIm3iCc8iWqccWf1jfxf/sXXtFW1mGeSyglkHoi6CxHkLXzOIs9XpIOXRrR2Z",
+	"AkhVJk4cOC99I9MvE2vMYl9g66qr8bW6+UQSsq8YVhiA+SBjHlx+8VUkOe1VWAut4Ay7boCeb3YCy+jr",
+	"okTp+ThamA0VkRXpB1tra25KDLBCLaxIkZIoC9OyMPlkSDODl2BlOtPP3VCv3B7qQ+nf2SSEztbPJg8h",
+	"+SemIhRTnq1eC4b8JL4lQ3jq40vErgpcmOzA637ybl9M1qaQtnT0rrO1e7hLIjachTQi7DOg8xdCBZat",
+	"6apCjDX/hr3+6Thd1GqZQEp8taB8UwmXg5hzFhHJwDFfFBLq5PLcQ9ZOpWG6DzlKftdlOv9wdVRlIW/V",
+	"tZAX1Ul38k1Hgr/Pb6CBAis7THQ5E4jqcie0lV+Qbh6NsCg28GHxTnYHVZivZhbUulg2l7xTuXn3la2T",
+	"X73Kgbhk3w8fTr67ebaq4trayVhRZ0FOpNs7dCb+wxogG6GORfigfQgkFsRuWU9U2HBWUeVqfpE0opX3",
+	"GKJgl7iH+jQMWQQp98CZ5rXdlggBuNxvuUxg005UzH2d8eA/M7ZyCqxTMlohDalOFpGj/5QUu6had2cA",
+	"+uRmyODL7OWovUcUfRLtFmtuymP5hdKXViZDk6G01NcgELV62Vp+uDpqGIMKLCDz88lguevu4C7XnS4V",
+	"UBzHO3HDJF52il4XMA40+veOr+iwl+RY/Gcm4pyQkDPHHe7bUtqLVuvZzosXuwf7z/ZbL17sVKAH5rOc",
+	"vUaSxWrJ/dbtZjPGBgg4zhPjJqUSLue80/SmF/l85Qkq3PMZgSdDIOkWGVbnkgnfO3nA26t3p7nyNbNW",
+	"a6//X77oQ4rTKJ6E8BPDB2BOwx9Uj/jjtvVr0aLgtCm819r8exEGfUdgUA8OhwQDWk9ptShG9kMqJQNE",
+	"rzSivkF6PJBxDyDoMUUePk/+dvmePG+1tg73Xv29SV6JeKSdxQRj5hNbjQTrdVkmh6W+WaMC6pJxVlvL",
+	"Pi+ddZXOtntwmNV9nje8qV6p3DdM0p9OEtDMJ/k1TSfIPzFJBPnf06QEA/SIDe0Uhrb3X//z33/5P/+r",
+	"tnz38Ju//b3R/Mcnr/377f9DgtCksJIGqZON0CgNsdKS0EHMInL2+oesOA/LU67koRlrfcVyhZE8v+s4",
+	"pgn9L/X1ZU/LbXHbiwoa5ofVkftdxFLsr5CwtVrfCbm5vHBiQHpFMuut9gWLcB1KbyFPrVbnLtp3ypGm",
+	"OoY0qWdZrlrruKwavahpp7HESuBYHOd+FwjKsXPO1XBeNWUO8ovXR+TF/sGzP7XD+8kR/eSIfnJEPzmi",
+	"7+aIXsJ3y+ATFoQmIM6IDz/Q6fPZbF4DYd9rk/1WC73OAJ3bz+T4YgTn95fnZw1CSZIzitkVSQb51eut",
+	"5w2raAHKUXbZ21x2+iySIrI/jb/AiLWlAGCMLZRjzGIeBCH4AqC7EiR46HenSc4EuUa0c/SXqs5lYSx2",
+	"+o958yqBMwVAFr1kakDs81R9AgYXxNLgrEHFAavmKuN+HrLAqoRiPvMBc3NtkDRIlU40ljbhDCNrQ5/Q",
+	"KY1yY88UdLMHn8Ook0SnAa8wbpOGPGUR/FPgB/b0foE17a/a6RzS/thCSdG57ZSPNZj53H5VQ4urxyBK",
+	"jYLhSN/CxkgnIviVRdhTsRKQ3d+y0jyphVyRsbaSI+1kCh3V6A9TH7G5rURid666R6bTjrsKEIQzI5uC",
+	"EkAaEKBQDc5007s4fnNyeXXRuTo5P/tWP0uROqAkL7TdTylLRBb5Bki2BvxkSuOR3moISM0BYuy3Dsx6",
+	"xCP04sgGxnxj/KrBZbH3yOAP7Lde4Mu5bObrClyCLDa73ZF5sqSLl6RncdEeEPTAuKWx/xQz3u4b7Gvw",
+	"K669OocjgSkiWM1J7f4CEgixHwsD3nR0aVJjFaUpMmkQn4UsZgDjwSYihhTeiWThDZMNwiHqMYpYH2g1",
+	"iIjFCjSNhooFL7JU/wKybrMwRqC+hmqBURjOZ+QaaAtA5EQOpvra0cw3X0UlFoIIA4yDbxl6dr6iGCui",
+	"WsPXi4H8xGCY5IuxQpe7TVKvPCp0UShhC33sWTeYkltvmMHDnJhv27UV4J19wyvzJQ+cbzvrUUA/B80E",
+	"MEij6CNwEDhE+8JXNyLEK+XqwCfUVJA+VLe7allQDuiB70BqA+x1BItuYRdl6vmYd+9QbiizVfatuvs8",
+	"v1UFtJVMqSt4R52NYvEpDV8TSPv2k2IW9W2AUDskPPcNU4LHfMMUxZky00+mPo6+N2MWcRp2MUa7TQ6U",
+	"/HEqhkODzhJbBBHot6zikvCKprWKmo8aaMVR59DupLTqIH45W37bvNjbBr7wG9pC2/riVU2BekPfoEel",
+	"2pHuzy7GvbS3XMVszuYYXZiBfCkIkzYUCgh0XqO0XE9J2Z2Gs4Rdo6SGbYqWkoopSrK2RA/PWUmwka90",
+	"WFK6sOGsz9qwiuCbzJAchoxd16RQcyRTvCRbUaTh5bl+iqWMnDv5Ww+wUOC64Sjz3ciWlmmU1ddxlfdq",
+	"5AqGNYqFpRuOMncNR7ksgJi2jqCXLd3acNcFLdahz9eVz5jnXWRZUB7tssbrhfMeT6bxIkkvTJmstkqg",
+	"VIdXImB6iSEgOnLSy1Rm6BXtZIU6zUV7CCp3yCuYDxJMzaodrzrp/6oqd1i/rYjdeOvC/bvQSOhPcMMr",
+	"wA2r2xDhXwDuexqKBSTKjUCbvWERDckgArkjb1X5mtjEyL2Q6WN6G0AUkyMxmUK2l3EbR2xII50NVx04",
+	"9YRg/IRg/CdAMLZChtrlsJG9bk9dL72tXjl0JKkBhlwnbrwUCvkO5a9SZoAGQ+OSPXv9w1FDm74AF5Bx",
+	"tvlMi2XFsp4Anr8KwLMTvbgiKeTCks/flRjFMRdDV44x9Vh6REwZl2ZrMhEg6olSCVDczwJvTd2R+hfM",
+	"sbwnnbMOiZgBvgMt3lznbKFFjL/1JAsHvQbpMT+I1X8h6xmKsKi/4Girf0wjdqP+y9ln+Fsx497fGyYj",
+	"ihHaTzDt9EQAU6DhqY7B8WD6NaFSGBN1o1QUJakgg0/CkMB/ETL4h8a5UD+JOTf/1pFPSolKgC7ywBmm",
+	"FkkedAFG5lhHybj/kyU+rCmeB7jpCDMMfBLN5E30pWcwBd05c4+xOoQdGJ7Frf1ColWJ0nKFYNBBZOxR",
+	"X6XIYJF7uCEPz87P/vXu/MNlwhzIiN4wy4mgTbY58zblCQC4NhxjpCQaBwGoHfweqCMGkojIgJEZLETz",
+	"Za+xSUj524aniySVyexq6DLgfYZXlhQTJjig5iUlaoqKqp63g++9zwKYKqaJDjSwtWsFFw3DWSi23WfN",
+	"VrPVzEGy7dcJvbUsTczvXlfGW+kVSYFLliWbGJwmpXbjbJYF4+7dKfdkaSmojswWgkoWceU4fjyOcul0",
+	"lVJJZhx8C4jKne7dNRuIqAyk6vDuy+CKBenJACskAqpoeZXE6siPndZ6mRzaKeHmcIlbVcfPaANUrSg0",
+	"UK0kY7yS/uAMocMlFmQQ3DAyCfgsH329UZpcLb0CbOlBfMc0i4NieIki+y4dOjdAnwy8InWRtCBWckZ2",
+	"Wd6ILSXbbmHD7Z08s6lRoDYohGpndi9zthoJm8wMP3vMHdwrQ23Lgr41HzsNZOwuOWkEsDQ1l4bBDWsY",
+	"nDyQBF9qkDR4HJOJkDHZbTWIFOAyAhf2SIRYDWVSvAuSPS49FfWBAs1dVZl0Ay4fl+qpJ0ytcWeDi1sV",
+	"Mb1VIb2rnQe1snc4CK5qo0peN14Wx67P6UJiCRJX9n91eo276jF2u5NZyp2q6OhcZkfJt+1w6Yjd3N/U",
+	"ZPAbW0IyQotmagXqz3PXJhh3PN84mJbOppX5UhVttnIfq17RWMSuqOy3Yo5VMJKjv2zG2fSd6hnDR7tG",
+	"+62i+ivV+sI0LjBcOAhmIoW+9a4ahqDpVy969qxkyasGXy2DclOLF1t3fk4y1AK9ZY/qi8mEcr8Lxsxf",
+	"SgBLHHJ7DPBtImRrQrjVyEizAeALSGnqR/f6oFnPzfTBxJfi+yWOCwRhVXQl83Crlh+4K1lfcF9CmhgW",
+	"NIBkmn97iLdtm043hoNgmTL/sHk6/qxvDPieoivyDkJhwaV0uZAxm+R83sbkVUQ/cW5Xka/CAy16ZCHk",
+	"iZJCslQAu13O/J4f7te4mg2x5MdizLLSWG5kg6T5sY6Y6BqA8JXFtW1KrYW3AlljOXKskzaUvpjZ5QKM",
+	"Ep0kFY10SxJwXA6wAijWmVMkSgmlRly/TUlVEJw5S24hFcaeWK7vhs1ErYRQQwwNN726+NoV++yQKf/V",
+	"ySdR6lJ3bYKV7hwpka4VgYiDE7vQdgnC+OHhboPsNneb5PiGRbpYxPUsJj3aj4MbhqFyszDUQX94pOCc",
+	"mWoy6nw5rDbwuht8nvkgqza0B1wHO0OyhRU1rP42Hg0l4Q6VjlBLyaWzEjALrE/eIPORkElNM0nkSOkj",
+	"eSuRE+fWVdO9jg2kRNdOYzq0LteAOFDNztBUtvPiWVZy23l2+OywdbCf52K1M59rSXNBlYEATXb1B7x/",
+	"cM8Dlk4hISMX3NcOR6IsHwVC16mxa3ExbyTl/5QglAOVyxtYc8hy1WqHG9UtURhhNCk6RYNINqXouL1e",
+	"kOuQ8nGOK2sHXzti1CfmD6gDmmjcbTHn2j7WTov7r6k2uQAEfXOVSBdIUk0rXM7qVj2U2fWyocxkvsBH",
+	"TVyXVceRlqApVexeQQJKdjT42xoktByiz1x6NZBEKr6Uu3b1fWFIuGHj9VlLgMwUuRPuEbJ7PP5IQI1y",
+	"bUJH4mHlo3K84AY5aO4sURw2UovIWO8CriXSXETefUTXmXK+dznVNkEaMlsqt7sC6r7/eIWgpC9ah8//",
+	"noRs5KIWnYV07qEKVKnXIuAVykZ6gd+PmlERpflaJBEHZt+29Su9BlT3fInSmy6SpkNHqUkH+tLRnI/9",
+	"AqvgzstNT2PGr1TDIuvLhKbng8/z3M8QplmsUj535bwzwKIkyDRiEkshMMtVru1J+lT/4rxQHMqGbVQr",
+	"etPYZ9qPexCk3KNxF4pC66CltBLtTou0Wi0yoXE/U58AXoayLfhidlDmaWFMHwDUJkUvXC+8owNxbCaZ",
+	"X8Z00cDK3D3SDxlFuMiqMI8HHFK8/Di6QozvK6a1/kgeVIxr/WF/1ZjX1Vf34cXA3mGpV4iJ7UAW0jSN",
+	"jM3OCawR6GVdM5L1KebzXmI+V6MOZ5QWXhmrVLFZ9bIgSF0mWlAnKl4zK5V2SAOuJJkETfdPd8OUYeKa",
+	"PGa1Sjp/GZIbrQOQRtTNeByEWt51wNZ6w4j2WXMkplMWPa7kj6eL8umifAQXJRywrdHTPfkHvCelqwZ+",
+	"FgwecUwkY0848H9uHHhI7u6GYhjwNGnbwbgBQkIigoM0lYeCMCS62L+YU8BWBViH+nFMuzv7z/af7x3u",
+	"P6uKI3pCrP8aiPUaF6EYRIEISNcL5CT1IOq/BAK+oeRyf+4CI6czCQ0biZauBqdXAzScpE695Cdc/4eC",
+	"66/OQTdaUhEoAwwWrHe9Ie0qBtoF/cgFV6zUJhSZYgL2VvBWa6gbG1kH8zKUiqUWJY4W6okBstI1nD9S",
+	"pcYyDgc5haV6STCFD6CAuI71Vh8UGgJ0I6fhqVTCU6mEFUslQGl1Rf0ZWah2SOtTrYWnWgvr1VpwEF5e",
+	"3iiTpR1s3ZassleLLSMsC0pXKp470+fcZOmIAYTAyGx+z0oZO/B+IRWi1q0KOmh1WGxJ5s4H+HBp2s7O",
+	"PaXtQPwMC4ajazFTxxSDYDHwcf4wUnpSaB3VDBfomg0DLnUcgeAJA9tkzs/ZbHLNoiSQH74LBp0dO35h",
+	"SocQnrrQSL5fM0MoXSnVLBAzPWol0GTXKjkYm8oi+uA8N7UXYr0cIvyolvqSD9fenS+fbYTcBeIJXoIl",
+	"qpdN5+nVz0JyjO+Pl4j0k755OhojsFwZmkZCDBLcB20XGtIblouY01Yth0Uqb3DCPS4W0RXOoFjIbw38",
+	"uoaJQmzaElALjbuwegXi9QxrOn5TTb+WOa2WTrOO5rJSQTGz/E4zoQsG5F7sR47yzt0yIVKLc7ntKD0F",
+	"i2PVcL1EuLJAPXWZxSlarjqHXwWcJFNOAMZaXAZ1CbD+LArixaXafJyZoLN4tFuSfN0XU4ZuZeAQCU6q",
+	"bJLe5y0AJekRqYh9Pgr6I4zjG1H950sbD9Zn/cBnEr3ghMZYskSDHDRQLIgLkfXxiPEm6dhgDTCc7z9e",
+	"yQa6fAA4ZcTAhEIluXh99PzZ7gFUBAM1OBRzmKidE4UTg1+tOEKv7V0wisDqYs5NWGEz1T0wwhBLC/Mh",
+	"c7WERUnavQlucEowliQyEWtIaKAzNQGmq4sl6fZGEM+8Jubc8Y4agJ0mXwx5bHsdOVbXOUKe5zLpAplm",
+	"+8A32xq4qe19hyjk6msRk7ESEpJRYVMAbULLLjRDG1C+lb26NAzzjw0+lF4vKLVGx0YOS1Uzq14KvmiW",
+	"+YTfBLEhBdgZ/QUTy/khUlfWNihVGf8XUn/D09SsSAIRcjBnLKWNPA1kppYdT35ambXKrXGWYHJ7XaQY",
+	"1+7+0rCgf6BES/ZqrZ5J7qPOTxgEoS+2LuusxO3tLdQnGgisGcVj2gdWvzxr9TYf9GOnEzYMUpMNS9ow",
+	"Xq2GhmYC2le9W7UAEHf+E//mG6isJL/5BnhXj06xFEog+LauIvN/f5WC93Ts/P7Bs783Sa8vfEzUA5xw",
+	"7SNtkB6WhYEnNFfK6hPHWlYvCSX7u7ul2O/GLAuQwhooXrsjKVYEgMohJIhRj0U8xYhNGY2l+oycXU+C",
+	"OGY+uaHhjDXJMZS6mrLIoLbKWCaFdLTrT9e/T1DK1cpcBkOu9IuAf/NN2wS9wzHt6YZqlplaLBVZBQQk",
+	"WpPTqDXuQH7ieAP5+bsnvXoyZc+TvC4pAIG5P4YqNmwiYlP8BIs0qL8Q3MTYunFmp2oJ9JaDSaBNBiIM",
+	"xZz0QFxHXDlLqu81iXqLj9VbgkMxHm2iV32ALeEbpaN9kzUnfOI2ZI4mOCXZ8OE33xDOGNriTSkE3AuN",
+	"b++3FQX5tp3wmipWLi2wfugTEknViCDJhvRpFAVM5kprvSSanqUmFrjrJeml9Yp6TSgJBNRrIKgTM70O",
+	"9ECZAgHjw6DPdFaPPsTvTq4Akzy07MsAxwhr1RTRcFu/tK30qLSwVHkucmJW9VrNnWZLvaMzdL22Z1J0",
+	"pzQewQWx3ZyzMNyCMinbv87Hsvmr9vAMWezO5kiSUmHxgZMsshhUlicF1vtInZs24VjpwYMB4eE6UVfp",
+	"kMXfz8cSEgtwS2Bou62W4Xwa58hmNmaYWjyFN+QMRlGmJpim29/Px5dMS5GgOlQpFskLBe6qRMsxW6jr",
+	"2ZJJ8eqSs8mERotU91ENFbOnQ4hlusSFVDfS560+7Y/YVoIfsNdqqQ4z2wMX/Ba1OcUWSqSl+6V48PP9",
+	"nf22htukZvfIINB+LRgVVrRh3DcVQPU5Ao4IElwvkBLLzfXozFccFqRklGuTtOVYiJo7nmF4lziLL0YA",
+	"ro/Xpwb3207SmLCY+jSmy8njnW5lLBZGllVruiK9+KIvS6nhck6HQxaRDyfmfpyLCJycZkqsSc4HA3za",
+	"++786PJbUCF79qZaZZZceytHYv6dGkXlbsbsc7w9iifhutsIZZ7r75tu7twotFHeNrz91n5ZP8l0ts9E",
+	"/BqqXizb1e90iRuUIrQBrLCXsGu2fvO7NxUyXgaGMCgw4TnVeVKua99URcQ60gy92qCgBUNO41lkF2Rq",
+	"kg5fZEANqARpwfANIA2dH65DwDPEUays1yivUNcoqT/XcNU3apRWH2q4agc1CnVuGiV1aFxUnO7IVZL0",
+	"BtN5JfzFEq70eWs+n2+pFdiaRSHUPUKzmmV13FSCbm3CP8lOxpiNbrPWljiasdsvxoId+B/1T7Lz5cK5",
+	"/phNfw2kYnfxCINj4Ki3qo/6K+on66Ve2al+5QM3dzQDPNX9nb3ql94jvV8JcQqVauC9gzofS47EO3Ui",
+	"MH+z4e3v7la/nNYbxfhG9eJBnVU50ScrKbN70KoxR830Plg1bXIMNLXh/dupE2cYbB1DkM1yUctNWK6B",
+	"5pbbFCT1ctZ7ybQCmFS4AoCgCOIULBcD5jNnkz7s6nkA7w9hotUsM1ulrpEpQLch9pitl9ZwFRVzMlG7",
+	"ENgqPBWX+cTGRK/HVHN8JmsB9Y7EZBqELPpm58XBrpcgb2/CXF1fJMxN7UGw2Ly/rD5/Lb7pFJocNL42",
+	"Y92p8cobwdnDZqhwMZ1HUIJcnuhCYfDyizovi3eULy5MlbAvwoxfzeRiqRiLpK0YbKaageGqKc1LB2f9",
+	"HQ7jbalGomvCIiqeHJvCnUmtQ3IqBMir2uQmuJxNsELgCOstpmw0U9iyTDPJcJ8pjeiEIXjgv93rlTbB",
+	"vX1P45GnrqFHqdvs1NBtPkSBOjNCe+NKTRo6xMryGNakD3Ut/1ZKEVdi1h+5d3iJNeE0uGEcs56/EHN9",
+	"y2ioSKH2DiUvFPaogx6rZat9Io0DCWScgmiT0SbRM1QqzZwrZX83lWWGEeVxoQq39gNkC3GjwzKxddIw",
+	"GLOXUC8T/Z3BcBSnHYeMRjwDeWny22Y8yScWkY4Zb37iHSh/1HvX+Wf39PzNyVm3c3V1/O791WUPyuHP",
+	"osQBoIMLIdBbNsgwEnPFJcD8rZRTwIMfxIzxBBI+Z2Nvk1dUBn1wPQRDLiJdHH6pUOYqYt5wFuZuFEpr",
+	"b0xoyxeX3aiMhrSzSW0XyMuAMVnglJYEl69ilQJ8FUJaah+3UzWRh6PpJoheKyq51ntlIlii9NSXvWBx",
+	"1tBs9aJiTVh4aa/mS69FdB34PgLo1pLf4LV1hTh4+U6SHPSwqgQHL12NIhHHq2jT8Npq0pueYKkinbk9",
+	"LlE2L9WFsSZr+Y1xbFwFmboeLKdxFyq6JskEGi8qbRibGuXqitGNTKFY8CuAB03dNVClj5zEEsN9k5rU",
+	"8hPXtYmb5Mo4nXRVhwTzlVC+QAAn/JkAe6xm864SyA/AJqm36Q5a873j99Vmbq66w7W49H4pYK+YQVAf",
+	"us6h9SWLt46ArBzmdDZJzDdIemlFughrpitxMxMA1+2+FTLeyqzity+J0gm+3X5J3tHPW50h+7b1kryN",
+	"4+k5DxcvyaU6k+wluaQTdhnE7NvLOMLq1OlCZTJlHCBusDBrWStrcJIjReznQOs2Z3+yWda1WRZZLZ5S",
+	"N681MZ9y+3fzz9ul7nYKRQKQu4H7BiISQ0bixVQpSOQVQ9GXMfT2QKX6aSQmgWTlCvLdWBEM5CwNX11N",
+	"kzYv1lWmNyWJme92cG5BqDawvkBW8rrD74A2afTAqY0xGTQLdTetp4o/JCLPGN4TwF0zWYv07dgzTf86",
+	"FmV5mMl7U50AtT28icEbCRiZQVzTLHCOH/termHuORmcCc4gaugtXClfklKN73gF6rRecWoKvn6euyOP",
+	"r+iwuAEYEyxtVI/07fRC/OQ9+/5z6+cfdqK9m58+/Dht3fzzI/9+/8dPnpe/yVe+7/ZqOuLfCR+D5ZdR",
+	"LIKs6zkQKiFuq2ZoxWErQ7gLikY9t/UKsqlCbdHUJdiGWHpaRBim1iQbJu9/qRF9cfI267CWSgxIavU1",
+	"YWz+RNZLyXo1claUtig3wx6hpAFrpIWCtPwFzLiRlMeD6FuqSyxkJA6nPNEgPeyhK2YxJBvDT6MZlFHq",
+	"+mLOeyUEf8GoHzxaO68a/aJZ+1I+EzDf5d6ZI8qNUizJtc5Q8UtNw6bo9xLrMBYD57aNNokq4r4pkAPp",
+	"QRql5obZTnB0f9tCwZhNYxIMMvLQMCnHHwxMMf5P/CPEnV0cvzm5vLroXJ2cn3WPzs+OjjunPfwEWJ5V",
+	"L7ut3UQEibPgT2jGFpGStV6arBJM3aXmIWdkyGI1DzWfaouAXWOni+XQU8NvTHXMkpl0+stGLb7345VP",
+	"SGLVGwQdgwbHLnOJrGmeKE/HtLGvNKiVBQtkw/0UUjRL7cwr2CpwhVayU+zcEz8yg2G+xg1fgTWlYOMV",
+	"Hv0mOYlzFbzTxOoSpDXr8j0V/RKk9TQnPfUG1ah4sw35NNs1szTveEPvtnbvK+wYToy501cILIFXCht2",
+	"pC5eGjK/rZiovTF9qvZL10ZGHqc2S3C4v+d0sX78W42Ly9b6joBX4qs1DOgdnMB5ZHRtQM58fAapRxzv",
+	"oQQAy127XJs3mWzl8oTaQJAndOaZIVFhmw50bTcCtnYKtEohBymTRNUkKB9EbMIm1yzqZXwSSn26ZiTw",
+	"Q0wgCwUfsuiljmVHE2+PUHIdiblk0SduKjYpKUUGMSNjxqbS7bAw5Ug07iPMTxoOqURptPD0MqbhpDJd",
+	"8xPvJKWk07zYpAK1jnpRTK6NAkvoMxmToWDy3p3S9+nsuGdnNQIXmSrZdxA87BLkIF/8VZKQTmMBhZxg",
+	"VQeBkpo3JlMc2UN/EILFvbqpdV6YPnIcYHSTQmkrSg7mwOtLjnFflxquJUNMWFqHqGZdtjvIE42lPqiP",
+	"NmtqODiPYoKkp91OvQwP4kKzIWA/soajatPOvqLjC+pFPRznV42AhstgyE9WjmjAt1YPaXhc4gnOcvVo",
+	"hvsVT3QsA17reStuxtOWLzdWJaMUj59mV9fCXzQIC6UGyeAsH7MAhWB1hjdYyJDnisikSUZsqvRT9bRJ",
+	"LtkNi2hIYnptgKQTzAw6YZ84fl3NMOAkZmn10iGLLZnFfOQlkYL4QolZxuQMvYZK4EjNJpg4Fs+FCYnT",
+	"Tik0V1v9gfNbCTYQXvGJd/iCCLC0zCRDM4qej29Kw+YCRNJSuWh6CSSJRQggq0oqaRMpJgwCQEZUkr6Y",
+	"Bixv9l4u62TlrIcbsqHHuQER5Q8QuvEoA+wg7CgrvrhFl6eL/iFf9JpoV73pn4JjNhk38IbFSuln80zk",
+	"4JILHDxC5fnsGh0F4mM0NogAC7+F/Q3YWeQdGgfAFeZrdRtvwZqu1kszli/G1ZIv1mdo1itOXhbNALxr",
+	"2RZdqCYJymlalnw15yKoWqXbdmbD8YIz3BhpEDsG6nDiL3IcTHtkNlUbi/U30b00CMIY4HQiRqDCJuJl",
+	"icl1wLNBT4l1xPS9TjI6QMXxYTdFjQMxIhdPtfF4z0DGAGq6smvmNJgE8Y8zFi2820Zl6yNYmtrNL8fB",
+	"tHZjwCms3dpYfWu/cCHC+o1PJBbtWG3wJhdyhc+8t3De9GtfLnQoQcauzzesVwp8w8Bp5w01AR/XxY9G",
+	"KLDnu8+f/z0XZzFrtfb6S6w1/wD42G93VMPdQ8UMvm3BS+wliVj47SdPsnDwyWuQDXQF/GjdvnayfSmp",
+	"cd2udrNdhVSNahUz1F1EK53xgCxhfcSDOsJDzn6ycjxkLYFIz+d9yj4fEsSBBS+YwzZQxxGBH62bFy8D",
+	"uHcjFkKx1zA0+BeNqoAO43EF+BgxYYIzNGpYYR12ki+US9EGB2PwtmCfYF2hs2e7ZCRmkbwXHBj31ftF",
+	"Ai/uEh8N5n2oAfBwwiqg4uGywIo3USGGYqh/cgJdr+jtsAvXflVXB0Ks+liiYaVbsipu4o8UB/HF4HFW",
+	"vyz+TKEED+yyQvjb3G1lMIvhxlp6YQEj8FIlcRuh4t0xqPoqWePWuAPrHrLYipP6YmJ7JjZrcwFdFpp3",
+	"ZXT0lQWsGnBXcSXvk7e7iSDotfjEgzkIGczo3Elwga5bB+Lc+tU6FkqLwdIzcX/kQEmprtuuFOFGPsZG",
+	"o1TlMceTJFldYQ1r+NyH8FaUyzR9dfuCD8KgHz8AWQ0rXmXO/KqpFJBGcT7FAgybENmg/vB6NYVdtVsV",
+	"rdSXc3Lr8SB8PDgo/x5ZZAYzc3P8cm8z/PJLiWI1BCuHPFVDtHkfgY04yAUiPIlid7mBnMKYu55H9SXE",
+	"/CDOSmaZ8E5TSMMJDoGJbCYy63oWZyMlAmmSVDLXzJcV7Bj3z+MRiy7NpOpgCxxjdNmjl1kyFShyBGNy",
+	"1nEXEQWBhbIGyWiauG2U+eeYKcVmgT8ldadzhRm/HmWEgVQyfzlh3KPQrz+6osU++5bzWrPL6NQw3Jua",
+	"hqmt/qWGwkBAAQgAWtF8b7MQl9l+I0btP+qpBAtwviZSHVVCt3Rz8u3f9b+6gX+7jK07IHdIgrhzzP2A",
+	"DxFpTcmhIyoxDlcTSxFnZx3lIYGZvzvfT87ZysK9fu/ELwOr2PylsSIE/SOh52Pu26GTq1G1uWhSmv5d",
+	"l9NbSsRXGQMrGarvm3JBJkLRoTMnyatKUR5EjJl8OHLNTPEwdH3stYhPdfkMrtUHFlGZAxPcmN8jonys",
+	"Yw7mhTMCGZFQs0n9Jea8q+depnib37LjWfug4S6s5fRQL5kj1qircJfjFjjOJJZ/u9OpXMVM/WpxQbHW",
+	"8cqnuZYS9j4SMevHFkTz3fSw3eervXph7u2HZ6HWzCDHfkz5v0oTdYVMu/EjvalrbsjiOx+9LxulsiHf",
+	"m9rQP4J9ex0/2GMVFMoDH7CuZuUpvbvFvEP6IoqAh+ZlACXOxkJd9ikExpAGvE1mPA5CvOyzzluSlK0E",
+	"CUKmkIRfLihiqXBQGTGxsvSwCbP9hiUQNOV/JQnkLqZ+RZoOlIsVbfYrB1jcs7V+w0yeUEgyWmj/1Z/X",
+	"SP+QBFG1abjdR5o3/KlcAn8kwXmZN6H6Rs67DxIFfdsXc66LYpcWt4MKq1A817il3UU+vsxleRcl2Ez2",
+	"EQnj35kx+xsXyx88k3tgZ9DUE8+dwqslJeShyvFSjTY5f87jaZVtKc+Q1qAkEeK+yVhMpSke+hXOJw0B",
+	"vjCDbFITJm2F1F3JuH+HekHLz/Lufca26sq0K+HHLkOaUttvBYa7oKQevSDTQZoy6T4PG8Xp7vf6O1B4",
+	"M/H+oOOWlW5K2YnFL5z8JBT9cUUtiUy4AEIeqdf/usTldMXCUCYtDZIAFvoXOt4gYlQK/lA07qUK9Vcv",
+	"JdEfb0ZAWRvOgEos3jCiEfOz1TV1cWrIbqHDGVul6g/O60FowZhteD8i1Z9R1XT7PJ4CyNa+GIBT58MO",
+	"RH9cQ9uDV53sX/tHy2+Aj4hrk7hOZzwELIARc2AExjaW8JxKAvZKMmGUA3JNk1zA96BGJF4N85HAMISY",
+	"oC/HfwAaZaX59W6SqlrxR6RwXmgf+p9P3bxj6tKjcLXq3SU0OX9ubuJmH0IXeJ45WMdbEfqAC1oiMTZJ",
+	"xwlcHqcAXyKEQk+ovhSBjEvkzC8oUz4aGVKiw/lCrJEysTExEtNS33XOOm+OL7xVkFLM2B+EqPg+EhMR",
+	"/5mExScx8RGIiep4ldgP3kB9ReCny+REeO5k9HVyC64qDQMvwdUOjgNtwNCy3+PyGjAOR9+KQN+kGHcf",
+	"Iap/NvN8Eto6oZwOmTOHQisg2VSKO8SaYf6E7vWahWKehM4qQrzHZIovS/0G6OqeyP8+Y9j+0OkbdXAm",
+	"HmSCxxN7KksmSYoPAIxvdZRdMZmkeIPXzin5ImkjX/Pivueos6+Si/J0kpxpLFYp9Pox5a5TNOM1HGaU",
+	"hGCX5b72nc1pEBM6iFlEUJkHSWAr4LLMhKHro2NHyclrEnPpGjCBvpgwCCl4XAcRl/ExRcDz8B79Q09H",
+	"/U5eENycGidbn173yZ5WRL2V2BrJsmg4C63vUcbH6UV5TAd1+hQb95Bj4/T+6GKkSXTc0lM7teLhwFuw",
+	"2NIoiWVn9UhwOZtoL8IEr1w4Qm1CuZ39oV0OUF40iCVYyHJH2qrskZbiwOoh+eoe1Y4HGESXfZ6ac44/",
+	"bLaMl+pR84/7iLXDLQC45bvUyKisjdF5tbTQQfLbvL4n4ad06A/Ck2Di1xLj92ozyby5DOoS0qF1bdC1",
+	"3Qw7NV55Izh72CZ8qCNyHr2GZDMNOPxowwczrPU9FHcuFG9cXhPS5qfbGEVbzlY72RriyA5BxolHEWMk",
+	"DiZYPnIkZhEWbuBmGC+TWonOsGQoFJBWjE44K6CogRJlKlZX8tivXkVILSKez74JRt54leUVCgDlh7MS",
+	"53sk1XVPsiV1lcKNCHzqv9NIiMGGS+s+uSjX4lHv0LZhcnWRkJAf5AOaq5hVqrr9DqLEbSk0bQet7RCo",
+	"Kjgj17M4FhxNLIrRQf4wAl+ZqvinQoxBf4tBqzPipEuJy+hamSojzjiMkZhblSr6d89WqLZEwpVXVxGL",
+	"2ed4exRPwrWjI+hwFchH3dwN9gilLNaKPVi1QsGye1URjwbC0bqEIthyUi0D9z8NxswUSbZJuYeB8fCB",
+	"pIixxc7Kya1CncjXvPmSqsEpLtGDoes/gMi+8hlYSWC/n5IesEd/BjGbXC9AqFjOGsrNJmgngdraeFQA",
+	"C9jbBtrWvbmqhaCVMaEajSJ9g8aLPGBW02t4GrEgMzB12LJdv8HqZLrrpPyb1YEp/1Z8Fyq9gdCubtsJ",
+	"XRBfJBwuiCAkwqrBoPuzwcRK+pQxHQySznQXUDCO0yFUGOsr5SR5koZhBBEEYTQIhGfixEUEkiANQ2sU",
+	"aH0qfr9juozTgYgp4yBkgr/eXlw7GavY11tGw3jUIGOGYGSBJL7ozyYssx6mctvtL7f/PwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
