@@ -23,6 +23,7 @@ type request struct {
 	userAgent string
 	operation *operation // nil outside of the contract
 	actor     *actor     // nil when nobody is signed in
+	once      *once      // nil without an Idempotency-Key
 }
 
 type requestKey struct{}

@@ -334,6 +334,7 @@ const (
 	ProblemCodeDatabaseUnavailable    ProblemCode = "database_unavailable"
 	ProblemCodeEmailNotVerified       ProblemCode = "email_not_verified"
 	ProblemCodeEmailTaken             ProblemCode = "email_taken"
+	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
 	ProblemCodeInternalError          ProblemCode = "internal_error"
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
@@ -348,6 +349,7 @@ const (
 	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
 	ProblemCodeRankTooLow             ProblemCode = "rank_too_low"
 	ProblemCodeRegistrationClosed     ProblemCode = "registration_closed"
+	ProblemCodeRequestInProgress      ProblemCode = "request_in_progress"
 	ProblemCodeSchemaOutdated         ProblemCode = "schema_outdated"
 	ProblemCodeServerBusy             ProblemCode = "server_busy"
 	ProblemCodeShuttingDown           ProblemCode = "shutting_down"
@@ -378,6 +380,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeEmailTaken:
 		return true
+	case ProblemCodeIdempotencyKeyReused:
+		return true
 	case ProblemCodeInternalError:
 		return true
 	case ProblemCodeInvalidAccessToken:
@@ -405,6 +409,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeRankTooLow:
 		return true
 	case ProblemCodeRegistrationClosed:
+		return true
+	case ProblemCodeRequestInProgress:
 		return true
 	case ProblemCodeSchemaOutdated:
 		return true
@@ -907,6 +913,7 @@ type LoginProblem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -915,6 +922,7 @@ type LoginProblem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1214,6 +1222,7 @@ type Problem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1222,6 +1231,7 @@ type Problem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1295,6 +1305,7 @@ type Problem struct {
 // - `last_admin`: 409. The last administrator who can sign in stays one.
 // - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 // - `already_verified`: 409. An invitation is pointless for a verified account.
+// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 // - `token_expired`: 410. The mailed token is too old.
 // - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 // - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1303,6 +1314,7 @@ type Problem struct {
 // - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 // - `validation_failed`: 422. `errors` names every broken field.
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 // - `version_required`: 428. `If-Match` is missing.
 // - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 // - `too_many_requests`: 429. A limit per source was reached.
@@ -1789,6 +1801,9 @@ type EmailQuery = string
 // EmailVerifiedQuery defines model for EmailVerifiedQuery.
 type EmailVerifiedQuery = bool
 
+// IdempotencyKeyHeader defines model for IdempotencyKeyHeader.
+type IdempotencyKeyHeader = string
+
 // IfMatchHeader defines model for IfMatchHeader.
 type IfMatchHeader = string
 
@@ -1835,6 +1850,12 @@ type AlreadyVerified = Problem
 
 // BadRequest RFC 9457.
 type BadRequest = Problem
+
+// CreationConflict RFC 9457.
+type CreationConflict = Problem
+
+// CreationInvalid RFC 9457.
+type CreationInvalid = Problem
 
 // Forbidden RFC 9457.
 type Forbidden = Problem
@@ -1951,6 +1972,9 @@ type GetOpenapiYamlParams struct {
 type RegisterParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -1987,6 +2011,9 @@ type ListUsersParams struct {
 type CreateUserParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // UpdateOwnProfileParams defines parameters for UpdateOwnProfile.
@@ -2234,7 +2261,7 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2246,7 +2273,7 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2275,7 +2302,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2286,7 +2313,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2755,7 +2782,7 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2777,7 +2804,7 @@ func (c *Client) RegisterWithBody(ctx context.Context, params *RegisterParams, c
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2836,7 +2863,7 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2857,7 +2884,7 @@ func (c *Client) CreateUserWithBody(ctx context.Context, params *CreateUserParam
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3702,6 +3729,17 @@ func NewRegisterRequestWithBody(server string, params *RegisterParams, contentTy
 			req.Header.Set("Accept-Language", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -3932,6 +3970,17 @@ func NewCreateUserRequestWithBody(server string, params *CreateUserParams, conte
 			}
 
 			req.Header.Set("Accept-Language", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4775,7 +4824,7 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4787,7 +4836,7 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4820,7 +4869,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4831,7 +4880,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5738,13 +5787,13 @@ type RegisterHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *RegistrationClosed
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -5780,7 +5829,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON403() *RegistrationClosed
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -5795,7 +5844,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaTy
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -6022,13 +6071,13 @@ type CreateUserHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -6062,7 +6111,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6077,7 +6126,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMedia
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -7967,7 +8016,7 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7985,7 +8034,7 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8036,7 +8085,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8053,7 +8102,7 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9020,7 +9069,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9041,7 +9090,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9283,7 +9332,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9304,7 +9353,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11174,6 +11223,21 @@ func (w *ServerInterfaceWrapper) Register(ctx echo.Context) error {
 
 		params.AcceptLanguage = &AcceptLanguage
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Register(ctx, params)
@@ -11285,6 +11349,21 @@ func (w *ServerInterfaceWrapper) CreateUser(ctx echo.Context) error {
 		}
 
 		params.AcceptLanguage = &AcceptLanguage
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -11681,6 +11760,10 @@ type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
 type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type CreationConflictApplicationProblemPlusJSONResponse Problem
+
+type CreationInvalidApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
@@ -12528,7 +12611,7 @@ func (response Register403ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response Register409ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12576,7 +12659,7 @@ func (response Register415ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response Register422ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12887,7 +12970,7 @@ func (response CreateUser403ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser409ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -12935,7 +13018,7 @@ func (response CreateUser415ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser422ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -16194,309 +16277,320 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3/d9s2su+/gsu77+w2j5blb4mjnp69juskTh3HtZ1m2yZXgkRIYk0RKkFaVvv8v7+DGYAESVCkZCWx",
-	"W+8PW0cEQWAAzDfMfOZPZ8AnUx6yMBZO50+H3dDJNGDw98FgwKYx8+TfIplMaDR3OtmvrnNNg4TJpxMm",
-	"BB0xp+McD0k8ZoR6XsSEIAMakj4jiWCeSyiZUD8gviA8JH4syIzOW87trescBBGj3vwnFvlDv/RBfEiu",
-	"9VPjwwPuya9SbNI1mngspn7gdJzLsS8IHQx4EsZkTAWZRvya4QDUMFvklMdjPxzJsQVsGJOYy1fYNG45",
-	"rsOiiEfC6fz6yXX8UMQ0HMiPJlHYSRLf67S3nu9veXuDjWe03d541m63N/bl/7XT/w2HjutE7PeEibjr",
-	"e07HafiOiGmcCKez237uOiIZjZiIfR6qwcR+HDA7heL5NB2jYNGEhnTEos404v2ATTolgsEqJPGYhbE/",
-	"oPIb5+z3xI9Ki5FrQyLdyLImuZZdo2W6NBf+KCR+SGjoEcFCD7ZOzK8Y/Cr/IT/HI/8P/NqYUY9F92ZJ",
-	"thYtSSWd6lamgmxygb6nMe1Twd6H9Jr6Ae0HLL86ugFJjBblpfFUs26+mXFkGBEsuvYHTJ7gkMckYnQw",
-	"hjOjX26Ry2hO6Ij6uIZkwicsvC8HZq+9s2B1KuhUszRWssG68EEi515YDP2rsQB8ykI69Z2Os9Nqt3bU",
-	"27NwFFGPee8FiwrHTbLOiMzGnMyQdQ2ZED4PaWB22/e503E+RH7MoNEoohNBhjwiLBz5IRMkHtOYeJzI",
-	"tWQ3vojJnMFaDSJGY+Z1aex0nO329tON9tZGe++y/bzTbnfa7V/kek5wX1CP/o8SEK0Bn+gnGRfpxFHC",
-	"XGdI/YB53YCP/LBL45hNplK6tF1n6Eci7oZ0AmfEo47rjPx4nPS7cmp+wLpJJL80juOp6Gxu4kP5sU0K",
-	"rRvuhfaWbCu6AR9cyXENaSAY/JIjof49oCJOh1uiw46mAzRDWvzpFBtubQPBtmXDKz+U40ymuK5qX8o5",
-	"C7khblVXig4n/JoFdCB3YOCHV8zzwwpyzGazlm4CRPFDRRf5q9zkfzrjiA3VK53NzYAPaDDmIu7st/fb",
-	"m3I3ic2G9JuweMzlPF4dXTqu3LsRMiVYhBGLYb/KcxrAzIKhc+t+lgGcHVwevi4PIZl6NGa5UTDPjz/X",
-	"KL4/Ojm6PCoPw2MBKwwDf1rnQDbVZsqR5d3FpY0q0DA3Hv3yOgckz1b9aGSr3FDgtdtPLvzRjRgVPHQ6",
-	"YRIE8id5BGfUj7tJGMtzhr+H/uBKHRbc7tOIDVkUSSZDw1GCuicLN169gIfZEe+iQOjiVimyuaeXW+2M",
-	"zekzN/UHcRIVz576VbQMDigPX2sajuTkOMr995evj04vjw8PLo++Vz93Z2MWGkyy1KjJ4K5ZJGfkdHal",
-	"zDiSXOiSXrEwLy+ONkDFjuFJWfAju9ZPU3l/EKYK8syPxySWKjPDrrQmD0JDtIjS2VzCIymbCA15PGZR",
-	"qkqb4j/9bumLoJT3WcDDkQBlW/eCw5C9yI0Zw4ydPvfmcn2oFGtO589b15lyP4yltHQ2UTrd3lflvLAk",
-	"NTqGuUJyoV8zGsTj/CKr34zl1SNx+BW8dSxpE9LgSK5E/mX9iMAqWfaIrxp0dYNMXefyrEszacbkVol4",
-	"OJKmHE8iInyPtcg5m/IoBs09Iyjxh8SPiYjpXNwb7bC9YMVKJKpZswLFcAGuaeB70lYW4pKXzql6Dkam",
-	"EGjzWNcCmnWxWVc3yx8jZTAJ0O1Ut+GcTHjE0uOKevqDsJwqSFO7BhZKGStxmESifBTwSwN8Vk3+tEGe",
-	"8Pgz8ThD2iM/k+wMGGjgi7hFLmIaxcpMGkZ8AocD1GAypSN2b5ak3WBJUjo0XAzV3liGM8nCWcwikV+K",
-	"n+RDNJXReLCsxnXappu2yfEmMvRZ4AlCIwbrQaXZw+ZEjHkSeKTPvsUTjUsjCJi0HBxWkwq5xXk3oNGI",
-	"ldY+TCZ9FhE4fpxAm4LQ+j1hUU5qORN643ScrXbbyQuwwJ9IpfUrrv729oLVt61NzQYoL5XaA34Mv16U",
-	"jOXCM6tv8XLMiJ+2s/kRoZcGdrSP7UomNGqby5jEo4gOWI1RrIzMhlbxqwhNQZtdjONragNv38UGVgr5",
-	"IovXpIeyeLPlMWze3xOWyC2Qs3pV/1Z7N3u2TpN2+2ubtNv3wqTdvi8m7fZ9M2m372bSrnEcuWNUM5qI",
-	"CRZ6x+YbOCqjk9XN7ZHiRncyuLFXq3mNj7TxfPru9Oe3795f3M1wznOm1HDekhLizezqghVkj/rNEAZX",
-	"bI6chwYjacJdbO89BV/ptVyGDfzXFZB/S/4Vg+19KEckwMvnjxzXkdJ+uL/z7s3O99s3L7dejPavk/7z",
-	"+IRtjV6//eOnZ0/Z/mUinidnr6/Pfzp677iO7Oam+/Loj/Pk+WTn6euT026csKd7z09Op//58HR6OL+I",
-	"/auff/vh+MPxHm07t5/knE6oiA+8iV+wMeTPhMrffRFHNLaquMCRoVFJxfFBfSJBqZsWeUuvGBF8wnjI",
-	"CAsEI/IPEGMP4sLMSpoancagFBAdpKpN00B5CwrHo49+CR89juvzuejz/jSlsKiP1ygrjy76Rxf9Q3TR",
-	"J2EzjQbb5YcT2h31zsWYRgyv6qdUiBmPPPQaUzLgQcDoKIFj8kVc+Qs0i3vnuN+RYuMtDYY8mjDvHIVb",
-	"XnikT7X71CKxJ7pNN2uTu7nvc2+ur+37jESMei1yOGaDKzCWxTyM6Y0LQRdS+khdB0WPFNQeiWf+gNnd",
-	"Iemny66w/OeWcN9/Xcf9Iq+XbTFqdITy2sCa+0L44eiMRRNf4F7ILTo+JtPsuWXVsVE31yhdg595EhG5",
-	"YzNnJDSMwRN5b1SyRSEZVirUkbtMFEnvU8ViDjBIww98qZ+bJLe2MIhuhNco9aPEtlJ+qC928jOTrbpb",
-	"zxwX/tjdxj82+s4nc4SWGzz9qPIOT4+ka79U049BfZctWkR+BRR09HUSY6Rf4boupeT9urGrXrBsj5bW",
-	"pmZ/FpYKVp7HL3kSFqLqTnlMhvCzZb153NXPTD4fMXXnAzdyFI+69Rr2a9J5d8GRN2ddR8mUCJKI72bh",
-	"Ae68PBnfzdKLbAsh+SzsZk+r5JcnD0rMyVyyVJ512CIH4sq47Tbt4Ydg8uZpU0Nuk1SK4GeoY5UIrn+/",
-	"x5buF7Znq83Xr2VMTlgTUzG3mMsbjPmPLDQHLV9Co/DTw7EPFrke94qq/7Y8RGcw9LyvaEpHxtFxPibt",
-	"9s7gvzw+kAeUjONJAD8xfABnGX+QneGPm8avDnxmHnDqXXJ+AjeXuS+qh9mlpYVPTrFNt+LyUxkYvsAO",
-	"InmYQ/J0l/zgv7gvnHBrkaZpo0ENPyyTBBY04hNed93YZwOpMageHx2C9ylo1+oRBMN/MKbh6NEv+OgX",
-	"/Gv6BUGmmaN5bxmMwF1yzg0xDS8+BhGvVbN4e3B68OrovMrnmD1e3tt4TsMrqQjwWV4+yd9R/vGZRQOI",
-	"aHiFsg4e21Pp/CzobYbWknxNm0n31EJapBcUiFKjEuRoBLRmI1/ELGKe1VQyYqxBrMv9idIePOkR50PC",
-	"h2ZW4hqik+plv45Naibil4s/Wps9lI8H+pJGQmV4wvKRB7g/kKsdBlwUMyvN52SADSxH02jVTVvlT6hO",
-	"3eNTFqbnVZD+3Iye42EwfxjH0kqXutNpIRMugoh51CBCELUAD25JfEH6FMTUo+5+jxLuFMHMhDugy7yL",
-	"5HtMunvU3B+T7v56+vIXSrG7GIzZhL5LYngxLyzwGeH6YVlOC2jRNVrkXGg6lRwAKWJO+oxM/FEkmz6I",
-	"BPoyAWoEcpEeQGEWXbPoRSIKt7P4O+nLBxbKwtOueppRlXMyoeGcCH8UbvhS8cFENAVL8IDRCvL0qCO0",
-	"QR4kchz74UgUSax+NS+9jdSprmADHnrC6Txvt/FyF0BhfnVY6OQUcEhr6QYsHMVjp7PTdp2JH2b/dp2p",
-	"1Eei0Ok4//vrwcYvdOOP9sbzT9mf3Y1PT/4BGTEqmqjY5/be03yn+64z5YE/kBMB9Brhp4HPgJYhup4/",
-	"8mOtHaW/BnzGogEVrPRETNnAl/pJ4fdkOs2/oRp2B2Ma0QEmMjn/9T///Y//878fk3Z7++mTf33jtv79",
-	"0en8efv/0EGfueanEfeSQaqCSA5N3sL6yb1ILuYiZhOYRqa9Oh0AjcC1HCewbN/zWSFqQD8hnnxkOTTq",
-	"eVc9LxsMmMwkzH6MM/MwzkmBCHUnJUcTSd9LdlO4UYZfsvsZBd/RIQq9w3Ugt/PoZlpGyoEnhKlH5SXB",
-	"c5Y9zy+JVC1BOKgG6FeRBgYlIZsRHt6b1MGtRUFURSrUrEmeKLeawCp70EZglWtYSeDsuYXAZtJsixzy",
-	"6RxExmzMA4Yt0pRNaVLYo2V0tuOQRxMa28Lo5TcUoBG7mbKBNCxl66XiZlRK633NEiyuRqOF1s2LC33i",
-	"h1d/8cWeUkjh/zsv9jkTUx4KZlnp9FGFfiINj/mbcf/VwH/nv3n5/o/jrVP/WBxP4ukvh8dPj3878k8O",
-	"37TZfw7k87F3GP/u7fzoD39ssZ12a7AdSPmAbEZ0/VCpOWLAYR7KSulEjHpE/2MW+TFcFcNk1IxfMBqx",
-	"KJvSe2EXA4lYIAMSsUgA9Jl6n/CIRGwa0AHzSH+OgoBFD0wUJKK5HEhEKgT4WxrOVcy0KFJYaf6Rfmwj",
-	"NO/KNl2jTdl00A8xUNIX5MoPvRb5QP3YlQc6JPE9U4h2t58vpHiZMrWELxJK0v99GFSmO+Xcpmk6zaOn",
-	"9H5HOSThY+bTo5/00U/66Ce9q5/0fSiS6ZRHMfPeMs+nlyBgTBlhtCAT2YSAECpL6SRr2IWGXdUwg3nR",
-	"KLEYg4hqtqeANnPduyQJB3wyjZgQ98apuru1t0BcV9KpRmZXkA0WB5fTHpGgVVspvQUjr/z4ddJHxVPK",
-	"8kEglVvv4Ud2f6Wohcco7ocaxb0opEqdqEWasGCk78uzMR3PF56kzxHQ8xgQ8BgQ8KjoPiq6j4ruulP3",
-	"30+rUdrNyT4iv6xLNuB4P5cHpAzO/ugBeRQMq/JhT1dxqGfGadP8mNIOHsXDgwdpR4ER+ZB8EY4K/pDz",
-	"Y5VnAIMqeUEiXyUWwONc3JhGY1dIDsoXAcmYPEyTMffvVS7mIgiAAinqHB0mZYDCVVYYFUTEdDgkgjHA",
-	"932Ux4+22qNIfrTVHm21v4yttghrQdLvxC/Cq13moPdNkeDHbILM4FE4PAqHR+HwKBwehcNfUzhISkG9",
-	"jc7Wcsf83/Dad1sY5i+u/Ol37dpTHfgCjrVY5Vyv6YsgKFb/5NYKnwzZzR2+uL3CF6UAaPjF+kOGgjx3",
-	"zPAnvNtkN7EubSO34y9Xv3zYuj75cB70P+zHv7z6Ke7Pt+p+g9Bfecy24PRdpx3iaRL+H/hMEgTEfcxj",
-	"KWV31F/diAU6lJjd0AHitGWlWl5i2ZWHUGQnCa9CPgu70HEFyCERyWCMn14qaN4XGrL9L19dRxfPtiIj",
-	"Fh8aC7+sRlpGQq24Whcs6jbXMdUUJJs+5OEw8AflKQiAANBPLZsXm3SNJrm9m1YrUPBOGOSroogmjIax",
-	"P4EqdtQjvi7aRUOPRGzKaIwoJ/juvfGuLdxbZZLVba0iBY1lsRcE199YUAlcd2otAa4Duo4u6QhNqzlP",
-	"AEVaspbj4cZbGg/G9ybcer8BuZsX+y5R5vb2VvGytEga1ts/UXrZayiBLn/3mBhE/lSxwVf+NROkV1bk",
-	"emQGges6Zk4DRANF8bhrXc9l4be/f9duSeHky06x3rrjOtrKhKFs6LFIwkBar8rYPFH5mVvtdjuduogj",
-	"X3lrsQbfj1AXrTSBniFWe4RHMJfr7IchoWC16wqljAgK0iiQhMrP5uBHPQNdhE1NIC1gt2DcEz9Mf7DN",
-	"AkqvVkzi0oDgdclsTGMGiZWxIAMqWH6UZYZrG3Jq8dpGvL2323DAWgBUDPwDAvhPI37NwmwGPCptFVWl",
-	"o2qkmbgwh6wG1ec8YFTVZRzCwa7az5djRnqSJ/Q0XJJQSPaaDXXI7vY+7AaexMQvbOiPzvZHp2ofa66y",
-	"YCPYCKmG/A7GSINlh/4t4erNFPaJz0IdhPklhn/KQ9aU6uqGaYBpcootj+k165Cd9i6Zjf2ASSGJdTAj",
-	"nUtvzODZm5v2Lz9sRTvXP73/cdq+/s+H8M3ujwunJQe4eG7b7d19++wEVuSp2OD4kPTneC9k3dras2XZ",
-	"25n/q25bizPDXK4YjNlkhZHk/G414zmR1lXFMMCCIjxUnDU3gi3719F0Nr/psSFNAmlOt11HZUVCEeEd",
-	"MOPojT9JJmpPTvxQ/StdQampj1QGnYZXP6NY8bi8N2cUory1Clrip3prqeRKNehUY00T+1NltoKr7tl2",
-	"mB7eIt6vP9WE+VcwfGO01tHtNZBR5zxgixddJbhJ3b0gOwtqvG2ICj4yG94/0Oj+702AYwhZGItNfCo2",
-	"AT8S0Auu/OnCQcUcKsoQfs2ib8G4jPmIAd46CP2eUgZyA27bhwh2sznEhVsztznb1s0J2Yv2nfnSTBtm",
-	"HkTQFxWS4+9fHLz6+fVPN08PXh8cjA70/140cx7M7DtbF0e+y7aWtD/27DM79rQckNprfk5Nbw7Ko9aW",
-	"4aJxp8slVXtcLT2Pnad5UJH2xnO6Mfz05/7tRvr3boO/t7Zv/+GUKXIrh4XZx6h/ozL0LioV7RjwMFaF",
-	"bOl0Gvjok9hUyv3//U1gpRdFMpEa26ocRMW50c03jRr/t26x7Efdy/nBykk1O61nOHikQ34zHOSLfiB0",
-	"0ZgRhgXuU6VR/pZWIeER6fN43JJTOAikGjT/KXUorERCir0YfokaUhQ/uxZiQDCOQQilORvwnTDlF9Qs",
-	"9LTCbMsVheqmW6owtbb52gpLyUm+5FHf97yVD4WljE/tJEslldY2SyijpLVfGgQsqiiqZM78xfycImTF",
-	"V5u/m4ftrevBgAZeG+kUuSZ0DtTysBC+1nDTwvhp1aBb13nFQ7Yi2fJYMXXzzQH13Lom9EKjV9+LdbIO",
-	"pSnAIIwjBTAPNJyTCY8Y0Oc4lHKOBkdRxKMVCeWrPrpMd7JwuvlPrmXKF3zCsE7RjIUxmUU8HEnDA9w4",
-	"AD6lJguu7UN1FbLiZBGgZZB2UjNZ85PrOwnQn61kVuCL2JzsWc7Zt8KEy7cBDedsfHkt8wbdnmTOS7gi",
-	"Upc7kgXAqsPUT/jIDz+PaLzPtRQN+KDsc49VFtdSZbHxBoa9V3N6Ze82RQfeXS8nzvarZrt4fWrZrIWX",
-	"C3dbNvbKk4gI34MrrSmPYjNmvOt7xB8SH7bqXJibVEFI6s/cC9y/RVuoRLma/VMg5Bo3T0M5B93cVWtW",
-	"WlQal5eLgleWSRmOR+2lwssLajxgixaBiEgpyBTWgI2rjSIaxg8BU75En5odUyCXXHi05EMe5wzRbAmO",
-	"0CoGxLnsSqS4DpZejLV4N1U3d4DJkF4mpMojmfMEtGtaiQ35EFfHTrqaJbJQcs1SIa127QsS+aNx7JJ+",
-	"gjxVnxclM4Q/CokfZmfdwK9cl4Z3H8N6Gio4tjgAYDswBkleZREvFeojN8VXryv7JUJ91rapX+KSK18H",
-	"KD1y+RXxLSq7pbTgCtu5XEzvq5QoXLxZ/+LFC9evLlcQW2+dczbUvpa7GPUR81gY+zQQReUZGhCzgU2D",
-	"LndT2Dh5ZzbR5ZkM1q/OxD2Xr1sL9WUbsWqV5jLt1ryPjK6BEaWUxkgBWPIPHz5sHCTxWLYbQA5I8c7q",
-	"/OUhefpsr+2SnfyFFWK1SmsumHz30TEmCTEJje7Q9myhFbd6k1+OIx7HwcrbPAXfzBJ9rECn6eMFQKdG",
-	"mzLQKcqStFRCDcTpPd3jzaBPDTo0hT5NX1mnZYik1vU+ZhQDloydfc7iaL5xMIxtgTkXWI7BfDXd2E/b",
-	"jS5SS/fe+093a4My0q39PqTX1A9oP1hV7OuSJ90k31W2v7/XRVHMFuUtbu2owMZ1CTSlkEegrvqxSAuv",
-	"1NUDkUeJTaY8opEfzAufuveVECooWXMArISFI2DUFPnqlVoe9srcoZbLWmWtKvmhzgcNxYxFJOSzB8aU",
-	"7NCjK3CnCgzNe4tjen+tly+KcLp+O0YKaH1Xlw0RDJl1BADd3zCeLKhSTpXHL3kSrqrIhjzuDvX7iyeo",
-	"P7Suq9d8xhg44/WM3nIvddTm3/sZEnv4dF4IZzY44dElHZVfPBBmoPQSEdCNrI3ddpW5ccrjc0a9+Zp1",
-	"sYVLpZUKUxVMFy2r7FbXTaGunuwhV4ip9n2zCNbaLuyVPJSnEnZPWgriAcnEz+ieW7gixe+uN+Cs2rF0",
-	"FgGx/Xy+6yoO9mLWW92Mi4mKa5lxT+d19HQZoRgjSSQ3ImqMpYmbWXl3mHpkdNNk6udZxtrap556/2Gq",
-	"PIYaSkZa6wrTBHwQzASum+AJFfEB5gy7Dp+FXZp9eeGL72ahHuSaTkAu5MPjIbOG0NkLi69AJFvR7Now",
-	"wvLH16Ol6KrlNMJC5pi8UypgrsqI+gOm64h+bXGYt5UXi7KsAOraeCZgmMJlcOq0nvEIqp8NkwDTjWKz",
-	"Am0a3IpG4EMRdmrVP59favnFX9cSPvSlKZZsXDm218/6qA/QNUsHfp44XSWVJR/mQ8KTCEOb5VkTaeAP",
-	"CwSaUDCodxFesn4tasiBLB8gWoIR+Wz0hCseDGFJb/8V9UoV3+5yoRIZ/dQQL//d9QgzAnmTOhN4MEZH",
-	"zkM4y+9DmsRjHvl/rJ6wk13XLaVpHuTeyxRON/V85StCNot6PoB3Lvna/CmnHEuKEhwN7u0Hcmv5RRyo",
-	"C1fFOoL1GpALPHp5hOZVZm0iEtfONfva+rKVFAJ0LE3kKiBoleWJpWtMdJ0vmsG4qg12N5fp17XhsoBg",
-	"SyqIGlSqkhtRt1Nt9sLi2WC9vkimyOdRBPJxZ3BGK+LO0q8ZSDjHqQlopI9QD70hNDiL+JRFsS+nrGAU",
-	"psZPfzraLLLJWUZ6r44uyaZg4GIUvRSpI0oCVkCZOeSTqR+w6MnW8z0pW1Nhm37BzaNybO8WubDr3GwM",
-	"xmxwBZh5s276pk5Q+2rJ5vV545nk+TXNQ0/H/yl9g/d/YwPAaMXlw12XjvZPZ8KEQMDJY9wQOvZqQEOd",
-	"E+cSCvOVR4Njlu2MovWfX9y0s5KjnggmD8yAqUDpKYsED/OUW34Abq2YzRNKj89Gn8MUdXC1jQ3IxeV5",
-	"D9ksnbv4Vu4XRvoRo1foW7li0wJyy0rYx0UyLEKoMHd9jEiRziDwFTcryzjJzT0iWCxZBqwC4HZKVpoU",
-	"cTVmrF8cTR4tgG780d54/kn9t7vx6UkZBMAcoBrYbQrdXIJOgjsnuW8M59SIF7nFKKIDVsB7SjmGBnkq",
-	"QjuVhzXiG4UdlkeCtuGChaQMloKA0UXQoKarJjeR/LINcLo4gnchyaCn84OohKbO0B8i38KMmg5Tjkf+",
-	"e8zB9PvVyT7kfMqjRpfYLJ34wdxCOANd+q7Us6NTW+hnYlTbKViNZP25SGl+DYiZ4UKW9iALWURj5iEU",
-	"He2LEloUnI5asZMTl/pzt3b44uIgXhyekd1nLQJqIRlKKdor4NkpqDwamprYhHqsEmVMQyQvAc+T2wh6",
-	"tLcV+MnFScjllvoRLLt9J9QgLa9xO9xq6E8DBKoEH1SFryAFcYFn4rUGqAgtctDn14zkeiN+TELGPAxX",
-	"EAM+ZaQnexOdmRRZiAsUJhO5PYvjeHtwevDq6NxxnYPv3x6fSgFcjXm0iO2+igCD6hwhkG42lHQXGzAg",
-	"BY6kRlQS/8jnbcL/exX7Uy3z0b4vxnKQd1MWHpwdp8FDuV3xp8OnLKRT3+k4O612awcUy+K3QR8/hNCl",
-	"snDzB2NQflMHXeqUnjAWtz6GH8MN0tOT7HUIFlkoJPJAoxzQL7a04ftCW7AAwIXQ6xAdsiL/Kduzmyka",
-	"R9A0TAJM/KJBwGeFMWT3Z7IZviANdjHmUdzrkAv5X20u9yZ+2MvaSIOt1yEnhkHdm9Abo4WY0CDodcgL",
-	"FvBZ6XVpksvRw1YuvDlkM6SDkC1iEjAqYuwhl4rFmJfOk8ddP+zKHd7rkNPME93TE8d22juGR101VSFm",
-	"mnIQ65RvDntTtaZhMRECFD9DIc6/m0TGm7QveJDEjOS4FXl/fpLyUajR5IdDjt1IoVJYQZxeOkMQO4X5",
-	"pQin6ssEWTzRv5OYjvJvaJmh3tiRGuROmwRMqofCJZ4/8mPhkq4c9YaraoVQ1UD+CC1aasvDVZ8c7A9s",
-	"GqeWogo9zn95MKYRHciv9DrkkIdxxAOS/Si7Vk3J+9AfcE+9r6FhkumURQMq8DQQ+OeG/LceW/Gs6Rcl",
-	"PdMXCfyr0XswUXgH/qpsJ6Zs4NMAWqq/s3mV3pI7f8AnEx7CC+kNJewuiAmeMj4NYItlb6CpBh95K6Wx",
-	"chwoIf1PATCash+hxpbECQ2CeZfdDIJE+Ndy8ocpIxjwSd8PpTYCoHLAWnp6TadQwqXXIag4Tzjo9jQE",
-	"iZVnY2gZwF5C9qUsFDBO1OilsqH4g935g+28BD04rHvF5op/XbE5odMpo5FQOBI4OQ1+kJsTQBR8DA0B",
-	"aCRZFgHWM97quE6Re0rxp/mj+lsXZ9MMT/+s089y7Ex2mTEqJ3PWK80j+0EbPQYTcVynyAuMBkGGO1w8",
-	"0eAJx/NoPM0OmFR1ikfJ+C09JcZvsO+Nf6vdrSaMu1j9Q29Q2bq092BouK2MtVBmpeugU9N1clsANDON",
-	"ApJTVcrY0pkdCHI8hacoWhGMJOGExSjM+RBYawqob2gMhVw5vUr5TF1f30vXyollUnjxWyWnzkCpJovc",
-	"jZkOc5uNdSUn0PLzq3EBmQRoMIkT3fjWoFOFTlgPu+2WFDoqJVoc0VBgAQnUqV1kYVQoHYSGnlJZcrvj",
-	"FmZrDmGrbdEo0zW1XnM9b28R1ULrJZpC+aXYtPhFqsDFTTU7pXc2Ehd3Ubo3Utp+qlKIT4xFq/L4oI45",
-	"o8I0PdQe14CkCvtSoR3nDrNqWVoy08awbGKwoDTK0HAI23HkX7MWqAahxj9IrVgMavVjNG8NiEJ103CN",
-	"95UrmU7Zw9IsXjMaIKiowV10noDDr8oHXT9cfEqw3wtsW1x61YVtVXPvlckazrMADrBFibpLIRoO1CQS",
-	"v8rTgV/ZSPBmdlWYPw1GTsc5utjeewoV466djnO2gf+6goSLLflXDBAih1hGQ3bpgx3qdJzh/s67Nzvf",
-	"b9+83Hox2r9O+s/jE7Y1ev32j5+ePWX7l4l4npy9vj7/6ei94zqym5vuy6M/zpPnk52nr09Ou3HCnu49",
-	"Pzmd/ufD0+nh/CL2r37+7YfjD8d7tF1eEhhviVbBiEd+PC44o/SscqfVQhWYdbHPwyS6LrjaNF1y8N+W",
-	"/q58r8pyvWJzVzI1xWbgnuKfguBhzH9ty+LRK38qtqAX/8Dm6ko5R43DBqSA1f3TkitK0YmT6xE3QV2X",
-	"Nxbach55fkhj5pI+FezpbhIF+b6X21a1dJqvNIhldqrbAPHeZAxy5XDrSRLJEeLGwTVwYaPbuMab2dUF",
-	"i+2S7Nne1jOX7BUUqCs2R7iT+37WP5VOOw69BFef9AN/YIDbYTHGXMALbFVVRXMx+5Y8EdWIY2xunGka",
-	"RXReXjo5KtvanFARv7VqenBtxGZMxHhhBHHTiGLtgu730ZmNAdmPiDEi3kD4RPjvj05hOe9enLLAUWOr",
-	"RiEFMxnQCSN+qKO8oaP8EakYSOrW9WjMNmJ/UnCm77bR0sPgVnQlWvhodcJWmkenSP6DbHubzrXZSxfQ",
-	"uLS8sivdkyvps2itf1CDtKi1+lYc4uxonydxi/RCHho1cCIGD0OODdXlpRbqsi1WCzSXM3NRgylnxMgr",
-	"oAAoQggFIT1dtFAVmELj50pZflkFCX8USgt5SP1Asvm8KlH4fGmZ8tQsF9KBCHCv18EUkkhqgnKepBex",
-	"OJr74NNMSaXynjzfw+b0ihGAgoCWCgiC9AR6OoqvxZxfEV/2La786TT9KrotUyTbzLigBpQZgJWxCAzR",
-	"iE0DOmBei/QwNKXXIRFCxsBxHXHuWVYKpwrLggOWxEW7Wg3I0SV08zRWjcq09cOixtagvueENSnv+m4W",
-	"nuElT7EYZIFD4BdLSpdyq5avfRYOq/rCZ99uL+p51BxpP7x6iy1vi5O1MeO0RVp6Ql9Y4GZIUe4CRiHU",
-	"tXA/WCBfrQIC9K0pTMGCEi+Sr7m4ACklCtOzMqeMGtbZY09SCg1oEGSTnfnx2NzWuHVUUcqz9/D/qlav",
-	"qpab28XYvLyJVY3Y1cJIdAnZ0o04j9De/DYVpdJMinngZUtYAo50gR/MxoXc2IsxjZiXx1aaYQ2qAQ8C",
-	"RkcJu0NUCd6wl9YWJmZdPzM73GJxa0sQ+VYg5DpGkc/wKrIHefdQMgnDeHefS61wu+Ws4slSw1jRl9WB",
-	"wjNyp3mchOymcGG9Dqi/WncXs7sgNW2wdwKXHLnBFUGGCrfq9u8Iu6+ThXE0x9AlOfy86xN+Kvs+ATah",
-	"iQprOFoLmmxJlTWBGEpVb85PU27IB5joOSjQZFnshpytbGeMGbiDJZvdD0nvPxuKc2wce+gJ9E0I23/K",
-	"sz1athhMcXR2ti0qvDOvLy/PCD7MfRgAF6uzHPaePzdyHHbbltI+BbQKq2I5g4OBaXShiBn1Mo1mGLEM",
-	"O0FU76dc6afu1rP6GEtzZ+2U95XC1LCJG3m05JrhnVhuoWwYlLV7RkfyV2xfZjnLzQEta79fjDVViCEw",
-	"/XTHGI7d9MClPl9jz+eXO+UhmmlVCoemsrTAiQ6SeLydiTjgbORfmZTYbe180yKoIOnagBl31uEwRHAD",
-	"VZ5GHsHrIwF70iJm4Kn1iB+PQh6xPN9zmuxF1adgg8jmDlm5XyBJ177DTrnhksX4C03K/L1ERcj1dj72",
-	"81+61Tf//odNb6qODDfhfwtxlCEN5rE/eLK1v7uzWhA4BLlz2/wVUTuEZpVCpFwHEe/HWL5N/biI8hU3",
-	"QylirnW++YuvutKldXMsHOL00zUx4zqZ4wCzbP3ARwes6Z/JknbVGSxXqFYqbXrZmgcoyjiy/GN3G//Y",
-	"6DtlB1kuQ7jkw4GLfT+9H4SvaQCRYm3HYq3GRQGUB4JQcYWmsK2MYO0hy3T6RWqNJvY5tq4TjS+l5ONp",
-	"VLhkWIEP7oOcL3Cx4LMqdgvkXmEfGff/Jgycmm9+Aov213mF0fNhPNcLyiMjmAyW1rTcpBpg3OYbwQgV",
-	"F/m6ZWny6ZASnXFl5ErQm26gy+ChPZT9Ox/nfrDxiw51T//EaPdy0oTRa8lrn4ZQ5DbezsJin3s1maX5",
-	"gTf95N2+mNKm+Lmjw7cHG9tPt0nERklAI8JuAGytdBu9iKbLKjHG/F2T/tk4bbvVcIFY7i9T45sKEA58",
-	"FrKICAZ3v2UloUm6yGdIDKn1Qg8gDcbr2vzk7y8P69zh7abu8LI5ac/vOBBwuee5WeVxj08UOiUEDjWq",
-	"7V3Lowvls60y2X5vny/NXRYs68sPqV28z5UQUqRe7UBsuu/798ffXz9bqYppTTnS8ucLVZrLY1EXBlD0",
-	"1mjZTFVYc+JKLTW/SKbK0msMgZYL7oKMcoTAmWaN7ygRRGTxJeUihU3dmGIl6CT0f09Ys4LQdZrREpku",
-	"TRJVLP1nW7GLpnU3gbRxO0OGi8teYbf3iNyfRN2BtdZ1PfmFMmSW3oY6Caa+CLbrLKLl+8tDVztUgIDM",
-	"K+YbFcTd3l3EnUJ+K4/jLb9mAoWd3K9zGAc6/XtHl3TUS8P4f094XFASCu64p7umlva83X629fz59t7u",
-	"s9328+dbtRXhTZUJ+K6+FDX0fkO6mYzRBQXHemLsW6mCy1llmqtLoJer8decoJKczyk8uQ2SLZFmdTad",
-	"8MzKA15fvj0poJEm7fbO4L88PoAsmnE8CeAnhg/AnYY/yB7xx03j17JHwepTOFPW/BkP/IElCqgHh0OA",
-	"A60nrVpUIwcBFYIBJkAWtO2SXuiLuAdQb9AMtWTyr4szst9ubzzdefFNi7zg8VhdFhMMy059NQK811XJ",
-	"Aob5ZowKdpeI89Za/nnlrOtstu29p3nbZ991popShW/ovDIVh66YT/prFrFefKLj1Iu/Z3HvGioGG5pR",
-	"8h3nv/7nv//xf/5XLvn20yf/+sZt/fuj0/nz9v/hhlBbYSkLUuWzoFMawnEFocOYReT05Q95dR7Is7hQ",
-	"/10MyyVGsn/XcUzT/b/wri9/Wm7Ly1420DAFqYneb9ss5f5KOUHL9Z1uN9stHB+SXnmb9Zb7grFxLUZv",
-	"KRWqUee2vW/VIzUKpdDZTXmu2ui4LBuqqPaOu8BLYCGOdb1LG8qyclZqWEVN1QX5+ctD8nx379nf+sL7",
-	"8SL68SL68SL68SL6bhfRC/huVYb+nNAUBg4RJocqQzufMKpBMHsdsttu462zpb45RnC+uXh36hJK0rRE",
-	"TKVIk5QvX27suwbsKepRZhWTQgI0FMQ3P61K5MsRK08BAKEZOGmYKDv0A7gLgO4qsCSh360WOeWkj3iJ",
-	"eF8qOxelsZiwkfrNS50dgpgfuiY5h+sA+QkYHNR8R+sOMEuNEhos9IpZ8UY9O/2Z96ocvlFfEItEa4ul",
-	"Q0KGkbWBR+iURnE+33rKIviT48h3FC3B0/VPdSEc0MGVAZKhUptpeKWgCmfmqwo4UD4GNWfsj8ZKQmoH",
-	"Go/gVxZhT+VKu2Z/i6rkZt5rucWUBxvXNVdguUF/mPmGzU0DT+dxl5DMdZ+986NXxxeX5weXx+9Ov1PP",
-	"MoAFqFoCbXez1eKRsSV83Aoas2JK47FaIgjyLOAY7Lb39DziMd6MCBfjqDEmVMNpmLTVaeO77ef4ciEJ",
-	"tV+TTp5HTDQ70k8WdPEt6RmcqQebe6iverH/DMnR7Bt8VvAr0l7u7THHHAssiIyl5qE+NfRjIDPqji50",
-	"RqPcIXJ5XeKxgMUM0BfYhMeQeTkRLLhmwiUhRBJGERvAHvMjYhwvtbcCydbm+d36HJIl8+gzYBIGksCo",
-	"YBYTKTUiwRULu4oryL62FEMrYhvHnBOu8UzwrUQseEUyK8Sa05W8C8HxRENPFOtVQJfbLdKsggR0Uary",
-	"AX3sGFJB6oLXiqcDfLFCPzAQT+GdXXynDERqfduKEgv97LVSnBeFbYl4L3DJOOCelDIQA1QolZXuppJE",
-	"l91uS7KgbO2BP14op2Y/AqIbkDM5lG397h1AwHNLZUqq7f3iUpVAMnJ1KOEdeTbKNSQV6ogvTIkieBIN",
-	"mJvdOJhh1oVvaGBs/Q0NVT1lup8carWSbzGLQhp0Me65Q/akTD/ho5EG1YiNDeGrt4zCCPCK2ms19QoU",
-	"PoYFo9/spBIxH7+cr1CkX+xtAl/4A/2LHSUwZVPYvYGnQX8yi0P1Z9YrWthboahQyGYYsZdD6igpaCaC",
-	"BShJjlsJol0Bhu1W1DouqxFSKzVUg9RBnauk7zp5AV1MhFLFQlyj8JdOnyhgeZjwwSVo3xxGcB6413WK",
-	"bNxREKmaFaf/TnAopaI+rrVseA7B2a0u3WezF/K4/G65mI5rrcdbRqV3nfyZctxi8Ux7zdNi7a1iLa2c",
-	"D9u2z0oWFtZzeYQgXQqCVLJahITwBfHYNOBzyGwag/lxzSIakGEEQq1oBn9NvFI8SchRMB8JYEvJIZ9M",
-	"IT1H3/NFbEQjlb5UH+nyiGr6iGr6N0A1NWI8OtVQcr1uT6pkvY1eNZwcaQCQ2iTQtxIe9Q6I5xkzQA+P",
-	"vkM7ffnDoat8FYAVxkK2/tD4Rfjoj6CvXwX01YpoWhPFbxaJe1vhxcTg+d7Zu4tLshkpLaQHpd/Scne5",
-	"K3v5xJFSG1TPPBjP1B5afc4s5D0+OD0gEdNgWGAianHO5krF+FdPsGDYc0mPeX4s/wtpqgMIY3BJD462",
-	"/GMasWv535DdwL8lM+594+oUFkboIMW5UhOBJHDXkR2Dp1j3q2NbMIjlWqrLUlNBBp/GjYDDOWDwh0Ih",
-	"kD/xWaj/VqEqUnNPYQjysAaF1HgYjoV4goXeT4bOsFpO1JGPK414o8Ac0RPbwhvPHLiYPbPpIcLEm+G7",
-	"eQDLL6RPVdSTuERUWD/SHo6vUkyizDLs2Gen705/fvvu/UXKEciYXjPDnaycgAWHKQ1TJGDlisR4NnQ3",
-	"AWIzeMDxflFa/5HGh9KgaPrLjrtObGkoZBhDsj4P2IoJ+w3iD01EuVJevPzRxrYvlE5g3zSgH2RoDqnV",
-	"g/g6ctOKIpKO4aHoCixqBkGBiJAIoVO/Ogz4kal3rS3rxdCD/rJRWV4y0No/FH0ib+HiE+zRi7mI2aTg",
-	"vNHyspzrZl2uyuJ0kAMW5kChSOBfF66iYbXvVJbO2CzFsWidTmgJIFySRUNbbsBBTWiejbbVrokCb5Rd",
-	"BzGChe3YJEgsezG3yqWkWTpJIZJVS8nWgBzACKeSQnkuX7lRGkRxmDupDnCloAaWAp/MiRX6dk2zwQj/",
-	"1ZvBte9XG1+7lGpUiW4/HxRDZhV2focgdL4lANZGESgteK4gI6tRMFyy19pawCDl7py/GfdfDfx3/puX",
-	"7/843jr1j8XxJJ7+cnj89Pi3I//k8E2b/edAPh97h/Hv3s6P/vDHFttptwbbAbiYQbCLrh+qk6eLFCjD",
-	"oxMx6hH9D6xZoN2aamJYf3Axd7D5/N58uMRE9+ftp/vfpFZl70CVk6QYAWxDYrz7vE2Uo63n27aQLYMy",
-	"C1laChv5mZhZRep3msQCN/pZCotLBJtSdBb056Qf0PCqcJgXrm19Vri5+ovPM+z0tGCjeZALdxFGlznK",
-	"69lbD2naeTkGi88wbUpaJMYKmfqa2rafyqU0HeuZjWlwrmxAS9A6u6EDac5JY4XGXSjWoBwHGUL8Vpu0",
-	"220yofEgB+oELwOwHb6YH5R+WhoTVmvMUj5Xs7YOwJekIyBFTOcuVszokUHAKObY1lld99itvzg7x+bm",
-	"/1x+5eYjuVd+5ubD/qp+5+Wpe//80Hcg9RJ+6QO4Zp5m3un8nMBsZkI8Ftu6Z37X5XaH1WmCImMZ6L9l",
-	"hQXB3aWddyoSpc+MWKkR9UOpmqQQBH87CVMFJKAD1SSVVIAaRK8YByBzcCVh7AfEjyty/bFiXmvMp1MW",
-	"PawL2EdB+SgoH4CghAO2MX6Uk39BOSlstWnyCDoYYC4YewTP+XuD50CwXzfgIz/MgvgsjBtihAWG6AoN",
-	"1+gHAVFFePiMQkI6xO3mPr3QibS9tftsd3/n6e4zw5NkTR97hPn5GjA/KiC2fBeBqSn9OXKSZrg+XwI2",
-	"SO/kCjAXCHqAVA65l5lH/HAR19hZhmvUI/rIAWpO0qSixCMY0n0BQ5LnoBstgFHMZWz5q4k33LuSgXbB",
-	"PrJhPEizCVUmXVWXh0znMpipE3025JEU70CUOJrLJzpTSRW++EClGctCOMhZ3tG3BMNoINcDrwrYRH6Q",
-	"q7zptZyGR3ypR3ypJfGloPiM3P05XahxZMgjQNUjQNVqAFWWjVfUN6p0aQtbNzWrvGgxdYRFsFjSxDvx",
-	"RWwH5ZjSEcRIQJ0cV1cKg4Uq23qpkCybFPA+4SpoTPbaWKqCDVofXQLZeJajCB+mOJExDwppJVvtGvyi",
-	"2hAbuzaBZdX80bjPE3lMMZbEhbCSmV3TGLOI3UHV2LJF3LCbWGfGLUhvkc2QQH028kPxLZGsFlcLGVjL",
-	"diFeLyesUvE0mfRZlMbDwXfBobOlvgs6yZSOJNn6cwV/kF+1OtCpAj+qGKmJQhWx6waUks18nqhRS4Um",
-	"T6v0YCxPLOH/waq2b/HcNCZEnSUsrvxp1UeV1pd+uPHq1B2p4rDqVyfmsc3Ge81nWAsfuQvEE3wLnqge",
-	"vNHVweq9RUTLCzbL+CrGk/ZeH/1hxkyUhCEcXz3HUt9qY2j+pg6VWrn8Cc/v4kU8/ycleQ5Uzmi1MTSN",
-	"OB+mYdjKLzSihQK0f2qvlsUjVXQ44RqXKw9waxCwXFmsC9fIMVEKvloQY67CoJcv27CaY+0gmNG5IHL6",
-	"jdxpjWyaVSyXpVBYNfmtbkJbVP5n8R9ZamJ0q5RIpc4VlqPyFMyPZMPV4skrQvpeSmEWZ3AI8hx+lVyB",
-	"HAYTjLVMBikE2CCJ/Hh+IRcfZ8ZpEo+37csOkWh4rQwcIk2QFy3Su9mAHIEeEXKzz6C0NATmjan657dm",
-	"wr/HBr7HBN6CExojzpvKunZRLUhj+wCtH/BCxixskQOzqC4M582HS+HilQ/kMYwZuFCoIOcvD/efbe8B",
-	"jCqYwQGfwUTN0GKcGPxqBAY6HeecUYTO4bNQxwm2MttDhQxCPYZwxGwtgShpu1f+NU4JxgLCq6NSkzrO",
-	"9wjiIicQMRFLEQwtsqaQloR+U2iGHpZiK3PsNAiKj3UGlBoNoL/SK63lZIaPAeGGL+pJHIfXfqwJDfNW",
-	"X9CRke8jKRA2wWTJ3S7h3nIdtVckwTEdBAObM8oXKZybWn48xWnlaFWgcX45PrlGygoAwOVlUN2gPmVp",
-	"LV9o/J9ub28BpXDIETkyjOkAeNfibIbbYhSLGWbu6kwgM9fd1dc0rkr9ge0mezfQixAp52P45AngK4on",
-	"T+Aw9ugUAdF8Hm4qLLn/+5vgYU9FO+/uPfumRXoD7jGAdgFkE3Xp55IegsPBE1oAtPwYIqLlt4SS3e3t",
-	"SrQa7WcEiEQFbePq6pmAYQT4YVDGV84Mk3QjNmU0FvIzIulP/DhmHrmmQcJa5AgAL9MKrYiCqeH01F2W",
-	"qoKT4qpIylz4o1AqzH745ElH527CyeiphnKWOUS2mjhw8gErA2NjZUL64mOILNUrMtOMl+aKnyBKz8wl",
-	"ghOqYKQowkdp6DaElZL/AvM5dd7izE4kCdSSg43bIUMeBHxGeqB/Yt6ioab2WkS+FV7Jt3gIkHzK5yz7",
-	"AOP4iTQ6nuTt448hLJwfg0tebTgpqsPRkydQR1lorAZAnYO1UIg8XkfuIM90fPWp5J7CgBeCPo9gE0Uq",
-	"KSEtXpoH2PxWlzkVarOA8BKkl6EW9loADAi7F9aXeZnfWUUuoJBEiJvAHzCVBaEO8dvjSwBdCQyHKeT4",
-	"Aq1aPBptqpc2pWGQwUtW56ikfkKn3dpqtVU94pBOfafj6NSNKY3HwJM3WzMWBBsA7Lb52+xKtH5TVxYj",
-	"W107qHrLomt/wBYUvzeuBoDeh/LcdEiI2FRmBeFjVQz6zexKYJ0oWBIY2na7rTmfSnI1mY0eptK34A2R",
-	"wCiq9F7ddPPN7OqCKbUIdOEGRfrxhRJ3lbrSFZtLiWgoWShiRDKZ0GieKfNQud91YjqC4JwLJKQULjcb",
-	"AzoYs400r2yn3ZYdbnp8ICpX42JGRyMWkffHmt/NeAS3MJqdsBZ5Nxzi09737w4vvgMdt2cuiwH0Z1sd",
-	"Meaz7+UoapcnZjfx5jieBKuuC4D3N18V1dy6JuhEuXWd3fZuVT/pdDZPefwSYJoWLeL3CmQNpYKy0Etr",
-	"CauWJZOLTaxaCQontzlgL5iSLingF2SlReDVNwxyFxlyLkTSBBMEQAoIqsgtbhnv1C2C9rk5PD7Xhobn",
-	"VmLVuTakObcIH+faMNbcEnaam8dFcyugzmzbFMl8nGXxp/CyL7g3b85I8vaCc8gnUz9g0ZOt53vbTpo2",
-	"vg7jrvE+PyhMTduxt3nzL44SdvvFeGjRu9T82JbftJ5gyx5XB7pdf6BfUC+lkuvsbjV45RXH+M/drZ36",
-	"xmd4Qi45PwHgNHhvr/6999kheivPEKaLuc7u9nb9y5AD9i4ClHNxrGDW4OXnTV7mb2k4P9cYa7eus9eE",
-	"ksfqhKaw6nvtBvRR7PBFIuYLeSpubUJN7FGDq2Z7Xlg4659wGG8rxeMBOvAxFVuXVqEZ9CM54RykpdLn",
-	"eSiSCQImjhF+MmOjOZzPKjGZ4z5TGtEJw4z1X+30yprg2p7ReOzcfnqggnargaB9H/nyzHDlu6rUl9SF",
-	"pOFfa7g/Av+a/VG5Iy55MhjbV3iBcnriX7MQc4S+EHN9zWggt0LjFUpfKK3RgaTIYu30WGiHEOjwVL5R",
-	"qdqgp6dSm7GW+C4BfSsnQx7rWxX51oYUDfwr9i0WOwLvoD8ax1nHAaNRmMNZ0NHgSZhm3/BIRVi1PoYH",
-	"ANjVe3vwn+7Ju1fHp92Dy8ujt2eXFz1A3E+i1LugruIhLEq4ZBTxmeQSYFvzkJGYk6E/jJk0yf0wiZlo",
-	"FQz4DnlBhT8Av4avSoHXKmU2nHTXii/ulhDC16a0FbF216qj4d5pqpjdbMxmsw1Jp40kCgD0GK9cDE3N",
-	"LJduIiIYGlwRdy0r8126AGp83HI18L+qGpaHV2jOMIrvValgqVHfXPcC4hQUsPZWw/fOsVoDvrTT8KWX",
-	"POr7noeoLY30N3htVSUOXr6TJgc9LKvBwUuX44jHcYAU2mu8HMtpb2qCGbTuIulxgbq5KTDQnawERlqD",
-	"ZfNP/eftQv8SBbQk5OxwuwN3SgEj8XwqhTZ5wZAdM0ZCPkPnppReE1+waqXNyskasy4YyGl2Abmcdqdf",
-	"bKrgrYs76O8e4Nz8QK5fcyZR8XqJVxi1/n2sjqBjoOZQy2El9fBL2CdN9/iBuCIzNUmaVY1QkzW2vnnZ",
-	"ova/cr4u9queaZgm1EB45I98dPgDbAnUC2iiqr7Dj70RK5ggx8NTHjJwk7+G64cvuVO1c22J3Wm8YpVe",
-	"aeUdx3XwPgWGcXRJR9Yq++FIh9HGhbeNsqHOszc37V9+2Ip2rn96/+O0ff2fD+Gb3R8/Ok5RBzCnkYvt",
-	"tZVSkjPYaeipfMs9DHdYtGMvAYVOzYFQARcVDX3PT9u5jTunaGjaLSqIhwuUlY2wj2SEAL48wnuZFlnz",
-	"9v5ZjuiLb29Nh5XUNMiFb66dYfPHbb1wWy+3nbEeReVGPkRNIzbLZ0CJvVioMhguoTGZcKGumynBL+Q0",
-	"Dqs+4ZZrbrjFshkVG/6cUc9/sL4HOfp5q7FQPuUw38Uew0Ma6ttuQfoqxsirdFdo6OQFHguEVA5Nv0F6",
-	"ex56GikQKwJgnuE1My9mCqWkfAFAHMQf5vShUQpq7g81pPnH8ANczJk1uLqH704Pjw5OevgJ8IbIXrbb",
-	"26kKUqgellblCrnK+wCgEclvqX4YMjJisZyHnE+9M8JWMszNF+RyS5W11u2F+Dw3RemWWFaCoLNaIxHk",
-	"hMiKF03VAbVm9rJKSzYSO82EzVKQbaXvo/GJLlY9aeTh2PpM/EgPhnkK+W0J1pTBxdXcMrXIcVyARM5C",
-	"4yty5Q3he8IHFVh5WVZB5qEs58l1NjcBuHPMRdzZb++3NyEWbLNhnO0dJfR2e/szrR2eGC3Tl7jshFdK",
-	"C3YoBS8NmNeRTNRcmAGV66XqxSGPg6pVIcjvGZ2vfHXYRHCZVt8hAvDDqw2cOgc4gXeRtrUB++R+30Nm",
-	"tWoR5uGB30FKBcC4QlhszQsDBNyqR6qIPXBhqXg1DkLYSLCGAGXyls7lngVt1VN3k3if0NAaSgHJv5hu",
-	"mH6x+Xk2XrEyYKyrsnCBziug1ZfT/4GjVi7bqZnzCPaqCppS8YwAdoq/iCt/2iPJVC4sgpyiBqgq88It",
-	"FsCYYtg0n/T9MO+XLFQBdqsL+boVZXpdawlct+zytCpYd/CDBr4AfH6xtPZ04k/8+MeERXPn1q1tfQik",
-	"adz84sqfNm4MySCNW2vG3PiFcx40b3wsEBllucHrEJolPnNmhPur176cdy9NP27ON4xXSnxD5ywXtTA/",
-	"vGqapIvh6fvb+/vfFFwhUENggVL2b8jR+24Lyw9IZvBdG0sOfEsiFnz3EUrGfHRcsoaugB+t2tdWvq+Q",
-	"3azc1Xa+K2mKLOcbqlA9d5uJf+BiyBIaXye+D6kOgm1+nVi4SVz6yqKR/qTmc5axz6992ZHlgv1qZq98",
-	"us3JYXkcMf/HkLwoDEDuRiwARN20YtOtW+dz0UaRrhfMQ4a1oQzPS64udcyhpJEZL+uqDDRfEKzGLzt7",
-	"tk3GPIkaxMKuTfR+Ed/IXa4wAbcCgBbuj+cDYCUX+T5eRSU3x0j9ZM0mbixgDlNy3As3B2baeYiDsZSU",
-	"rHNt/JVcFStZ8F9GWPydrP17JqxUjmZeWunUVZBYCwUWFg7MjMRNzMe3XxMpUbKC1LgD6x6x2HBlfjG1",
-	"Pec+XZ/P1UiZrr3AvDSS/fzQhmDlfHS213FPuRKfuDcHIZeSXDgJtsx240C8M341jgUUvgR8n3gwtgTX",
-	"14PjS0PYtdUetKSeg9ck5CmMHQIlfQ7lrayXFUvj3wNdLSlUu1kh2gEiHd5NEeViHSobgDyvBtxsA8iV",
-	"e6W5nlNR/eerxt7ioLzPyCJz6dvr45c76+GXX0oVa6BYWfSpBqrNWQQ+Yr9wlfGoit1FAlmVMTtoSr0Q",
-	"girQhmb2p0IFusWdj2gqC2CL5NEZ8ZClIBE6pMcildIIDimKhhFj+lKY9JlGaUHnwk6beHQuXMCoUQeU",
-	"RVQUsjzW5lmIaHilvPozEGFpwrYqqd0FpA75Lz4Lu2ruVaJN/5Yfz8qiCldhJbeCfOnYw6Bot6lIqw7e",
-	"2y1vBcTZ8VpfyBB8MT+nCNm4ZNp5QzZ3FvEYKuakubN343Tb+8u9eq5Fxv2zAVPYnHzOvsJZqjUC1eu3",
-	"7trNPvuRzh3hu1mGdz56X/YeaE3eLbmgfwULchVP05Ks5QFcLSCAWe0pvbtNalYdK+gAVdXbOqr4WKzq",
-	"QdgLlEkNQpWI4En8Ba8dFioHtXcSS2sP6zCM16yBJGmdv6+ggdzFmJZb0xLquaRVvPQVxme2h9fM5KUN",
-	"DFVY0EP09zWD75MiKhcNl/tQ8Ya/ldH9V1KcF9nr9RK50kDf9PgsVOijVakX54CrB5CJ2vFrR1/5MsLy",
-	"LkawnuwDUsa/12P21q6W33smd8/OoAaELZzCywVYvYBtudCiTc+f9XgaeDqV51MuKA88FmHyk4j5VGiI",
-	"wa9wPmkAOXw5HJSGuUJLJAcJFnp3AHJafJa3P2f0CHRzsVwS9aJ0C7n8RuiVLZ/iwSsyB7indEDt/U5l",
-	"uLtcfwsGby6iDmzcKkytjJ0Y/MLKTxCvvIqTHIWeRlcSyMg6wNjk6/8UWJtGYxj7gkSIAtMilywIRNqS",
-	"9OcQFOimFa0AGApKId0Xi3uhQf2Vb5XlGq1HQVnR6tUFEZ2LMY2Yl4c9VRC2ED9KRwlbBo4J53UvrGCM",
-	"5/88KtXf0dS033k8XtGuLBiAUxdDu6HMRK21B69a2b+6H62WAB98adZlV6dJGAC22JgV/bAKEj+9jp1R",
-	"AVUrQjJhNAQoqBY5h+8BeCeKhtmYY5xEjFD2zLsHFmWt+/Vumqqk+AMyOM/VHfrfz9y8Y3Dwg7hqVaur",
-	"S0kwr4Kb2NmHKlc1TWJbBThVkaJCY2yRAyt6hzxlIqssNMNgDWHJ5q/QM7+gTvlgdEiBF87nfIWgxLWp",
-	"kZj4oSvyLJOLrMd+L1TFs4hPePx3UhYf1cQHoCbmCmflmTyWESOq/F6lngjPrYwey5jVOAqwRhFcqaPP",
-	"AArUQ4ELgkxMl6wSVaxbAUNjR2MKReuZ1yIX6H0QOkx5wCcMXKkP674ByfiQIn/C4DPaxY9XDXey/nBx",
-	"Gth/6vTaT/a05ravQscii24BjTzgB3kvqIjykA7q9PFO8D7fCar1UUiE6a3gwlM7Ne4BsV7bRloy2X5W",
-	"D3UtFKMCBxyhDqGhGfWmTC3AFpS2lZT8hSM9Q89PnJVLSKshQpFYOmFE7c4HXbmqMVO4zkoS36VK1dco",
-	"RWWppvxYheqxCtWDvTbNVx0CZFcaFhzSiwHhTH66idED1Wz1IA8gjOwQyzKPI8ZI7E+AOwJ2CULCpTVz",
-	"FLJrVTgG1gVM4WJTzgr5mVjWRsHV1vLYr+xhQiL+ZFQodj4DxOoSYKjF4SzF+R4ItOZxHk8TSh/B3pH/",
-	"nUacD9eMq/nomlmJR71F3wbLVfBGflAM5KhjVpnp1rCQHlzQ85CRfhLHuviyZHSQNwHgjCkk9hKl9XK2",
-	"VqM6ewYG3uDuUVru36E439I+189bzU9u2OqtWgUbduJfMV1X3dzKut67/ACWSvfDHEJ75XarMSeKaJpf",
-	"0jQ4QRLdm339F1DZlz4DSynsnwcsENbo76Bmk/4clIrFrKHabYJ+EqgJgEcFq+pvwt5WvdlwCNHLmCv5",
-	"MI34NTovikABLcfVpftzA5OHLd/1K8Q9Vl0bZfTSDnSZtPK7gCENSruUthM6Jx5POZwfAYSCge6m+jMh",
-	"FCr6FDEdDtPOVBcARR3SEWAXD6Rxkj4hfRbwmfpqRMMrl8C1NE6cR6AJ0iAwRoHep/L3D3SXcTYQPmUh",
-	"KJk8HrPIJK4ZhFruCyuOuFBP31Wo0EZdG01fhQl9++n2/wcAAP//",
+	"7L19d9s2sj/+VrC8+z277aVl+SmJldOz13GdxKnjpH5ott3kSrAISawoQiVIy2qvf6/9dzADkCAJipSs",
+	"JHbr/WPriCAIDIB5wsxn/nD6fDLlIQtj4XT+cNgNnUwDBn8f9PtsGjNP/i2SyYRGc6eT/eo61zRImHw6",
+	"YULQIXM6zvGAxCNGqOdFTAjSpyG5YiQRzHMJJRPqB8QXhIfEjwWZ0XnLub11nYMgYtSb/8Qif+CXPogP",
+	"ybV+any4zz35VYpNukYTj8XUD5yOczHyBaH9Pk/CmIyoINOIXzMcgBpmi5zyeOSHQzm2gA1iEnP5CpvG",
+	"Lcd1WBTxSDid/3xyHT8UMQ378qNJFHaSxPc67a39Z1veXn/jKW23N5622+2NZ/L/2un/BgPHdSL2W8JE",
+	"3PU9p+M0fEfENE6E09lt77uOSIZDJmKfh2owsR8HzE6heD5NxyhYNKEhHbKoM434VcAmnRLBYBWSeMTC",
+	"2O9T+Y0z9lviR6XFyLUhkW5kWZNcy67RMl2ac38YEj8kNPSIYKEHWyfmYwa/yn/Iz/HI/x2/NmLUY9G9",
+	"WZKtRUtSSae6lakgm1yg72lMr6hglyG9pn5ArwKWXx3dgCRGi/LSeKpZN9/MODKMCBZd+30mT3DIYxIx",
+	"2h/BmdEvt8hFNCd0SH1cQzLhExbelwOz195ZsDoVdKpZGivZYF14P5FzLyyG/tVYAD5lIZ36TsfZabVb",
+	"O+rtWTiMqMe8S8GiwnGTrDMisxEnM2RdAyaEz0MamN1e+dzpOB8iP2bQaBjRiSADHhEWDv2QCRKPaEw8",
+	"TuRashtfxGTOYK36EaMx87o0djrOdnv7yUZ7a6O9d9He77TbnXb7F7meE9wX1KP/owREq88n+knGRTpx",
+	"lDDXGVA/YF434EM/7NI4ZpOplC5t1xn4kYi7IZ3AGfGo4zpDPx4lV105NT9g3SSSXxrF8VR0NjfxofzY",
+	"JoXWDfdCe0u2Fd2A98dyXAMaCAa/5Eiofw+oiNPhluiwo+kAzZAWfzjFhlvbQLBt2XDsh3KcyRTXVe1L",
+	"OWchN8St6krR4YRfs4D25Q4M/HDMPD+sIMdsNmvpJkAUP1R0kb/KTf6HM4rYQL3S2dwMeJ8GIy7izrP2",
+	"s/am3E1isyH9JiwecTmPV0cXjiv3boRMCRZhyGLYr/KcBjCzYODcup9lAO8PLg5fl4eQTD0as9womOfH",
+	"n2sU3x+dHF0clYfhsYAVhoE/rXMgm2oz5cjy7vzCRhVomBuPfnmdA5Jnq340slVuKPDa7ScX/uhGjAoe",
+	"Op0wCQL5kzyCM+rH3SSM5TnD30O/P1aHBbf7NGIDFkWSydBwmKDuycKNVy/gYXbEuygQurhVimzuycVW",
+	"O2Nz+sxN/X6cRMWzp34VLYMDysPXmoZDOTmOcv/y4vXR6cXx4cHF0ffq5+5sxEKDSZYaNRncNYvkjJzO",
+	"rpQZR5ILXdAxC/Py4mgDVOwYnpQFP7Jr/TSV9wdhqiDP/HhEYqkyM+xKa/IgNESLKJ3NJTySsonQkMcj",
+	"FqWqtCn+0++WvghK+RULeDgUoGzrXnAYshe5MWOYsXPFvblcHyrFmtP549Z1ptwPYyktnU2UTrf3VTkv",
+	"LEmNjmGukFzo14wG8Si/yOo3Y3n1SBw+hreOPTaZ8piF/fkPbH7GpP2V78NoQcZsTiJsU94yftawO2bz",
+	"btrQ2D24dnKVQEuRMs7YSManNn5g8xZ5S8eMUBKyGXxaqin4L7UI90XB395esKyVBKxZ4Ap6wqrJHR3S",
+	"4EjOvbBc6hEButiWSTXo6gaZkcUlh5bG7QzWJeLhUBrgPImI8D3WImdsyqMY7K2MXsQfED8mIqZzcW90",
+	"+vaiBSmSqG4h8hTDBbimge8d9PtMiAte4q7qObgGhEBL1boW0KyLzbq6WZ75KTNXgEauug3nZMIjljJZ",
+	"tK4ehL1bQZraNbBQyliJwyQS5aOAX+rjs2rypw3yhMeficcZ0h6lkBRCwK0CX8Qtch7TKFbG7SDiEzgc",
+	"YLyQKR2ye7Mk7QZLktKh4WKo9sYyvJeCl8UsEvml+Ek+RAcHmnyW1bhO23TTNjneRAY+CzxBaMRgPag0",
+	"VtmciBFPAo9csed4onFpBAFHBAc346RC2+C8G9BoyEprHyaTKxYROH6cQJuCqvFbwqKcruFM6I3Tcbba",
+	"bSevdgT+RJoa91U+2damZgOUl0rtAT+GX89LLo7CM6tH+GLEiJ+2s3l/oZcG3g8f25UcH2gjLOPIGEa0",
+	"z2pcGco10NCX8SpCA97mzcDxNfVcbN/Fc6HMqEV+CpMeyk+RLY/hqfgtYYncAjlfherf6qXInq3TEbH9",
+	"tR0R2/fCEbF9XxwR2/fNEbF9N0fEGseRO0Y1o4mYYKF3bL6BozI6Wd1JMlTc6E5uEuzV6hTBR9rlcfru",
+	"9Oe37y7P7+buyHOm1N2xJSXEm9n4nBVkj/rNEAZjNkfOQ4OhNLzPt/eegIf7Wi7DBv5rDOTfkn/F4DE5",
+	"lCMS4Jv1h47rSGk/eLbz7s3O99s3L7deDJ9dJ1f78QnbGr5++/tPT5+wZxeJ2E/ev74+++no0nEd2c1N",
+	"9+XR72fJ/mTnyeuT026csCd7+yen039/eDI9nJ/H/vjnX384/nC8R9vO7Sc5pxMq4gNv4hdsDPkzofJ3",
+	"X8QRja0qLnBkaFRScXxQn0hQ6kbZ3YJPGA8ZYYFgRP4BYuxBXHNaSVOj0xiUAqKDVLVpGihvQeF4vFlZ",
+	"4mYFx/X5LlbyXlClsKiP1ygrjxcrjxcrD/FiJQmbaTTYLj+c0H694pyPaMQwwGJKhZjxyEMXLSV9HgSM",
+	"DhM4Jl/kAmaBZnHvrlt2pNh4S4MBjybMO0Phlhce6VPtPrVI7Ilu083a5OItwHuugi2uGIkY9VrkcMT6",
+	"YzCWxTyM6Y0LoTJS+khdB0WPFNQeiWd+n9ndIemny66w/OeWuHT5utcti7xetsWo0RHKawNr7gvhh8P3",
+	"LJr4AvdCbtHxMZlmzy2rjo26uUbpGvzMk4jIHZs5I6FhDJ7Ie6OSLQqksVKhjtxlokh6nyoWc4ChNX7g",
+	"S/3cJLm1hUF0IyhKqR8ltpXyQ30dl5+ZbNXdeuq48MfuNv6xceV8MkdouXfVjypvXvVIuvarUP0Y1HfZ",
+	"okXkV0BBR18nMUb6FS5ZU0rer3vW6gXL9mhpbWr2Z2GpYOV5/JInYeEO9ZTHZAA/W9abx139zOTzEVN3",
+	"PnAjR/GoWy/PvyaddxcceXPWdZRMiSCJ+G4WHuDOy5Px3SwNP7AQks/Cbva0Sn558qDEnMwlS+VZhy1y",
+	"IMZGjIJpDz8EkzdPmxpym6RSBH+POlaJ4Pr3e2zpfmF7ttp8/VrG5IQ1MRVzi7m8wZj/yEJz0PIlNAo/",
+	"PRz7YJHrca+o+m/LQ/Qehp73FU3p0Dg6zsek3d7p/83jfXlAySieBPATwwdwlvEH2Rn+uGn86sBn5gGn",
+	"3gXnJ3BzmfuiephdWlr45BTbdCsuP5WB4QvsIJKHOSRPdskP/ov7wgm3FmmaNhrU8MMySWBBIz7hddeN",
+	"V6wvNQbV46ND8D6FWls9gmD490c0HD76BR/9gn9OvyDINHM0l5bBCNwlZ9wQ0/DiY+j3WjWLtwenB6+O",
+	"zqp8jtnj5b2NZzQcS0WAz/LySf6O8o/PLBpARMMxyjp4bE+A9LOgtxlaS/I1bSbdUwtpkV5QIEqNSpCj",
+	"EdCaDX0Rs4h5VlPJiIwHsS73J0p78KRHnA8IH5i5pGuITqqX/To2qZmIXy7+aG32UD4e6EsaCZXhCctH",
+	"HuD+QK52GPBSHL35nPSxgeVoGq26aav8CdUJl3zKwvS8CnI1N6PneBjMH8axtNKl7nRayISLAMM8lvbn",
+	"EA5ZYQ3gMfFDVMgLpzBdAzVX2Ka6VT7nVer8ke5NEBH7QUCuGATP82jMPMLDFjlnoUf8+N7mvi52Kdmp",
+	"VbsyZeLhyoiYRw1iN1E/8+D+yhfkioIC8WhV3aMEVkUwM4EV6DLvIvkek1gfbarHJNY/nyXzhVJWz/sj",
+	"NqHvkhhezAsLfEa4fliW3gJadI0WOcmtoRkA4CXm5IqRiT+MZNMHAUhRJkCNQC7SAyjMomsWvUhE4d4c",
+	"fydX8oGFsvC0q55mVOWcTGg4J8Ifhhu+VEkxRVCpOg8Y/SNPjzpCG+RBIsexHw5FkcTqVzMcwUhq6wrW",
+	"56EnnM5+u43X7gCy9B+HhU7ONIKEo27AwmE8cjo7bdeZ+GH2b9eZSn0kCp2O87//Odj4hW783t7Y/5T9",
+	"2d349O3fIVdJxXkV+9zee5Lv9JnrTHng9+VEAA1K+GlIOqDPiK7nD/1Ya0fprwGfsahPBSs9EVPW96V+",
+	"Uvg9mU7zb6iG3f6IRrSPKWbO3/7nv/7+//73Y9Jubz/59p/fuK1/fXQ6f9z+H16dZJcm04h7ST9VQSSH",
+	"Jm9h/eReJOdzEbMJTCOzK5wOgLDgWo4SWLbv+awQz6GfEE8+shwa9byrnpdNOUwzE2Y/xpl5GOekQIS6",
+	"k5KjiaTvBbsp3PXDL9nNmYLD6RCFhuM6kHV7dDMtI0/BE8LUo/KS4DnLnueXRKqWIBxUA/R4ZannPLw3",
+	"SZ1bi8LbilSoWZM8UW41gVVep43AKgu0ksDZcwuBzXTmFjnk0zmIjNmIBwxbpMm00qSwxzHpPNQBjyY0",
+	"tiU4yG8ogDB2M2V9aVjK1ktFNKlk4/uav1lcjUYLrZsXF/rED8d/8sWeUoDE+Csv9hkTUx4KZlnp9FGF",
+	"fiINj/mb0dWrvv/Of/Py8vfjrVP/WBxP4ukvh8dPjn898k8O37TZvw/k85F3GP/m7fzoD35ssZ12q78d",
+	"SPmAbEZ0/VCpOaLPYR7KSulEjHpE/2MW+TFc4sNk1IxfMBqxKJvSpbCLgQqwEuwrEYsEwBVT7xMekYhN",
+	"A9pnHrmaoyBg0QMTBc1QRwzCIG35WxrOlStQFCmsNP9IP7YRmndlm67Rpmw66IcYwuoLMvZDr0U+UD92",
+	"5YEOSXzPFKLd7f2FFC9TppbwRUJJ+l+GQWUiWs5tmiY6PXpK73f8SRI+5qQ9+kkf/aSPftK7+kkvQ5FM",
+	"pzyKmfeWeT69AAFjygijBZnIJgSEUFlKJ1nDLjTsqoYZAI9GXcboUFSzPQVcm+veJUnY55NpxIS4N07V",
+	"3a29BeK6kk41MruCbLA4uJz2WBGt2krpLRh55cevkytUPKUs7wdSufUefsz9V4oneYyvf6jx9YuC3dSJ",
+	"WqQJC0aufHk2pqP5wpP0OUKtHgMCHgMCHhXdR0X3UdFdN6jC5bS66oE52UdMnnXJBhzv5/KAlIsdPHpA",
+	"HgXDqnzY01VR6plx2jQ/prSDR/Hw4IseoMCIfEiLCYcFf8jZscoAgUGVvCCRr1I+4HEubkxXN1AYG0bs",
+	"t2yt02Sf3ass2UXgDAVS1Dk6TMoAhausMCqIiOlgQARjgLz8KI8fbbVHkfxoqz3aan8aW20RCoak34lf",
+	"BL67yBVFMEWCH7MJMoNH4fAoHB6Fw6NweBQOf07hICkFlVA6W8sd83/Ba99tYZi/GPvT79q1pzrwBRxr",
+	"scq5XtMXQVCs/smtFT4Zsps7fHF7hS9KAdDwi/WHDAV57pjhT3i3yW5iXXRIbsdfxr982Lo++XAWXH14",
+	"Fv/y6qf4ar5V9xuE/spjtgWn7zrtEE+T8H/HZ5IgIO5jHkspu6P+6kYs0KHE7Ib2EUEvK6LzEgviPITy",
+	"R0k4Dvks7ELHFfCTRCT9EX56qaB5X2gw/T993SNdjN6KWVl8aCz8shppGaO24mpdsKjbXMdUU5Bs+pCH",
+	"g8Dvl6cgAJxBP7VsXmzSNZrk9m5aR0IBb2GQr4oimjAaxv4E6gtSAy+Bhh6J2JTRGPFn8N17411buLfK",
+	"JKvbWkUKGstiL7Cvv7Ggsr7u1FpSXwd0HV3QIZpWc54AvrdkLceDjbc07o/uTbj1swbkbl48v0SZ29tb",
+	"xcvS8nUH/T6bxidKL3vNqIc+T4+JfuRPFRt85V8zQXplRa5HZhC4rmPmNHQ3UBSPu9b1XBY+/+27dksK",
+	"J192OsKPuY62MmEoG3oskjCQ1qsyNk9UfuZWu91Opy7iyFfeWqyO+CNUrCtNoGeI1R7hEczlOvthQChY",
+	"7bpQq0I/GfiBJFR+Ngc/6hno8nhqAmlpwQXjnvhh+oNtFlDKuGISFwY4sktmIxozSKyMBelTwfKjLDNc",
+	"25BTi9c24u293YYD1gKgYuAfsLTCNOLXLMxmwKPSVlH1U6pGmokLc8hqUFecB4yGlpK/Vdv6LR0zAXVd",
+	"6QAAk4XmF/rqA5h0Bxw027tkxJNIZLujT4OARS4UvJV8HE7AkMVGeUyRYAVQ6AfrFWi06xGdIrYRwWxo",
+	"osXDIBE0yFSgMZvGaZXgiIYen8gvuqi0UNnB5eXx9y56kaQ+pAb/XM7MF6TPJ1Mod0EF/uKS3xIey5mH",
+	"/SDxVPxqunOeDrb7W4M229ij7auNXa/d39inezsbO/324MmgPdine1tVZ7hQ3bh6Z+0Vd5aZyP23jf/v",
+	"03//3bFtt+MBcOyqFb0YMdKTzL6nEcqEKh6h5UuH7G4/g2POk5j4BU710dn+6FROTomLBSd8wZDfwRhp",
+	"sOzQnxOu3kyR1vgs1NG1X2L4pzxkTamurg77mP+o5O2IXrMO2WnvktnID5jel0kUaZAEYwZP39y0f/lh",
+	"K9q5/unyx2n7+t8fwje7Py6clhzg4rltt3ef2WcnsAhWBefCh+Rqjhd+Vp6lXZYWppU5Nuv4lXhv+EEq",
+	"BmM2WWEkOYdqzXhOpNlcMQwwjQkPlcjMjWDL/nX0iZjf9NiAJkEsd53rqHRXqNu9A/Y5vfEnyUTtyYkf",
+	"qn+lKyhNsKFKjdQVDd5TLA1f3pszCuH72rYoCUq9tVTWrBp0aoqkiA2plVLN1Mo7TA9vkVDXn2oi1Ssk",
+	"uTFa6+j2GigfZzxgixddZS5Ko6ygFBXsM9sQFWJrNry/ozflvzYBZyNkYSw28anYBMhWgKUY+9OFg4o5",
+	"FHEi/JpFz0FkxnzIoMQBaHM9peXlBty2DxEcIuYQF27N3OZsWzcnpKXad+ZLMx+ceZAaUdQ0j79/cfDq",
+	"59c/3Tw5eH1wMDzQ/3vRzCs0s+9sXY/8Ltta0v7Ys8/s2NNyQJol+Tk1vRIqj1qb/IvGnS6XtNlwtfQ8",
+	"dp7klYz2xj7dGHz649ntRvr3boO/t7ZvbarJrRwWppWjYYVa7ruoVCenz8NY1Y6m02ngo7NpU1lt//2r",
+	"wOJKimQi9aKoCiwV50Y33wSFHD926xYr7dS9nB+snFSz0/oeB490yG+Gg3ydHcSkGjHCNuRAM2tA/pYW",
+	"/uERueLxqCWncBBINWj+U+opWomEFHsxHE41pCh+di3EgCgrgxDKJDIQc2HKL6hZW22F2ZaLeNVNt1TU",
+	"bW3ztdVyk5M8jBgCyRoOuQd0NlwrhmpdJ2Xw1q9+yJ4TZVY0A3w1l85Azllh5fzMWOyO2bwbsUQ0OJh5",
+	"2/4MX7p1LZcLdT2VLjTWshYv8QpDSUDY/dKWV4XeJLFnEQ+HoMHrWkzQSlp8goWxdkL5gvQKBnUPyP+S",
+	"R1e+560sTiw152rZQ6n+39r4A9T803YjuFQqKgCaM38xP6OI4vPV5u/mMeZrT36GY7820ilyTegcqOVx",
+	"oJS2DaVmHBtw90DBVzxkK5ItD59VN98cdtmta6LRNHr1UqxT6CodGwZhCCNAvqHhnEx4xIA+x6HUEGlw",
+	"FEU8WpWxqT66THeymKHlPrmWKZ/zCUM34wwYimQ40mQHNg94fGqywDQP1e3wipNFzKp+2knNZM1Pru8k",
+	"QH+2+o6BL2Jzsu9z9x8rTHh5OVP+8lrmDVYxye5zQMyo++5UzMDUT/jQDz+PUnmfC/8aiGrZ5x5LAq+l",
+	"JHDjDQx7r+b0yt5tJgK8u15OnO1XzXYxosSyWQsvF677beyVJxERvgfXOFMexeZdUtf3iD+A26aYzoW5",
+	"SRWqrv7MvYBCXbSFSpSr2T8FQq5x8zSUc9DNXbVmpUWlocq5xCBld5URytReKry8oCARtmgRCBKHS0mE",
+	"X7FxtWFEw/ghFEAp0admxxTIJRce7fyQxzkXTrYER2jqAghndktcXAdLL8ZavJuqYAaAqUmv4VLlkcx5",
+	"gnZbJVzuQ1wdO+lqlshCyTVLBQ3ZLU9F5A9HsUuuEuSp+rwomSH8YUj8MDvrd3NMWDW8+xjp2FDBsYVG",
+	"AduBMUjyKot4qehHuSm+ehH0LxH9uLZNnfcMgdJj8wxl29hSB3eF7Vyu/PpV6uku3qx/8kq761eXK4it",
+	"tw7EEa18W5Ia9RHzWBj7NBBF5RkaELOBTYMud1PYOHkPtXZFm6xfnYl7Ll+3FurLNmLVKs1l2q15Hxld",
+	"AyNKKY0xNrDkHz582DhI4pFs14e0uOJt79nLQ/Lk6V7bJTv5q16Er5bWXDD57qNjTBKieRrdPu/ZgpJu",
+	"9Sa/GEU8joOVt3mKR5zlPlqxn9PHC7CfjTZl7GeUJWn1mBrU53u6x5uhQRt0aIoGnb6yTssQSa1LIM0o",
+	"hvoZO/uMxdF842AQ20LazrFCjflqurGftBuFIJQiRp492a0NZ0q39mVIr6kf0KtgVbGvq0B1k3xX2f7+",
+	"XteJMluUt7i1o2KxSFWvUynkEairfizSWlR1JZLkUWKTKY9o5AfzwqfufXGYCkrWHAArYeEIGGWWvnrx",
+	"qoe9Mncob7VWWauqIKnzQUMxYxEJ+eyBMSU7GvMK3KkCVvjeQjvfX+vli4I+r9+OkQJa39VlQwRDZh2h",
+	"c/c3AC4LR5ZT5fFLnoSrKrIhj7sD/f7iCeoPrevqNZ9EC854PaO33Esdtfn3foZcRz6dFxIBDE54dEGH",
+	"5RcPhJlisETuQCNrY7ddZW6c8viMUW++Zl1s4VJppcJUBdNFy4pd1nVTKDUqe8jVpqt936wLuLYLeyUP",
+	"Y0jBCnlWHecBycTP6J5buCLF7643VLPasfQ+AmL7eQiAVRzsxUTg2ki9Qu72Wmbc0xlRPV1ZLcZIEsmN",
+	"iBpjaeJmovIdph4Z3TSZ+lmWxLv2qafef5gqj6GsnJHpv8I0ATIJwRHqJnhCRXyAMAquw2dhl2ZfXvji",
+	"u1moB7mmE5AL+fB4yKwhdGdGAdXDgK/uZTUrsXb7aU81AcSlj69HS8EJoiOQT1mIaW9+eO3HeIXCw2AO",
+	"8z9HW1+XVv7a4jBvKy8WZVlN6LXxTIB1hsvg1Gk94xEUhBwkASbqxWZR7jS4FY3AhyLs1Kp/Pr/U8ou/",
+	"riV86EtTrGK7cmyvn/VRH6BrVlP9PHG6SipLPswHhCcRhjbLsybSwB8WCDShYFDvIrxk/VrUuE+JCDZ6",
+	"GqkH6e2/ol6pCOZdLlQio58a4uW/ux5hRiDjWOfQ90foyHkIZ/kypEk84pH/++qpbtl13VKa5kHuvUzh",
+	"dFPPV75IbrOo5wN454KvzZ9yyrHKMsHR4N5+ILeWX8SBunBVrCNYrwG5wKOXB61fZdYmSHvtXLOvrS9b",
+	"SeXHxdJErsLGV/nRWM3rq+U3rmqD3TUv8mvacFlAsCUVRA0qVcmNqNupNnth8WxIh18kU+SrZiS2jK8Z",
+	"4GDHqQlopI9QD70hNHgf8SmLYl9OWQGQTI2f/nC0WWSTs4z0Xh1dkE3BwMUoeinGTZQErAC8dcgnUz9g",
+	"0bdb+3tStqbCNv2Cm8ez2d4tcmHXudnoj1h/DDCis276pk5Q+2owDfWIC5nk+U+K4JCO/1P6Br/6lfUB",
+	"thqXD3ddOto/nAkTAjF4j3FD6NirPg11TpxLKMxXHg2O+ekzitZ/fnHTzkqOekhlZWGfqUDpKYsED/OU",
+	"W34Abq2YzRNKj89Gn8MUiHW1jQ1g7uV5D9gsnbt4LvcLI1cRo2P0rQCeV44KK8HBF8mwCNvF3PUxguc6",
+	"/cBX3Kws4yQ394hgsWQZsAoAZSxZaVJEpJmxq+Jo8jgbdOP39sb+J/Xf7sanb8vwGeYA1cBuUzT7Epoc",
+	"3DnJfWM4p4a8yC2GEe2zAgReyjE07l0R7a48rCHfKOywPDi+DSoxJGWYIcTQL8JtNV01uYnkl20Y/MUR",
+	"vAtJhsafH0QlWn+GmxL5FmbUdJhyPPLfIw6m33+c7EPOpzyQfonN0okfzC2EMwD370o9O2C/hX4mbL+d",
+	"gtXg/p+LlObXgJgZVG5pD7KQRTRmHqJz0itRwlmD01ErdnLiUn/u1o7oXhzEi8P3ZPdpi4BaSAZSivYK",
+	"EJ8KPZSGpiY2oR6rxOfTqPFLAFvlNoIe7W0FpHxxEnK5pX4Ey27fCTXg82vcDrcaDdmATysBb1XhK0hB",
+	"XOCZeK0BKkKLHFzxa0ZyvRE/JiFjnoK87PMpIz3Zm+jMpMhCRK0wmcjtWRzH24PTg1dHZ47rHHz/9vhU",
+	"CuBqtLBFbPdVBOhtZwgedrOhpLvYgAEpWDE1opL4Rz5vE/7fq9ifapmP9n0xloO8m7Lw4P1xGjyU2xV/",
+	"OHzKQjr1nY6z02q3dkCxLH4b9PFDCF0qCze/PwLlN3XQpU7pCWNx62P4MdwgPT3JXodg3ZlCIg80ymGf",
+	"Y0sb5Dm0BQsAXAi9DtEhK/Kfsj27maJxBE3DJMDELxoEfFYYQ3Z/JpvhC9JgFyMexb0OOZf/1eZyb+KH",
+	"vayNNNh6HXJiGNS9Cb0xWogJDYJeh7xgAZ+VXpcmuRw9bOXCmwM2QzoI2SImAaMixh5yqViMeek8OWD7",
+	"yB3e65DTzBPd0xPHdto7hkddNVUhZppyEOuUbw57U7WmYTERAhQ/QyHOv5tExpv0SvAgiRnJcStyeXaS",
+	"8lEoW+eHA47dSKFSWEGcXjpDEDuF+aWgz+rLBFk80b+TmA7zb2iZod7YkRrkTpsETKqHwiWeP/Rj4ZKu",
+	"HPWGq0BzqWogf4QWLbXl4apPDvYHNo1TS1GFHue/3B/RiPblV3odcsjDOOIByX6UXaum5DL0+9xT72to",
+	"mGQ6ZVGfCjwNBP65If+tx1Y8a/pFSc/0RQL/avQeTBTegb8q24kp6/s0gJbq72xepbfkzu/zyYSH8EJ6",
+	"Qwm7C2KCp4xPA9hi2RtoqsFH3kpprBwHSkj/QwAArexHqLElcUKDYN5lN/0gEf61nPxhygj6fHLlh1Ib",
+	"AThGYC09vaZTqGrV6xBUnCccdHsagsTKszG0DGAvIftSFgoYJ2r0UtlQ/MHu/MF2XoIeHNYds7niXwDj",
+	"PJ0yGgmFI4GT0+AHuTkBRMHH0BCARpJlseZExlsd1ylyTyn+NH9Uf+t6lZrh6Z91+lmOnckuM0blZM56",
+	"pXlkP2ijx2AijusUeYHRIMig2IsnGjzheB6Np9kBk6pO8SgZv6WnxPgN9r3xb7W71YRxF6t/6A0qW5f2",
+	"HgwNt5WxFsqsdB10arpObguAZqZRQHKqShluP7MDQY6n8BRFK4KRJJywGIU5HwBrTWuMGBpDIVdOr1I+",
+	"U9fX99K1cmKZFF78Vsmp01eqySJ3Y6bD3GZjXckJtPz8alxAJgEaTOJEN7416FShE9ZXInBLCh2VEi2O",
+	"aCiwpg7q1Bl+O+ogNPSUypLbHbcwW3MIW22LRpmuqfWaa7+9RVQLrZdoCuWXYtPiF6mqt2Cq2Sm9s5G4",
+	"uIvSvZHS9lOVQnxiLFqVxwd1zBkVpumh9riG8lWosQonPHeYVcvSkpk2hmUTgwWlUYYGA9iOQ/+atUA1",
+	"CDX+QWrFxrquAJi3Brinumm4xvvKlUyn7GFpFq8ZDRCO1+AuOk/A4ePyQdcPF58S7Pcc2xaXXnVhW9Xc",
+	"e2WyhvMsgANsUaLuUogG0jWJxMd5OvCxjQRvZuPC/GkwdDrO0fn23hMoonntdJz3G/ivMSRcbMm/YoAQ",
+	"OcTKQrJLH+xQp+MMnu28e7Pz/fbNy60Xw2fXydV+fMK2hq/f/v7T0yfs2UUi9pP3r6/Pfjq6dFxHdnPT",
+	"fXn0+1myP9l58vrktBsn7Mne/snp9N8fnkwP5+exP/751x+OPxzv0XZ5SWC8JVoFQx758ajgjNKzyp1W",
+	"C1Vg1sU+D5PouuBq03TJAedb+hv7XpXlCpUpaFr2CO4p/iEIHsb817YsHr3yp2IL7vcPbK6ulHPUOGxA",
+	"CljdPyy5ohSdOLkecRPUdXljoS3nkeeHNGYuuaKCPdlNoiDf93LbqpZO85UGscxOdRvUijAZg1w53HqS",
+	"RHKEuHFwDVzY6Dau8WY2PmexXZI93dt66pK9ggI1ZnOEO7nvZ/1T6bTj0EuFHpKrwO8b4HZYnzYX8AJb",
+	"VRUWXsy+JU9ENeIYmxtnmkYRnZeXTo7KtjYnVMRvrZoeXBuxGRMxXhhB3DTiv2Nlmo/ObATIfkSMEPEG",
+	"wifCf310Cst593q9BY4aWzUKKZhJn04Y8UMd5Q0d5Y9IxUBSt65HY7YR+5OCM323jZYeBreiK9HCR6sT",
+	"ttI8OkXyH2Tb23SuzV46h8al5ZVd6Z5cSZ9Fa/2DGqRFrdW34hBnR694ErdIL+ShURYsYvAw5NhQXV5q",
+	"oS7bYgFVczkzFzWYckaMvAIKgLqsUCPX03VcVc09NH7GyvLLaq/4w1BayAPqB5LN51WJwudLy5SnZrm2",
+	"GESAe70OppBEUhOU8yS9iMXR3AefZkoqlffk+R42p2NGAAoCWiogCNIT6OkovhZzPia+7FuM/ek0/Sq6",
+	"LVMkW7M4VAZlBmBlLAJDNGLTgPaZ1yI9DE3pdUiEkDFwXIece5aVwqnCsuCAJXHRrlYDcnRV8TyNVaMy",
+	"bf2wqLE1KHk8YU0qXr+bhe/xkqdYH7fAIfCLJaVLuVXL1z4Lh1V94fPMbi/qedQcaT8cv8WWt8XJ2phx",
+	"2iIt2qIvLHAzpCh3AaMQ6lq4HyyQr1YBAfrWlHRhQYkXyddcXICUEoXpWZlTRg3r7LEnKYX6NAiyyc78",
+	"eGRua9w6qk7v+0v4f1W+XBUQz+1ibF7exKps9mphJLqqdulGnEdobz5PRak0k2IeeNkSloAjXeAHs1Eh",
+	"N/Z8BCXgcthKMyzL1+dBwOgwYXeIKsEb9tLawsSs62dmh1ssbm0JIt8KhFzHKPIZXkX2IO8eio1hGO/u",
+	"vtQKt1vOKp4sNYwVfVkdKNkkd5rHSchuChfW64D6q3V3MbsLUtMGeydwyZEbXBFkqHCrbv+OsPs6WRhH",
+	"86wGYd71CT+VfZ8Am9BEhTUcrQVNtqTKmkAMpXpRZ6cpN+R9TPTsF2iyLHZDzla2M8YM3MGSze6HpPfv",
+	"DcU5No499AT6JoTtP+TZHi5bRqk4OjvbFhXemdcXF+8JPsx9GAAXq7Mc9vb3jRyH3balKFYBrcKqWM7g",
+	"YGAaXShiRr1MoxlELMNOENX7KVc0rbv1tD7G0txZO+V9pTA1bOJGHi25ZngnllsoGwZl7Z7RkfwV25dZ",
+	"znJzQMva7xdjTRViCEw/3TGGYzc9cKnP19jz+eVOeYhmWpXCoaksLXCigyQebWciDjgb+WcmJXZbO9+0",
+	"CCpIuqpmxp11OAwR3ECVp5FH8PpIwJ60iBl4aj3ix8OQR8USq032oupTsH5kc4es3C+QpGvfYafccMli",
+	"/IUmZf5eoiLkejsf+/lP3eqbf/3dpjdVR4ab8L+FOMqQBvPY73+79Wx3Z7UgcAhy57b5K6J2CM0qhUi5",
+	"DiLej7HwofpxEeUrboZSxFzrfPMXX3XVnOvmWDjE6adrYsZ1MscBZtn6gY8OWNM/kyXtqjOYRSKqApVa",
+	"pU0vW/MARRlHln/sbuMfG1dO2UGWyxAu+XDgYt9P7wfhaxpApFgVtVjldFEA5YEgVIzRFLYV4Kw9ZJlO",
+	"v0it0cQ+w9Z1ovGllHw8jQqXDCvwwX2Q8wUuFnxWxW6B3CvsI+P+34SBU/PNT2DR/jqrMHo+jOZ6QXlk",
+	"BJPB0pqWm1QDjNt8Ixih4iJftyxNPh1SojOujFwJetMNdAFJtIeyf+fj3A82ftGh7umfGO1eTpowei15",
+	"7dMQitzG21lYJnevJrM0P/Cmn7zbF1PaFD93dPj2YGP7yTaJ2DAJaETYDYCtlW6jF9F0WSXGmL9r0j8b",
+	"p223Gi4Qy/1lanxDYXWIimIREQzufstKQpN0kc+QGFLrhe5DGozXtfnJLy8O69zh7abu8LI5ac/vOBBw",
+	"uee5ug4eIx6fKHRKCByyF0auFpB2Ho2JlWYxCUutTuu9vf5qjqCGYFlffkjt4n2uhJAi9WoHYtN9Ly+P",
+	"v79+ulL935pCvuXPF+qbl8eiLgygXLTRspmqsObElVpqfpFMlaXXGAItF9wFGeUIgTPNGt9RIojI4kvK",
+	"RQqbujHFGupJ6P+WsGal1Os0oyUyXZokqlj6z7ZiF03rbgJp43aGDBeXvcJu7xG5P4m6A2ut63ryC2XI",
+	"LL0NdRJMffl411lEy8uLQ1c7VICAzCvmGxXE3d5dxJ1CfiuP4y2/ZgKFndyvcxgHOv17Rxd02EvD+H9L",
+	"eFxQEgruuCe7ppa2324/3drf397bfbrb3t/fqsEfyatMwHf1paih9xvSzWSMLig41hNj30oVXM4q09Si",
+	"l/l87QkqyfmcwpPbINkSaVZn0wnfW3nA64u3JwU00qTd3un/zeN9yKIZxZMAfmL4ANxp+IPsEX/cNH4t",
+	"exSsPoX3ypp/zwO/b4kC6sHhEOBA60mrFtXIfkCFYIAJkAVtu6QX+iLuAdQbNEMtmfzz/D151m5vPNl5",
+	"8U2LvODxSF0WEwzLTn01ArzXVckChvlmjAp2l4jz1lr+eeWs62y27b0nedvnmetMFaUK39B5ZSoOXTGf",
+	"9NcsYr34RMepF3/P4t41VAw2NKPkO87f/ue//v7//lcu+faTb//5jdv610en88ft/+GGUFthKQtS5bOg",
+	"UxrCcQWhg5hF5PTlD3l1HshTbeShG2t1w3KJkTy76zim6f5feNeXPy235WUvG2iYgtRE77dtlnJ/pZyg",
+	"5fpOt5vtFo4PSK+8zXrLfcHYuBajt5QK1ahz29636pEahVLo7KY8V210XJYNVVR7x13gJbAQx7repQ1l",
+	"WTkrNayipuqC/OzlIdnf3Xv6l77wfryIfryIfryIfryIvttF9AK+W5WhPyc0hYFDhMmBytDOJ4xqEMxe",
+	"h+y223jrbKlvjhGcb87fnbqEkjQtEVMp0iTli5cbz1wD9hT1KLOKSSEBGgrim59WJfLliJWnAIDQDJw0",
+	"TJQd+AHcBUB3FViS0O9Wi5xycoV4iXhfKjsXpbGYsJH6zQudHYKYH7omOYfrAPkJGBzUfEfrDjBLjRIa",
+	"LPSKWfFGPTv9mUtVDt+oL4hForXF0iEhw8jawCN0SqM4n289ZRH8yXHkO4qW4On6h7oQDmh/bIBkqNRm",
+	"Go4VVOHMfFUBB8rHoOaM/OFISUjtQOMR/Moi7Klcadfsb1GV3Mx7LbeY8mDjuuYKLDfoDzPfsLlp4Ok8",
+	"7hKSue6zd3b06vj84uzg4vjd6XfqWQawAFVLoO1utlo8MraEj1tBY1ZMaTxSSwRBngUcg932np5HPMKb",
+	"EeFiHDXGhGo4DZO2Om18t72PLxeSUK9q0snziIlmR/rJgi6ek57BmXqwuQf6qhf7z5Aczb7BZwW/Iu3l",
+	"3h5xzLHAgshYah7qU0M/BjKj7uhcZzTKHSKX1yUeC1jMAH2BTXgMmZcTwYJrJlwSQiRhFLE+7DE/Isbx",
+	"UnsrkGxtnt+t+5AsmUefAZMwkARGBbOYSNlKoU6Ah4OfaCi/k/aY8WF9VSQksXvHHptMuVRe5xs/sDlU",
+	"ORCxHwTkikG1eB7JfcxDDXowZmFXMR7Z+ZbimUX45JhzwjVkCr6ViAWvSH6IcHa6WHgh/p5odItiSQzo",
+	"crtFmhWpgC5KhUSgjx1D8Eh181qJDUBIVgALBqgqvLOL75SxTq1vW4FooZ+9Vgolo+AzEVIG7jH73JNL",
+	"AWFGhWpc6YYtKQ2y221JFhTfPXD5C+U3vYqA6AaqTQ7IW797B5xxFDfZ5uqO2bwbMb0HdO/l/acFowq6",
+	"VkSBRbliAx6x/C4w5ez2s+IuKEF85KpowjvyZJcrYCrMFF+Y8lDwJOozN7svMYPEC9/QsN76Gxpoe8p0",
+	"PznMbSWdYxaFNOhi1HaH7EmN5IQPhxoSJDb2mq/eMso6wCtqG9dUW1DoHpYKA2YnlXj/+OV8fSX9Ym8T",
+	"uNrv6B3tKHEvm8LBCDwNWZTZS6o/s9rSwt4KJZFCNsN4wxzOSEm9NPE3QMVz3EoI8Aoob7eiUnNZCZI6",
+	"taHYpO51UzuR38+pF8U0LlXqxDXKlunkjwISiQl+XAImziEc52GHXacohExjIBMkjoJ91bw//XeCAywV",
+	"KnKtpdBzqNRudTlCmw2UrzXgOnbuYozFRCSxFB8uQ/C7Tv4IOm6xUqi9wGux0FixcFjOYW/bliVzEovX",
+	"POKtLoW3Kjkz4l/4gnhsGvA5pHGNQKRcs4gGZBCBeC3a/F8TnBUPHjIgTL4CjFZyyCdTyEXSl5oRG9JI",
+	"5WrVh/U8Qrg+Qrj+BSBcjYCWTjVuXq/bkxpcb6NXjZ1HGqDBNolqrsSCvQO8e8YM0J2lLwxPX/5w6CrH",
+	"DACjsZCtPw9gERj8I8LtV0G4tcK31qQsmBXx3la4bDFToPf+3fkF2YyUFtKDOndpbb9cfIJ84kipDZpq",
+	"Hnloao8jP2MW8h4fnB6QiGnkLzBWtThnc6Vi/LMnWDDouaTHPD+W/4Wc3D7EbLikB0db/jGN2LX8b8hu",
+	"4N+SGfe+cXW+DiO0n4J6qYlAxrvryI7BLa771YE8GLFzLbVrqakgg0+DZMC7HjD4Q0EuyJ/4LNR/q7gc",
+	"qeinmAt5DIcCDgAMx0I8wULvJ0NnWC0B7MjHlUZwVWCO6HZu4fVuDknNnsb1EDHxzVjlPFrnF9KnKopn",
+	"XCAErh9pX8tXqZxRZhl2oLfTd6c/v313eZ5yBDKi18zwnSuPZ8E7TMMU9lj5XTF4D308AE8N7n68TPUF",
+	"4ZEGw9IIcPrLjrtOIG2o2hgDMgEP2IroBA2CLU34vBIIgPzRxrbPlU5g3zSgH2TQFanVg2BCctOKImyQ",
+	"4dDoCqzgBhGQCAcJcWL/cRjwI1PvWluKj6EH/WlD0Lykr7V/qHBF3sItL9ij53MRs0nB16PlZTmxz7pc",
+	"lZX4IOEtzCFgkcC/Lty7w2rfqQafsVmKY9E6ndASQLgkC/22XPeDmtA89W6rXRPy3iiVEAIiC9uxSURc",
+	"9mJulUsZwnSS4kGrlpKtATmAEU4lhfJcvnKjNAhZMXdSHbpMQQ0sRXmZEyv07ZpmgxHrrDeDa9+vNr52",
+	"IdWoEt1+PijGB6tCAR2CdQIs0b42ikAdxTOFj1kN+eGSvdbWAgYpd+f8zejqVd9/5795efn78dapfyyO",
+	"J/H0l8PjJ8e/Hvknh2/a7N8H8vnIO4x/83Z+9Ac/tthOu9XfDsAjDYJddP1QnTxdkUEZHp2IUY/of2CB",
+	"Bu3vVBPDYouLuYPN5/fmwwVm9e+3nzz7JrUqeweqdibFcGcb7OTd521COm3tb9vi0wzKLGRpKUbmZ2Jm",
+	"FXnuacYOhC9k+TouEWxK0VlwNSdXAQ3HhcO8cG3rU+DN1V98nmGnp9UpzYNcuLowusxRXs/eekjTzssB",
+	"Z3yGOWJMIFgWMzRXpa+pbfupXDfUsZ7ZmAZnyga0ROizG9qX5pw0VmjchcoUynGQweFvtUm73SYTGvdz",
+	"CFbwMqD44Yv5QemnpTFhacosv3U1a+sAfEk63FPEdO5ieZAe6QeMYkJxndV1j936i1ORbG7+z+VXbj6S",
+	"e+Vnbj7sr+p3Xp66988PfQdSL+GXPoBb6Wnmnc7PCcxmvFd9rCx2n/yuy+0Oq9MERcYyOIfLCguCu0s7",
+	"71TgyhUzAsOG1A+lapLiLfzlJEwVaoKOypNUUtF4EOxiHIDMwZWEsR8QP64ANsDygK0Rn05Z9LAuYB8F",
+	"5aOgfACCEg7YxuhRTv4J5aSwFeLJwwVhNL1g7BEp6K+NFARRgN2AD/0wC+KzMG6IVhYY0Ss0NqUfBERV",
+	"HOIzCtn3EOab+/RCJ9L21u7T3Wc7T3afGp4ka67cI6bR18A0UvGz5bsIzMO5miMnaQZi9CUwkvROrkCu",
+	"gaAHyFuRe5l5xA8XcY2dZbhGPXyRHKDmJE3KZzwiP90X5Cd5DrrRAszIXHqav5p4w70rGWgX7CMboIU0",
+	"m1Bl0iWEech06oOZaYFZHdLEkkSJo7l8otOyVJWPD1SasSyEg5wlWT0nGEYDWSd4VcAm8oNcJYmv5TQ8",
+	"gmk9gmktCaYFlXbk7s/pQo0jQx7RuB7RuFZD47JsvKK+UaVLW9i6qVnlRYupIyzCAJMm3okvYjsCyZQO",
+	"IUYCigK5uiwaLFTZ1kuFZNmkgPcJV0FjstfGUhVs0ProEkjesxxF+DDFiYx4UEgr2WrXgDXVhtjYtQms",
+	"IecPR1c8kccUY0lcCCuZ2TWNEYvYHVSNLVvEDbuJdSLdgvQW2QwJdMWGfiieE8lqcbWQgbVsF+L1csIq",
+	"FU+TyRWL0ng4+C44dLbUd0EnmdKhJNvVXGE95FetDmGrwI8qRmpCbkXsugGlZDOfJ2rUUqHJ0yo9GMsT",
+	"S/i/s6rtWzw3jQlRZwmLsT+t+qjS+tIPN16duiNVHFb96sQ8ttl4r/kMC/8jd4F4gufgierBG10drN5b",
+	"RLS8YLOMr2I8ae/10R9mzERJGMLx1XMs9a02huZv6lCplcuf8PwuXsTzf1KS50ClmFYbQ9OI80Eahq38",
+	"QkNaqLb7h/ZqWTxSRYcTrnG5zAK3BgHLlcUieI0cE6XgqwUx5ioMevkaFas51g6CGZ0LIqffyJ3WyKZZ",
+	"xXJZCnJWk9/qJrRF5X8W/5GlAEi3SolU6lxhOSpPwfxINlwtnrwipO+lFGZxBswgz+FXyRXIAU7BWMtk",
+	"kEKA9ZPIj+fncvFxZpwm8WjbvuwQiYbXysAh0nx60SK9mw3IEegRITf7DOpoQ2DeiKp/PjfxATzW9z0m",
+	"8Bac0BhB7VTWtYtqQRrbB6UJALlkxMIWOTArCMNw3ny4EC5e+UAew4iBC4UKcvby8NnT7T3AjAUzOOAz",
+	"mKgZWowTg1+NwECn45wxijhBfBbqOMFWZnuokEEoPhEOma0lECVt98q/xinBWEB4dVRqUsf5HhFr5AQi",
+	"JmIpgqFF1hTSktBvCs3Qw1JsZY6dBkHxsc6AUqMBqFs61lpOZvgYeHX4op7EcXjtx5rQMG/1BR0ZeRlJ",
+	"gbAJJkvudgn3luuovSIJjukgGNicUb5I4dzU8uMpTitHqwKN88vxyTVSVgDtLi+D6gb1KUtr+ULj/3R7",
+	"ewuQjAOOMJlhTPvAuxZnM9wWo1jMMHNXZwKZue6uvqZxVeoPbDfZuwHVhJg9H8NvvwUwSfHtt3AYe3SK",
+	"6G8+DzcVcN5//yp42FPRzrt7T79pkV6fewyQYAAIRV36uaSHSHjwhBbQOz+GCN/5nFCyu71diZuj/YyA",
+	"B6lAdlxdKhQAmwAsDWoWy5lhkm7EpozGQn5GJFcTP46ZR65pkLAWOQJ0z7QcLUJ+auxAdZelSv6kMCyS",
+	"Muf+MJQKsx9++21H527CyeiphnKWOfi5mjhw8gHLIGNjZUL64mOILNUrMtOMl+YqvSBe0MwlghOqMLMo",
+	"YmVpnDrE0JL/AvM5dd7izE4kCdSSg43bIQMeBHxGeqB/Yt6ioab2WkS+FY7lWzwE/EHlc5Z9gHH8rTQ6",
+	"vs3bxx9DWDg/Bpe82nBSVIfDb7+FotFCYzUAxB6shQLw8TpyB3mm4+uKSu4pDDQi1ecZiyOfCblOlMBC",
+	"QU8qvTa7+UZoGxqWAZLctOReVs4LwsUw4muG9dqFWng5xo9hwEWMMEe4TVLknJB1QDSqTYIl9AR4F1G6",
+	"GtJ0zNgU0Hb6fDp/Tn5NRFxw08spHsE5iVTeRVqMNg+Y+lyXrRXqPMAghIFg5vVaAPQIBxRGx7zMta6C",
+	"M1APQNCfwO8zleih+NTb4wsAnAkMnzDQGbZDi0fDTfXSprR9MrjQ6jSc1BXqtFtbrbaqLx3Sqe90HJ2d",
+	"MqXxCMTOZmvGgmADgPo2f52NRetXdSsztNUphCrGLLr2+/qsY7n1XCqXMG4/gN6HkjV0YCmRECn/OFbF",
+	"vd/MxgLrfsGSwNC2223N3FUer8lP9TCVSglviARGUaXa66abb2bjc6Y0P1D364yB9IWSAJHq4JjNpdA3",
+	"9EiUoiKZTGg0z+wV2RCqnA0h/ugcCSnl581Gn/ZHbCNNndtpt2WHmx7vi8rVOJ/R4ZBF5PJYs/QZj+Ci",
+	"SXNM1iLvBgN82vv+3eH5d6DG98xlMYAbbasjRnz2vRxF7fLE7CbeHMWTYNV1gWIMzVdFNbeuCfqJbl1n",
+	"t71b1U86nc1THr8E4KpFi/i9QrRDwaecEKW1hFXL8uXFJlYhBZ2a23zM50wJ0BQCDRLvIri4MHwOLsqc",
+	"XBSoCQ4JmBsQN5Jb3DJ+rVtESHRz4IeuDXrQrQQGdG2wfm4Rq8+1oc65JTQ5N48U51aAv9m2KZL5OAMq",
+	"SBHCXnBv3pyR5E0i55BPpn7Aom+39ve2nTQzfh32a+N9flCYmjbVb/MWbhwl7PaL8dCiA635sS2/aT3B",
+	"lj2uDnS7/kC/oF5KJdfZ3WrwyiuOIa67Wzv1jd/jCbng/ARA4+C9vfr3LrND9FaeIcyIc53d7e36lyHN",
+	"7V0EqPXiWEHMwcv7TV7mb2k4P9Mwcreus9eEksfqhKYw+XvtBvRR7PBFIuYLeSpubalD+ubJ1Vw12/PC",
+	"wln/gMN4WykeD/COArPNdakcmoFhkhPOQVoqPZWHIpkghOQIATkzNpoDVa0SkznuM6URnTBMyv+PnV5Z",
+	"E1zb9zQeObefHqig3WogaC8jX54ZrtxzlfqSunM1XIgN90fgX7PfK3fEBU/6I/sKL1BOT/xrFmIa1Bdi",
+	"rq8ZDeRWaLxC6QulNTqQFFmsnR4L7fMCHZ7KNypVG3RmVWoz1pLtJeB25UfJY7erou3akKKBP2bPsXgV",
+	"OED94SjOOg4YjcIclIQOeE/CNMGIRyqIrPUxPABMst7bg393T969Oj7tHlxcHL19f3HegwoKSZQ6UFS0",
+	"AUR+CZcMIz6TXALcBzxkJOZk4A9ixkIy8cMkZqJV8FF0yAsq/D64bnxV2r1WKbPh3rtWvHi3hPi+NqWt",
+	"iD68Vh0N905TxexmYzabbUg6bSRRAAjTeKtkaGpm+XsT9MHQ4IrQclnZ9tIdV+PjdiInci/UsDyCRHOG",
+	"UXyvSgVLjfrmuhcQp6CAtbcavneG1TfwpZ2GL73k0ZXveQhM00h/g9dWVeLg5TtpctDDshocvHQxingc",
+	"B0ihvcbLsZz2piaYoQcvkh7nqJubAgM95kpgpDV1Nv/Qf94u9C9RAIRCzg4XWHBtFjASz6dSaJMXDNkx",
+	"YyTkM/TfSuk18QWrVtqsnKwx64KBnGZ3rMtpd/rFpgreuriD/u4Bzs0P5Po1ZxIVr5d4hUZkRGe6XBgd",
+	"5jWH2hwrqYdfwj5puscPxJjM1CRpVgVETdbY+uZ9ktr/yvm62K/6XiNRoQbCI3/o450GILNAcYYmquo7",
+	"/NgbsYIJcjw45SGDm4DXcMPyJXeqdq4tsTuNV6zSK62k5LgOXhnBMI4u6LC8AHhxLczUs+xtowys8/TN",
+	"TfuXH7aineufLn+ctq///SF8s/vjR8cp6gDmNHLhy7bSWHIGOw09lW+5hxEdi3bsBQDtqTkQKuCioqHv",
+	"+Uk7t3HnFA1Nu0UFIX+BsrIR2ZIMEaOYR3j11CJr3t4/yxF98e2t6bCSmgbp/s21M2z+uK0XbuvltjNW",
+	"6KjcyIeoacRmQREomRgLVRjEJTQmEy7UjTol+IWcxmHVJ9xyFRK3WEikYsOfMer5D9b3IEc/bzUWyqcc",
+	"5rvYY3hIQ32hL/BaObrG6hlWd4VGh17gsdDX2obfIA0QCD0NhohFDzCV8pqZFzOF0mC+AKwR4g9y+tAw",
+	"xW33Bxq1/WP4AS7mzJpq3cN3p4dHByc9/ARekPuCbLe3UxWkUA0urbIWcpXaAlgqkt9S/TBkZMhiOQ85",
+	"n3pnhK0EnJsvsOaWKqW59vJea3JOVBRq+vxXS+keWlbkoHdbozNoqePWi6pspj+weU5arXijVR2cbGaC",
+	"qxRvI0nWTH4tBSxXOlkas45iBZlGrpStz8T49GCYp1D0luCBGfRezXVWixzHBXjpLM2gAnfAkPInvF+B",
+	"O5hlaGSu0HLOYWdzE0BQR1zEnWftZ+1NiKvbbBizfEdVYLu9/ZnWDk+aVh6WuFWFV0oLdiglPA2Y15Hc",
+	"2lwYFcyEVQCRmULBMIxnmtH5yneUTSSkaV4eYjEDeLWB9+gwYviarn11r6869Wj/HLecUsUwLikW+wuE",
+	"gaRu1VRV2CM4yVTQHwcxb2SpQ5Q3eUvncrOCPuyp20+8sWhob6Wo7l9M+0y/2PwgG69YOS8Wp1m4QGcV",
+	"+PTLWRjASiuX7dRMHAWLWIVlqaBQQIzFX8TYn/ZIMpULi0ixqGOqWs5wTwZYsBh7zidXfpj3fBbqRrvV",
+	"pZ/disLOrrVoslt2qtp1tdU9rYEvoMiBWFrdOvEnfvxjwqJ5EyXrEEjTuPn52J82bgwZNY1bazdr4xfO",
+	"eNC88bFAeJnlBq+DdJb4zHsjZ0K99uX8h2kOd3O+YbxS4hs68buofvnhuGmmM8b4P9t+9uybgrMFCjEs",
+	"0Mb+BYmO321hDQfJDL5rY92G5yRiwXcfoe7OR8cla+gK+NGqfW3l+wrZzcpdbee7kjbIct6nCp1zt5n4",
+	"By6GLKHxheVlSHWYbfMLy8Jd5dKXIo3UJzWf9xn7/NrXKVlC3X/MFKBPtzk5LI8jJlEZkheFAcjdiAUA",
+	"S5yWvbp167w62hrS5Z95yLDAluHbyVUyjznUhTIjcl2VaOALAnSFzp5ukxFPogbRtmsTvffT+3KXW1VA",
+	"CwF4i4fvWwEQ0EXelVdRyZEyVD9Zc78bS7LDlIz3wpGCeZEeopYsJY7rnCd/JmfISj6CLyOV/hL+hHsm",
+	"DlUqbV4e6gxjkIkLRSLWd8zM0E2ETbBfdSlhtYJcugOvH7LY8JJ+McMg55ldnzvXyGyvvYS9MHIy/dAG",
+	"NOZ8dLbXcde6EoO4NwchlzleOAk2AALjQLwzfjWOBdQnBRimuD+yJAjU1zCQprZrKxFpQQgAv0zIU7RB",
+	"xLP6HOphWfNT+6vbV+x4bWrf6gc+KRQlWiFiA6I13k0RjGQduhpgca+Gr23DMZZ7pbmCU1Gk6avGD+Og",
+	"vM/IInNZ9uvjlzvr4ZdfSgdroFFpNyAA/KNa1ECzeR+BFxoAexBY/H5rYj+lXCYb7b2TQFZlzI5tUy+E",
+	"oFi3oZn9ocCbbnHnI+jNAnQpeXSGPGQplocOS7JIpTQKRYqiQcSYvm8mV0yD6aD7YqdNPDoXLkAJqQPK",
+	"IioKmSpr811ENByre4MZiLA06VxVPu8CoIr8F5+FXTX3KtGmf8uPZ2VRhauwkh9CvnTsYWC321SkVQcg",
+	"7pa3AsIhea0vZAG+mJ9RRNZcMnW+IZt7H/EYChul+b9343Tbz5Z79UyLjPtnA6boRnncAQWHVWsEqtdv",
+	"3bWbffYjnTvCd7MM73z0vuxN05rcWnJB/wwW5CoupiVZywO4vECcudpTeneb1CwOV9ABqorsdVSNuFiV",
+	"7bDXkZMahKrkwZP4C15sLFQOam89ltYe1mEYr1kDSdJyjF9BA7mLMS23piWKdEmreOm7i89sD6+ZyUsb",
+	"GIrloIfor2sG3ydFVC4aLnf+DuMvYnT/mRTnRfZ6vUSuNNA3PT4LFUhsVfrIGWADAmShdvzaEWS+jLC8",
+	"ixGsJ/uAlPHv9Zi9tavl957J3bMzqHF7C6fwYgGkMkCQLrRo0/NnPZ4GJlDl+ZQLygOPRZjAJWI+FRom",
+	"8SucTxpAHmIOy6Vh+tIS+UqChd4dwKgWn+Xtzxk2At2cL5cIviiTQy6/EdxlS9V48IrMAe4pHbJ7v5Ml",
+	"7i7X34LBm4vZAxu3ChcsYycGv7DyE4SVr+IkR6GnEaIEMrIOMDb5+j8ElhDSUNO+IBEi2bTIBQsCkbYk",
+	"V3MIO3TTwmMAbgUVq+6Lxb3QoP7Kt8pyjdajoKxo9eq6lc75iEbMy0O3KhheiFClw4QtAymF87oXVjBm",
+	"DHweleqvaGra7zwer2hXFgzAqYvB41ANpNbag1et7F/dj1ZLgA++NOuyq9MkDAAfbcSKflhVuSC9jp1R",
+	"AXj2IZkwGgKcVYucwfcAgBRFw2zEMU4ixooDzLsHFmWt+/Vumqqk+AMyOM/UHfpfz9xspori/n8XlYJZ",
+	"HsRVq1pdXfGDeRXcxM4+VFWxaRLbCvWpwiEVGmOLHFgRSLAIRloAKqucUQIKqNAzv6BO+WB0SIEXzmd8",
+	"haDEtamRmPGhCyctk+2sx34vVMX3EZ/w+K+kLD6qiQ9ATczVN8szeaz2RlSVxEo9EZ5bGT1Wm6txFGAp",
+	"KbhSR5/BjPoxFukgyMR0ZTFRxboVuDV2NKKCsNBjXouco/dB6DDlPp8wcKU+rPsGJONDivwJg89oFz9e",
+	"NdzJ+sPFaWD/qdNrP9nTmtu+Ch2LLLoFNDKNH+S9oCLKQzqo08c7wft8J6jWR6EppreCC0/t1LgHxJpz",
+	"G2lla/tZPdT1XIwqInCEOoSGZtSbMrUAH1HaVlLyF470DD0/cVbyIa1HCNUH6YQRtTsfdPWtxkzhOqsc",
+	"fZdKW1+jnJal6PVjJa3HSloP9to0XzkJ0GlpWHBIL4acM/npJkYPVLPVgzwIMrJDrJ49ihgjsT/BqrAj",
+	"nkQIOpfW/VHotFXhGFjbMIW8TTkr5GdiaR4FuVvLY7+yhwmJ+JNRSNr5DOitS+CsFoezFOd7IKidx3mo",
+	"TijfBHtH/ncacT5YM2Tno2tmJR71Fn0bLFdoHflBMZCjjlllplvDYoBwQc9DRq6SONY1siWjg7wJgH9M",
+	"Yb2XKA+Ys7Ua1Qo0UPb6d4/Scv8KBQaX9rl+3oqEcsNWb9UqYLITf8x0+XtzK+uy/PIDWNHeD3Mo85Xb",
+	"rcacKOJ1fknT4ARJdG/29Z9AZV/6DCylsH8eOEJYo7+Cmk2u5qBULGYN1W4T9JNAmQI8KoAy4mzC3la9",
+	"2ZAO0cuYK1sxjfg1Oi+KQAEtx3VUplZuYPKw5bt+hcjKqmujFGDagS71Vn4XUKpBaZfSdkLnxOMph/Mj",
+	"gFAwYN1UfyaEQkWfIqaDQdqZ6gLArkM6BHTkvjRO0ifkigV8pr4a0XDsEriWxonzCDRBGgTGKND7VP7+",
+	"ge4yzgbCpywEJZPHIxaZxDWDUMt9YdUUl4wZgjAYdW1M+irU6dtPt/9/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
