@@ -65,8 +65,11 @@ func (w *contractWorld) request(op contractOperation) contractRequest {
 	}
 	r.path = strings.NewReplacer("{user_id}", w.target.id.String(), "{session_id}", w.session, "{nickname}", "ada", "{token}", contractMailedToken).Replace(r.path)
 	for _, p := range op.Parameters {
-		if p.Value.Name == "If-Match" {
+		switch p.Value.Name {
+		case "If-Match":
 			r.header.Set("If-Match", "*")
+		case "Idempotency-Key": // of this request, so that what is refused can be seen to keep nothing
+			r.header.Set("Idempotency-Key", uuid.NewString())
 		}
 	}
 	if mediaType, example := op.example(); mediaType != "" {
@@ -215,7 +218,7 @@ func (w *contractWorld) refused(what string, got response, status int, code api.
 }
 
 // contractStored are the tables in which nothing may appear when a request is refused.
-var contractStored = []string{"users", "passwords", "sessions", "one_time_tokens", "mails", "audit"}
+var contractStored = []string{"users", "passwords", "sessions", "one_time_tokens", "mails", "idempotency_keys", "audit"}
 
 // stored counts their rows, and sums what they hold, so that a changed row is seen, too.
 func (w *contractWorld) stored() string {

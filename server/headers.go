@@ -41,7 +41,7 @@ func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
 	config := middleware.CORSConfig{
 		AllowOriginFunc: func(origin string) (bool, error) { return s.isAllowedOrigin(origin), nil },
 		AllowMethods:    []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowHeaders:    []string{"Authorization", "Content-Type", "If-Match", "Accept-Language"},
+		AllowHeaders:    []string{"Authorization", "Content-Type", "If-Match", "Accept-Language", idempotencyHeader},
 		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy",
 			"WWW-Authenticate", "X-Request-Id"},
 		MaxAge: corsMaxAge,

@@ -24,6 +24,7 @@ type request struct {
 	http      *http.Request // its cookie and origin; nil outside of HTTP
 	operation *operation    // nil outside of the contract
 	actor     *actor        // nil when nobody is signed in
+	once      *once         // nil without an Idempotency-Key
 }
 
 type requestKey struct{}

@@ -156,13 +156,14 @@ func (s *Server) setDefaults() {
 func (s *Server) Handler() http.Handler { return s.echo }
 
 // routes builds the one middleware chain. From outside to inside: request id and log, panics, headers of every
-// answer, CORS, paths with a trailing slash, then the record of what was denied and the contract around each operation.
+// answer, CORS, paths with a trailing slash, then the record of what was denied, the contract around each operation,
+// and the answers that repeated requests get again.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeProblem
 	e.Pre(s.withRequest, s.recoverPanic, s.secureHeaders, s.cors, acceptTrailingSlash)
-	e.Use(s.auditDenied, s.enforceContract)
+	e.Use(s.auditDenied, s.enforceContract, s.answerOnce)
 	api.RegisterHandlers(withHead{e}, api.NewStrictHandler(s, nil))
 	s.docsRoutes(e)
 	if s.Inbox != nil {

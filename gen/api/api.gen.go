@@ -338,6 +338,7 @@ const (
 	ProblemCodeDatabaseUnavailable    ProblemCode = "database_unavailable"
 	ProblemCodeEmailNotVerified       ProblemCode = "email_not_verified"
 	ProblemCodeEmailTaken             ProblemCode = "email_taken"
+	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
 	ProblemCodeInternalError          ProblemCode = "internal_error"
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
@@ -353,6 +354,7 @@ const (
 	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
 	ProblemCodeRankTooLow             ProblemCode = "rank_too_low"
 	ProblemCodeRegistrationClosed     ProblemCode = "registration_closed"
+	ProblemCodeRequestInProgress      ProblemCode = "request_in_progress"
 	ProblemCodeSchemaOutdated         ProblemCode = "schema_outdated"
 	ProblemCodeServerBusy             ProblemCode = "server_busy"
 	ProblemCodeShuttingDown           ProblemCode = "shutting_down"
@@ -385,6 +387,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeEmailTaken:
 		return true
+	case ProblemCodeIdempotencyKeyReused:
+		return true
 	case ProblemCodeInternalError:
 		return true
 	case ProblemCodeInvalidAccessToken:
@@ -414,6 +418,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeRankTooLow:
 		return true
 	case ProblemCodeRegistrationClosed:
+		return true
+	case ProblemCodeRequestInProgress:
 		return true
 	case ProblemCodeSchemaOutdated:
 		return true
@@ -1028,6 +1034,7 @@ type LoginProblem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1036,6 +1043,7 @@ type LoginProblem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1337,6 +1345,7 @@ type Problem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1345,6 +1354,7 @@ type Problem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1420,6 +1430,7 @@ type Problem struct {
 // - `last_admin`: 409. The last administrator who can sign in stays one.
 // - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 // - `already_verified`: 409. An invitation is pointless for a verified account.
+// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 // - `token_expired`: 410. The mailed token is too old.
 // - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 // - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1428,6 +1439,7 @@ type Problem struct {
 // - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 // - `validation_failed`: 422. `errors` names every broken field.
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 // - `version_required`: 428. `If-Match` is missing.
 // - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 // - `too_many_requests`: 429. A limit per source was reached.
@@ -2084,6 +2096,9 @@ type EmailQuery = string
 // EmailVerifiedQuery defines model for EmailVerifiedQuery.
 type EmailVerifiedQuery = bool
 
+// IdempotencyKeyHeader defines model for IdempotencyKeyHeader.
+type IdempotencyKeyHeader = string
+
 // IfMatchHeader defines model for IfMatchHeader.
 type IfMatchHeader = string
 
@@ -2133,6 +2148,12 @@ type AlreadyVerified = Problem
 
 // BadRequest RFC 9457.
 type BadRequest = Problem
+
+// CreationConflict RFC 9457.
+type CreationConflict = Problem
+
+// CreationInvalid RFC 9457.
+type CreationInvalid = Problem
 
 // CrossOriginRefused RFC 9457.
 type CrossOriginRefused = Problem
@@ -2264,6 +2285,9 @@ type GetOpenapiYamlParams struct {
 type RegisterParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -2300,6 +2324,9 @@ type ListUsersParams struct {
 type CreateUserParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // UpdateOwnProfileParams defines parameters for UpdateOwnProfile.
@@ -2614,7 +2641,7 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2626,7 +2653,7 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2707,7 +2734,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2718,7 +2745,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3346,7 +3373,7 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3368,7 +3395,7 @@ func (c *Client) RegisterWithBody(ctx context.Context, params *RegisterParams, c
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3519,7 +3546,7 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3540,7 +3567,7 @@ func (c *Client) CreateUserWithBody(ctx context.Context, params *CreateUserParam
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4606,6 +4633,17 @@ func NewRegisterRequestWithBody(server string, params *RegisterParams, contentTy
 			req.Header.Set("Accept-Language", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4916,6 +4954,17 @@ func NewCreateUserRequestWithBody(server string, params *CreateUserParams, conte
 			}
 
 			req.Header.Set("Accept-Language", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -6013,7 +6062,7 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6025,7 +6074,7 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6110,7 +6159,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6121,7 +6170,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7336,13 +7385,13 @@ type RegisterHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *RegistrationClosed
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -7378,7 +7427,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON403() *RegistrationClosed
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -7393,7 +7442,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaTy
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -7871,13 +7920,13 @@ type CreateUserHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -7911,7 +7960,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -7926,7 +7975,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMedia
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -10394,7 +10443,7 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10412,7 +10461,7 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10539,7 +10588,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10556,7 +10605,7 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11843,7 +11892,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11864,7 +11913,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -12360,7 +12409,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -12381,7 +12430,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -14784,6 +14833,21 @@ func (w *ServerInterfaceWrapper) Register(ctx echo.Context) error {
 
 		params.AcceptLanguage = &AcceptLanguage
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Register(ctx, params)
@@ -14913,6 +14977,21 @@ func (w *ServerInterfaceWrapper) CreateUser(ctx echo.Context) error {
 		}
 
 		params.AcceptLanguage = &AcceptLanguage
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -15410,6 +15489,10 @@ type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
 type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type CreationConflictApplicationProblemPlusJSONResponse Problem
+
+type CreationInvalidApplicationProblemPlusJSONResponse Problem
 
 type CrossOriginRefusedApplicationProblemPlusJSONResponse Problem
 
@@ -16582,7 +16665,7 @@ func (response Register403ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response Register409ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -16630,7 +16713,7 @@ func (response Register415ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response Register422ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -17284,7 +17367,7 @@ func (response CreateUser403ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser409ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -17332,7 +17415,7 @@ func (response CreateUser415ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser422ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -21500,379 +21583,392 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17d9s2tu9XweGZu2amV5blZxJldc1RXCdx69ip7TQznfRIsAhJrChAQ1BW1F5/97uwN0CCJChSspzY",
-	"reePaSyCIB4bG/v52797fTGZCs54LL327x77TCfTkMG/O/0+m8bMV/+Ws8mERguvnf7a8G5oOGPq6YRJ",
-	"SYfMa3snAxKPGKG+HzEpSZ9ycs3ITDK/QSiZ0CAkgSSCkyCWZE4XTe/2tqH6FDMen4r+2PE59YiE+Mz6",
-	"aF/46osUG3STBj6LaRB6be9qFEiiH6uvYosm+RgFMSOxIHI2nYoobnoNj0WRiKTX/vcvDS/gMqa8rzqf",
-	"Rbw9mwV+u7Xz4vmOf9DfekZbra1nrVZr67n6v1byv8HAa3gR+8+Mybgb+F7bq/mOjGk8k157v7XX8ORs",
-	"OGQyDgTXg4mDOGSudYgX02SEkkUTyumQRe1pJK5DNmnnlgVWOYwY9Rc/sSgYBIV1xofkxjx1rDQ26VpN",
-	"3Gs9opJMI3HDcJs1MTTJmYhHAR/CXrBBrLaAAjU9mB14sWwHiitUtQf5BYNdmMUjxuOgT9U3Lth/ZkFU",
-	"2IxMGxKZRo49ybTsWi2TrbkMhpwEnFDuE8m4Dwc0FmMGv6o/1OdEFPyGXxsx6rPowWzJzrItKV2nqp0p",
-	"WTazQclqXLLohkXF3ck3sHZmGFEed9UAZFdzGLW///amVMq5iHwPljOOhJyyPnyfcX8qAh57bW8Ux9P2",
-	"9nYo+jQcCRm3n7eet7bT5l7DC6ScqTG523oN79f5WHZnUVDaXXPOwnBrzMWcb6vGzV+l4LBTciq4ZI7R",
-	"/9LwZF8U5xSJQRCytiJ0r5H8OVcsVnUoQiaTvySTUm1iG7fD/kXM1feBKmU7M1u1fbLts5BBH/in4mrJ",
-	"H/rb+MdsOoyon7bEb6vRs+gm6LOuL/qzCeMx7F7pCvmiL82AqrcnFMOAF5p3FZV1JyweCT+3bFxw5v2i",
-	"qO0oElKeR8Ew4BdsoC7KLLHB8y0BDYg+SSTSLYv8oK+ad7F5N22WMgNkAIEkg0hMCCVTOmRE4K0t6YQR",
-	"GcSsQURExoxNLV6xELNIsnBAFCdg1FcvKa5C+kKMA/YoLtGKxaxgGs61VXv4HY3pNZXsA6c3NAjpdciy",
-	"m2gakJnVorh5vm7WzTazLllGNBkryYoLNXjaH8Eta15ukqtoQeiQBsj1yUQocn8g+3OwdH9K1qliX5zL",
-	"Bvuij3puM8yv1gaIKeN0qhjmXrPV3NNvzznwEv+DLFwBSqSNyHwkyByFnQFyMhra3V4Hwmt7IG9Co2FE",
-	"J5IMREQYHwacSRKPaEx8QdRess+BjMmCwV71I0Zj5nep4jq7rd3DrdbOVuvgqvWi3Wq1W62f1X5OkC6o",
-	"T/9HC+7NvpiYJ6nc0Y6jGWt4AxqEzO8Ct+rSOGaTqZL6Ww1vEEQy7nI6gVvVp17DGwbxaHbd1Ry9O4tC",
-	"zf5ke3sbH6qPbVNoXZMWWjtwfxmptD2goWTwS2YJze8hlXEy3MI67Jl1gGa4Fr97+YY7u7Bgu6rhOOBq",
-	"nPqO8DVdqjlLRRC3uiu9DqfihoW0rygwDPiY+QEvWY75fN40TWBRAq7XRf2qiPx3bxSxQekFAnfVds31",
-	"wxvFa3tvjq+8hqLdCMUY2IQhi4Fe1TkNYWbhwLtt3MsA3neujt4WhzCb+jRmmVEwP4jvaxTfHZ8eXx0X",
-	"h4EyQ2YYWozY4EC2U4EjXZbzyyvXqkDDzHjMy5sckJaNKkajWmWGAq9tchxGtquk2DCQQLKX6QuGdPUP",
-	"t780YHzdiFElqbb5LAzVT4ozzGkQd2c8Vscff+dBf6zPMJ7CacQGLIoU76N8OENTBeNbb15pmdVwni7e",
-	"U12k4Dz3PbzaaaXc17CCadCPZ1GeJehfZdNizIonNKd8qAVjxWo/XL09Prs6OepcHX+nf+7OR4xbvLvQ",
-	"qM7gblgkQb7dV1fZsWKOZyJ2q/7HW2CXUVfQEu0frxQuYqf+fz5lqEsqhoe3mroYJ3DjKEV/IWYgVVI5",
-	"hguQEs7mRPDHITi6l6hCLnGsWLIZV3TMuHMbYnhStv7mabLwHZ6YXeZBPELZnmFXxgoHgoVsEm0JgH2Y",
-	"SUYoF/GIRYmBxt6J5LuFL4Kp55qFgg8lmHBMLzgM1YtiGlq9uhb+Qh0WqkQfr/37bcMD5QgU2G2UYG4f",
-	"qskntyW19hsbq41+y2gYj7KbrH+ztteMxBNjeOtErQ2n4bHaiezL5hGBXXLQSKAbdE2DVO8TigcHfEjm",
-	"TJFKJPiQCE7ELCIy8FmTXDClnsIZTheUBAMSxETGdCEfjAbRWrJjhSWq2LPciuEG3NAw8Dv9PpPyShTO",
-	"qX4OpkspUTt27gU062KzrmmWPUbaDCeRs2C3fEEmImLJcUVd7lHY40qWpnIPHCtl7cRRxHzG44CG0r0T",
-	"fatB+UZkW2WU6hy/FBEcA2OvU/sDB+ZR7UF2ujW3wH7J3oFZJIvMSH8Hny1Zd9MgS/r4M/EFQ+rHG0Vd",
-	"KHCFKaGwSS5jGsXamAEGK7UvoKyC4erBbEirzoaYdai7F9je2ob36hJlMYty5+An9RBN4KjiO3bjJmnT",
-	"TdpkbgcyCFjoS0IjBvtBpVrsBZEjMQt9cs1eIk/FrZEEDE9oOJyUSA5CdEMaDVlh7/lscs0iAgxQEGiT",
-	"Exv+M2NRRm7wJvSz1/Z2Wi0vK0KEwUSpll9x93d3l+y+a28qCKC4VRYNXLBBxORoyb0UYYvKi0m3K7mZ",
-	"tO4FvjzGfeY/5vsovyQ1T2B2hfQmBLH2++TtirlnTve4umyCpJ3LFQ691DA5BtiuYG1EDXgV6+Ewon1W",
-	"YT/U9riaBsQ3EVrNXCZEHF9dc+HuXcyF2kiwzDhor4c2DqbbY5kH/zNjM3UOMwZC3b/TNJg+26T1b/dr",
-	"W/92H4T1b/ehWP92H5r1b/eBWP92N2r92+CwMqe7YpEiJhn3T+w3cGRWJ+tbJoeaSd7JNom9Oi2R+MjY",
-	"Gc/Oz/717vzD5d1sjFmGmdgYd9TF9f18fMlyV6L+zbqjxmyBDJGGQ6/tHV/uHhyCt+tGbcMW/jWG5d9R",
-	"/4rBMnaE7nxFFMHQa3hKEhw83zv/fu+73c+vd14Nn9/Mrl/Ep2xn+Pbdbz89O2TPr2byxez925uLn44/",
-	"eA1PdfO5+/r4t4vZi8ne4dvTs248Y4cHL07Ppv/8eDg9WlzGwfhfv/5w8vHkgLa8W3DOn1IZd/xJkJO0",
-	"1M+Eqt8DGUc0dqo/cFFAo4JsFUg0lRa6aZJ3dMyIFBMmOCMslIyof8Dt+iiCpJxLUyFuWSsFiw6XvUsA",
-	"QjEA5KAnL+sKXlYc1/05WbOuBy1HJYGKS2WoJyfrk5P1MTpZZ7yeoIXtssPhj8rV6l2OaMT8rEUUXE2U",
-	"9EUYMjqcwen9Is7YJQLPg3O97qnb7B0NByKaMP8C79zsnZY8NT4XhyAxMW26aZuM9fpa+AsTD3bNSMSo",
-	"3yRHI9Yfg2lBLnhMPzcg/ncAcX0LfSMq+cEn8TzoM7cFL/l00Xqb/dwKPr+v6+1bZqh1bUaF6FLcG9jz",
-	"QMqAD9+zaBJIpIXMpuNjMk2fO3YdG3UzjZI9+JeYRURRbGo/h4YxGM8fhUvduQpVy11cFLXeZ5rFdDD6",
-	"LwgDpTbYS+5sYS26FbeppaIC20r4ofEGZ2emWnV3nnkN+Mf+Lv5j6xqjfM33HW5/86jU8W9G0nV74s1j",
-	"0CpUiyZRXwG9wcT1piP9Cj7+ZCUflpu/fMNSGi3sTQV95rYKdl7Er8WM50JuzkRMBvCzY79F3DXPbD4f",
-	"Me0oBjc+xaPujN34muu8v+TI27OuWslkEdQins+5zn/KLuP5PIl+cSykmPNu+rTs/vLVQcEApYiItMMm",
-	"6cixFSJjq+mPQRPPrk3FcttLpRf8PcpYhQU3vz9gBfwLq9nlWvXX0nEnrI4Gm9nM1fXY7EeWaqmOL62i",
-	"q07YahrO+ZwvV3Aei06yzAp7kFc3dvXB1VM/DfLKxjlnxq1rn94gZhNtk8W7xGt7O7vPmq1mq6ko3MqV",
-	"Y373WvWUZLItPcCJ6chnkHlle83Y52kQMVlQpOzXah7DnRYew/4sisApi1wADqBkrMKqtdqxSuhwu+a4",
-	"Ku0njPvpnhVMKL9gGluXDmFm3huxpQa41Q8DxuPtneYOKuwQA9Heba0/oTscrFVYhvN7y9ZG3b6Fb1rL",
-	"w9nn2ITKmJMIx3cHTvVN7pkMfsNnchxMwSgbi1ix7R39r27EQiPXss+0j/fhe+gya42eYgqjPkfep1mr",
-	"tdf/L1/01V1LRvEkhJ8YPoBrGX9QneGP29avHnxmEQrqXwlxCnEzmS/qh2nIjEPkmWKbbknojbYVBBI7",
-	"iNS9zMnhPvkhePVQhJqdZUqjaw0qRJviksCGRmIiquIsrllfCf+6xyeXw0NK7HL6HMCG1x9RPnzyPDx5",
-	"Hv6YngcQFe3RfHAMRiKVXAhL4oYXnxLNHm6i2eb0iHeds86b44syr0b6eHV/xgXlYyWfiHn22lS/47Us",
-	"5g7BJKJ8jFcwPC7F6DGR4HO0x6jXjCHmgdpglokruUWpkFQyawRrzYaBjFnEfKcxxkr90gl3QYxCCPjq",
-	"IiEGANKQQvBsIFq0WiQxsaL1JI/V4kE3ZnHJxmd+SZNAaVzW6iFXSB/I4Y5CUcAOsZ+TPjZwHE2rVTdp",
-	"lY8GR9QJMWU8Oa+SXC/saGbBw8XjOJbOdak6nY5lwk2QsYhqRGyjcOKDHzaQ5JrC7fmkUjwgrAi9YDZW",
-	"BKzLoovL94QX8aRQPOFFPInxf5gQJUCHuOyP2ISez2J4MXuH4TMizMOi+CChRddqkTE4GnAmSCSLBblm",
-	"ZBIMI9X0UUBSFRegQk7IrwesMIAEvprJXFgK/k6u1QPHysLTrn6arqoQZEL5gshgyLcCJY9h2r4G+nrE",
-	"+F/Z9ahaaGt5cJHjOOBDmV9i/asd7WMlmncl6wvuS6/9otXCqBaAv/23x7iX0QsgBbUbMj6MR157r9Xw",
-	"JgFP/254UyUmRdxre//7787Wz3Trt9bWi1/Sf3a3fvnmL5C9atxnuT53Dw6znT5veFMRBn01EcDplUGS",
-	"iAKIlbLrB8Mg8Xklv4ZizqI+lazwRE5ZP1BiU+732XSafUM37PZHNKJ9TDr2/ut//vsv/+d/P81ard3D",
-	"b/7290bzH5+89u+3/w/dGakjYxoJf9ZPJCPFrck72D9Fi+RyIWM2gWmkQrXXBhg23MvRDLbtOzHPhUuZ",
-	"J8RHyMjCodHPu/p5UY/BxGNp92OdmcdxTnKLUHVSMmui1veKfc45h+GX1JulAfHaROPhNTzIOD4Gt23u",
-	"joAnhOlHxS3RqJjJ8+yWAGAQZBljAzT3PEiIoJ1l0aP5VajYk+yi3JoFPrFxYfPqJKKFgBoYSELD4IZl",
-	"2VqsftHnl878JRCx7PPUa+88O3x22DqAqNhAyQv4wz5ArAQQCFD2fomEAhCxXjsDC0syoLDEhnwlLsBX",
-	"uYrfX86u6yuTuOZ6Y14xGoE4q3bHkv6srYAscBet6wTxUlpPnzto3UZ7aZIjMV3A7T0fiVDDZyVIF0rp",
-	"dEdsmhT1gYgmNHZlmKlvaHxn9lktLYPw78lKsZs68/2hgivkd6PWmTPN8xt9GvDxH3yzpxSwp/7Mm32h",
-	"Ia4dO508KhEVlQ64+H50/aYfnAffv/7w28nOWXAiTybx9Oejk8OTX4+D06PvW+yfHfV85B/F//H3fgwG",
-	"PzbZXqvZ3w25lwY+BVxLnFmQibbX+fHku1edN/96+9Pnw87bTmfY0f971Un/9/EivP74PP75zU/x9WJn",
-	"/PPHnZvTkt82xJVdvDNZ1A/SLROUgFRjXzO5TBq4Zvp9IiISsWlI+8wn1wuUClj0yOSCegjT1sLg2op3",
-	"lC86ifU1u8JaDUyMs66FFl3Vpmu1KeqRaOpN1Mkm+UiDuKGYCSfxA5OL93dfLF3r4ppULnl+iayV1zlb",
-	"ZSsfmcdLVt5qU1x58xATNQJJxgH3/wjrb8267vonr6j1/8DD0izwjFOlWBbmyY/yIEOzZvwpIfzJi/Lk",
-	"RXnyovxBvSgfeFLh5R3zA3oF9559dVktyEQ1IXA3FoWHWdqwCw27umG+jIuJ50bNz1S2yXTfIDPeF5Np",
-	"xKR8MC6X/Z2DJVJE6TpViBIlywabg9vpDqMyqpASKiQjb4L47ewaNRElYvRDpe34jz/h7SuFWj0ltz0l",
-	"t7GNYGnoU7xMKZCMXAfqPE5Hi6Wn9z4iH58ip54ip55k/ieZ/0nm/5OAO32YlheIsyf7BFm4qSvLyu2+",
-	"BxtVsS7ck43q6b5aly37poBk9R2RNM2OKeng6dZ6qg93n/dYFEBOHx/mLFYXJzp9DQZVsFNFgc5Xg8eZ",
-	"uN+kls7ALimFZfh5Aj3w/EEhDyzDrsotRZUpyl4ZWOEynZVKImM6GBDJGNRSeRITnjTbJ0nhSbN90myf",
-	"NNv7lQiW4YiptSwiiF1lqq+5QcSe7qynO+vpznq6s57urKc76wveWSkK4s5q3Ocf8Nq3O5jUJsfB9NtW",
-	"7a1bCwZxQ1+E+2v9T+6s8UnOPt/hi7trfFHdSzW/WH32Ub7InH78qYgk6XU+/Lw0rL7kN29N+Mm9pfCT",
-	"Fpf488K62vLRZnFdV2Lrm0R+tfb1S0O/frGrbLNS2Kr4sc5BfXH42LQI8Gss6PsYyjfP+JiLOe9CxyW1",
-	"CIic9Uf46ZXyCgNpCr794es2/6RFHGcBg/xDa+NXVXSLBUtKwq4UU6mvuuopqAN0JPggDPrFKUCh6L55",
-	"6iBebNK1mmRoN6l1qKFbMRdGR7VOGOVxMGFNcsGoTwJTDp5yn0RsymiMUIH47oPxJSylreKSVZFWfgWt",
-	"bblACAffvS2ReVq+LVaTYoDx8RUdosVmIWZQ7EmxlpPB1jsa90cPJivpeY3ltuZZc7mTN25vbzUvS8rv",
-	"d/p9No1PtV71llEfPTw+k/0omGo2+Ca4YZL0iopYj8whv8vEcJs6TrCieNyNrtZg/OV/vm01lXAZqE5H",
-	"+LGGZ4xXMJQtMxbI+ByxCdX4IqcaTWSn1WolU5dxFGjf1BFccT9Cxf3CBHrWDdkjIoK53KQ/DAgFYyCW",
-	"hINqQxRuo1AtVHY2nR/NDEx5fz0BfckuHfck4MkPrlkcK65YMokrq1JOg8xHNGYAAxJL0qeSZUdZZLiu",
-	"ISeGNNeIdw/2aw7YXAAlA/+IdfamkbhhPJ2BiAqkomt8lo00vS7sIetBXQsRMqor3A/gYJfR89WIkZ7i",
-	"CT2DOSp1wTnDhtpkf/c5UIOYxSTIEfQnb/eTV0bHhqssIQTXQuohn8MYabjq0F8Sod9MsFPFnJukgC8x",
-	"/DPBWd1V1/70PiIJaLY8ojesTfZa+2Q+CkKmLslAEq055Wfw7PvPrZ9/2In2bn768OO0dfPPj/z7/R+X",
-	"TksNcPncdlv7z92zk1jPt4TA8SG5XqAX3EnaxmDuoO3UrF5F1vK9Ze4qGYzdZI2RZMz5FeM5VWpbyTDA",
-	"AkIE15w1M4Id99dRC7S/6bMBnYWxorqGp4Ej2l7A4z0ww9DPwWQ20TQ5Cbj+K9lBJakPdYq/qYL2nqqd",
-	"dtHmnELWkRFBC/zUkJbGn9CDTiTWBIYqEWZLuOqBi8LM8JbxfvOpOsy/hOFbo3WO7qDGHXUhQrZ803Ue",
-	"uJLdc3dnTox3DVFDw6fD+wsq3f+9DeBhnPFYbuNTuQ3Y8IibBjR74rv398RPyghiw+y46hpyituvu+sC",
-	"mEc5ASS0q4RJJF2zxnuHWdC11tYLujX45ffnt1vJv/dr/Htn9/Yvnmu/LsfBdOl+xQJq4hJxw6KXoHfH",
-	"YsigYhzIQz0tJ2XWrOXePTApOGfuOrWZc9tynltAnnBv6msbdIb5kOyWl9VKYEg6r+rZRefuXUeYk7ud",
-	"eLX21eSqBPtVaRV9tcVRG6X5YRLqrRoWYtegaoJy4nlUKDvaFzxmaISg02kYoLlmW+s9//dXiaBjeslk",
-	"YofQBS1LWIppvg0iLX7stpEvXFr1cnawalL1GNl7HDyuQ5YYOtmypYhBOmKEbamBpvK0+i2poyoici3i",
-	"UVNNoRMqCXHxU2JrWWsJKfZimWwqliL/2Y0sBkRlWguhlQqrPABM+RW1S1WvMdtiTeSq6RZqZG9svq7S",
-	"2GqSR5FQ5yMYBvyCDWZy7a3tq466AnrqRmlXS+fr+PpmyB01caWTa8KXiO3EY600iHHAYAFei+g68P21",
-	"uYKjEnPlLheqYm9sm6ESttGMaBiyqKQutj3zV4sLiohvX23+jWxdlKoerNorG1s6vVwTuoDV8gWslNF+",
-	"lIATWyVaYAXfCM7WXLYs6mXVfDOQo7cNGzes1qsf5CZ5pxaVEIQz5SmAUUb5gkxEhGfrhKuLnobHUSSi",
-	"NRcq0H10melk6XSzn9zIlC/FhGGp6bniH/NI8KFSSlETiG6UcAWTBbfHkXaTrTlZxDfsJ51UTNb+5OZO",
-	"AvTnqnoeBjK2J/s+YwheY8JFT1HNOVtf3si8QbkhqWEb3Ifa8adYAOw6TP1UDAN+P7JB6rRIBAGTL+Lw",
-	"WhS7cJW4zN355GjE+mOQdeSCx/RzA/xHAxGRMVvokFQZq9/iedBP3UgW+mb6uaKvNBnUkkLjKHzUd5J+",
-	"3Xr5yyANXdtU4VEp7tptfQIG2qs4vap3l6QH726WE6f0atguutYdxJp7Oef3dLFXMVNSmw/uzqmIYjt7",
-	"qhv4JBiQAEh1IW0i1WD45jMPAsF8GQkVVq6CfnILuUHiqXnPQTd3lZq1FJWEgmfywbRqVkQ01LSUe3lJ",
-	"ET1s0SQQhK8uMo2L5OJqw4jy+DEU7SqsTwXF5JZLbTyaMriIM5p4ugXHaBYAwObUXZbfB0cv1l6cT7VX",
-	"F/CjEkdTIjyShZiBdE1LUe4f4+64l65iixwrueFbwUQ0qlMRBcNR3CDXM+Sp5rzoO0MGQ04Cnp51C/59",
-	"UxLeQwz5qinguGJEgO3AGNTyao14pTCwBHr/jx4GtjGifo1brm0dIPSo7deL7xDZHSXl1yDnYhH1r1Ka",
-	"fjmx/sGL1m9eXC5ZbEM6d7OMJkp9xHzG44CGMi88QwNiN3BJ0MVucoSTteYTU//WYv36TDzw+3Vnqbzs",
-	"WqxKobm4dhumI6trYETJSmMUCWz5x48ftzpWtkHRaXfx+ogcPjtoNche1mOHhQaUNhdOvv3kWZOEeJVa",
-	"TsQDV9jNrSHyq1Ek4jhcm8yL+PEPAqX/gdL4l0Dv35xmiEttKhfOKQazWZR9weJosdUZxK6grUssLGe/",
-	"mhD2YauWJ7ng+H9+uF8ZsJOQ9gdOb2gQ0utw3WvfFG/szrJdpfT9nSnvaLcokrizoxwbNzWmtUAegbga",
-	"xDIpIVlV2VAdJTaZiohGQbjIferB13QrWcmKA+BcWDgCVnXEr15z8nHvzB2qUm70rtXFC/X5oFzOWUS4",
-	"mD8ypuSGSV+DO5XgfT9YzPWHq718UTT2zesx6oI2vrp0iKDIbCIC6uHGMaUBt2qqIn4tZnxdQZaLuDsw",
-	"7y+foPnQplyv2WxCMMabGb0TfmKozb73L0j6EtNFLtTd4oTHV3RYfLEj7SD6FaLja2kb+60ydeNMxBeM",
-	"+osNy2JLt8oIFbYomGxaWqO6qptchXDVQ6akbOX7djnfjTns9X2oTiVQT1JN6xHdifdonlu6I/nvbjbi",
-	"rtyw9D6CxQ6yudDrGNjzGZFVM84nsW5kxj2T89MzVThjjCRR3IjoMRYmbmds3mHqkdVNnalfpNmMG596",
-	"Yv2HqYoYSpBaKc9rTBOAHjBLvGqCp1TGHcwnb3hizrs0/fLSF8/n3AxyQycgE/LhC86cIXQXWPRzMxbW",
-	"XAXRepFEegRXYmNCypniwNCpq1D1I7EJXlgF6Y9Csf7m2JXtu/2kp+XxncWPb0Z8RMpDC62YMo4ZdwG/",
-	"CWL0bQkeLoAwL9EI80qbDb62nJI1YiyXMaDtK9S7N3SZAfo7eOkTb8JcRFDVeTALMUcQtEBju0mijlE7",
-	"fyxSiN71+zMYrr75m9rCR781wZCf3EPg0fL8E2x+qkNnGptLcygLwqlOKzoT8ebzYVaOD3kJoTvuPAsq",
-	"x1h2nVA71QJ38F6cqbXCpDPOv03FSj9itx/ux734/SpSErLVvDcTpf94fVQget4tyipb479WToj+4GnA",
-	"x/eUGqIVQSX6iwERswizaRRfkEmsKQslcgcY1HmEcT1fazXUQFbPSSigmt3begJ7wajJJOBMr16hTvtd",
-	"znJk9VPnLF/YNcs3kL4HMA4GmKQ/Qt/BYzjLHzidxSMRBb+tnySbXhUrGTc6mfdSG0cjuTRpv8+kXE09",
-	"7sA7m9WOMYIHR4O0/UhuzC/is1u6K84RbNZmucSJlC2Ps86s7XIwlXNNv7a5BFldfiem0ZCVVeHRyApY",
-	"ZdUG+/uiqAHrmv3u5qX7umbDNAfFkX2oB5UYG6xEj6mxtMLmuVBGv0hy4v0IAtlQZzijJaHOydcsYL6T",
-	"xLhlZSxSHw3wNHwfiSmL4kBNWaM6Ta2ffk+xkB33LCO9N8dXZFsy8GrJXgIcFs1ClgO9OxKTaRCy6Jud",
-	"Fwfqbk0uWwttOQMStruf58IN7/NWf8T6Y4DgnneTN01O9FcDeKnGaklvnn8n2C/J+H9J3hDXv7I+VKLA",
-	"7UOqS0b7uzdhUiJ+/QkShAn37VNu0rAbhMJ81dEQiGwxp2jXzG5u0lnBNwxgCYz3mdbjpyySecij1QfQ",
-	"qLxmswtlxudcHy1oAW2j0dMtJzzf39lvkN2ml589BITCvSu7ybVa7OMcp4lCOOM+5G1kVuLfmZ3UgOPW",
-	"rpWQ+EFx/vD8BDvYSR/TKKILFOXiSMgp6wNbMoNxoFW+P7+8Ittp8yzyUgn8dNrcPp+zKMhRuMu13/AC",
-	"KWeuPegFUvYgzbhHZz5CZVqyn6wxsnWG8+t8LLuqsROpbTq7DoM+JD3XWZnmnIXhFqSDb6uOm3BhrDEq",
-	"g09UTXZngrO2orwkKoTaFF9CiW76g9iuu9Ke7IuKIXfCEJ1duLEApiHpIn9WEFCyHTFael7sJquN2zVw",
-	"tOp3TYyazskqXBUiIlMmpnnEOTdF+KIv1yEAjfxRdXKhtEmtQwst7z6SrqKuLkLJL93kI8DdT7Pt0MHH",
-	"Ih3gl+4zF5yV7C88uhs95m4KzXwK62vxgVLuueRUNkouibqr5zg1ZfTouuOOoPqEBiZcT35DA3wGCVO3",
-	"y27rD4xNdY697buGKGbsgwRcxoz6aO+Xc6a2KQ9sq/vOI33mimQU4H1HOowaSoH2aRhKjBXAtxqJXBkG",
-	"MlbfN9UPcqKcT/8qSUinsZjmpckKVEpbtAwDDl7XAEz7g8B1qR0Xcq1WhNZcCSW5sUQMt903ueXgNFzE",
-	"Qf+bnef7e3Ul7opxRGzCJtdmRZYR1GVMMUye+YqKNCCvH6JEiWp3HdLJH/R0UyoE6KOkys16JwcK+BUF",
-	"4wGbJ8KxfKkUCkauI0bHyBLHbJpDGl6rBGBeTq5LuzFWJvKwOoqbWhSV+kQyOElAxlAxRenaszyxztl1",
-	"kVHbEI5067fW1otf9H+7W798U0RmtAeoB3abVDAs8gIl8ajDbsVlDEVenRxGtM9y+OQJgRtQ8vwhKw5r",
-	"KLYKNG4XRHTh2HNSBPft5A/1WhzHVXexoI5wklZgLAoIzgqNS2QDpa3WHaYaj/pbCR9SHcb0Q94v2eKJ",
-	"BeGKToJw4Vg4q8jiXVfPXaTRsX52qUb3CpYXdLyvpbS/BouZ1jEp0CDjLKIx87F0Ar2WBXRzOB2VdomM",
-	"PcV87tZdLi8/iFdH78n+syYBuyEZRGJCern6C7q0A+W2qW5CfVaKim9K8q0AJ50hBDPa25J6fflJqO1W",
-	"dzdsu5sSKir7bZAcbk2pGutmLcBdl2E+8n6BZ2KoJdiQmqRzLW4YyfRGgphwxnxMoQA5lfRUb7I9V1cW",
-	"ah98NlHkmR/Hu85Z583xhdfwOt+9OzlTF3A5RvcytvsmAsz0C4Ts/ryl73q5BQPSYN56RAVhAPm86/L/",
-	"TsvW5Xc+OoDy+SXkfMp45/1JktCUoYrfPTFlnE4Dr+3tNVvNPdCj8t8Gg+0RpFMVL7egPwLraOLBTeKx",
-	"JozFzU/8E98iPTPJXptgreEcuAg0yhSmwpauelTQFkzEoMb02sSk0ag/VXv2eYrWc2jKZyHGJdEwFPPc",
-	"GNKYXtUMX4iF6MqRiOJem1yq/xp/Sm+idNikjZL5em1yanlcehP62WohJzQMe23yioViXnidRkMYPZBy",
-	"7s0Bm+M6SNUiJiGjMsYeMvAwjPnJPEXcDZQKN5v02uQsDVXomYljO+M+xaOum+q0N7NykH+VbQ60qVtT",
-	"ngdnAMHPsphm351F1pv0WopwFjOS4Vbkw8VpwkdBbQr4QGA36lLJ7SBOL5khXDu5+SUVefSXCbJ4Yn4n",
-	"MR1m3zB3hn5jT0mQey0SMiUeygbxg2EQywbpqlFvNXTJbKobqB+hRVOTPES5qsH+wKZxovJpbTn75f6I",
-	"RrSvvtJrkyOh9PqQpD+qrnVT8oEHfeHr9w1c7Ww6ZZFSzeA0EPhzS/1txpY/a+ZFtZ7JiwT+qvUeTBTe",
-	"gX+VtpNT1g9oCC31v9N5Fd5SlN8Xk4ng8EISxQfUBXnKaNACuT55A2358JF36jbWniV9Sf9VQtkX1Y/U",
-	"Y5vFMxqGiy773A9nMrhRkz9KGEFfTK4DpeUh0j+wlp7Z0ymUz+y1CQrOEwGyPeVwY2XZGGoGQEvIvrSG",
-	"AsqJHr0SNjR/cHsHsZ0/Qxcf647ZQvOvMVsQOp0yGkmNbYmTM4CMmTkBbOInbl2AFvBTviBgylu9hpfn",
-	"nmAq0vxR/xu83/pnxfDMzwYSJ8POVJcpo/LSaA4teaQ/GKXHYiJew8vzAqtBmNbJyp9otInBebSepgdM",
-	"iTr5o2T9lpwS6zege+tvTd16wkjF+g9DoKp1gfZgaEhW1l5otbLhode74WVIACQzg0yaEVWKtdBSPRDu",
-	"8QQyM69FMDLjExbjZS4GwFqTApCWxJDD7zG7lEUPC0xIduU9sQqsGH7rtmgS9FmVPzqVYW7Tsa7lJVx9",
-	"fhU+QnsBakzi1DS+tdapRCasLhPXcFkuKYkjyiUWPEWZuoEsjEotg4D7C0SWDHWgkdsegmXpTiXKZE+d",
-	"cVAvWjtEtzByiVmh7FZsO+wiZcXwbDE7We90JA3jU9K0kaztL2UC8am1aWUWH5Qx51TaqoemcVMlRhck",
-	"0dW5ModZtyxsma1jOIgYNCiDfDwYADkOgxvWBNGAm/D8RIvFRNsgRvXWqhuhQ1FuMKBtLdUpfViYxVtG",
-	"Q6z0YnEXg13giXHxoJuHy08J9nuJbfNbr7tw7WrmveKy8kUa4Qu6KNHBNsR4W+xFEuPsOoixawlOEgcO",
-	"RCSuZ9ctiRTp8EJIomWYWHw/un7TD86D719/+O1k5yw4kSeTePrz0cnhya/HwenR9y32z456PvKP4v/4",
-	"ez8Ggx+bbK/V7O+GPHvknu+82K00tKN/Sf3cHTkdhSdDLqDMYOIihiRLiNXLuBvsqM8qn5szUMW1+d/P",
-	"xzlKpOHQa3vHl7sHh1A3/cZre++38K8xwHHsqH/FADB7hAV41ZcDsAh4bW/wfO/8+73vdj+/3nk1fH4z",
-	"u34Rn7Kd4dt3v/307JA9v5rJF7P3b28ufjr+4DU81c3n7uvj3y5mLyZ7h29Pz7rxjB0evDg9m/7z4+H0",
-	"aHEZB+N//frDyceTA9oqHg4Yb9GDPRRREI9yZkEzqwzfdGwazLrgMJ1FN7k9MeuScdI6+hsHfpkNYcwW",
-	"DXW9aIYPO/VXSZAtZr+247CtFj8VO4p7/cAWDoqC3ataCtjd3x1ZGhTNaZkekQiquvzsWFshIj/gNGYN",
-	"ck0lO9yfRWG279XIqnKdFmsNYhVKbdSolWkfUrVzSHpqidQIkXBwDxpA6CVH+JLFbpni2cHOswY5yImy",
-	"Y7ZAMNyHftZ/KZx2HHqh0GUaBYQCANz1i2J8UhLDsOwiVTwxE7WwWxW1AKNy7c0plfE7p8wNDjw2ZzJG",
-	"1x1k1aPjHN3kn7z5COo+EDnCCA2IdOb/+OTlthPs1rut3cOt1s5W6+Cq9aLdarVbuz/DLnIfS2MHg0Wi",
-	"tChpANHR0IWX46ixU7ZTIhLp0wkjATcYANBR9oiUDCQxsPs0ZltxMMm5NfZbqHNjhi0adR18tBzOJ0FZ",
-	"0kv+g2p7m8y13kuX0Liwvaor01NDrc+yvf5BD7IkNAJ2e04loddiFjdJjwtuVc+OGDzkAhtqN7IRr3TA",
-	"TW47U2cBKNVWor5O5lMndzqMqA8KspKTu7o0PaqhY62Dp7VngyHvBhgwrdg8RLtIjdIxDekir3/nRlTY",
-	"uewCF6OlIDPd77URcyRSYrqaOulFLI4WARick9XTQDl+4GNzOmYEsEOhpUYOJT2JZqj8a7EQYxKovuU4",
-	"mE6Tr6JNOSl9lGp+1MK+B3R7FoGMBivRZ36T9DCwvNcmOpcYTvBQCN+xeThV2CkcMCwuGD30gNRxwcDz",
-	"zBrrRsW1DXheiBshrbsjzRSPkdt4ACHSyWt7b46vvIanuAASDjD/IYvP5/w9euBgwCEMIxwUmQZ+sSCH",
-	"aZt3nQA4a1jl3rjnbmXezKPilAd8/A5b3uYn6+LPSYukjq3xJunwSFMWIWQUEtVyztvc8lXKJLC+FVVu",
-	"WVhgT+q1Bm5AshK56Tn5VboaztljT+pi6lMICNWTnQfxyCZrJJ3355fwnw/w/52ro7dew/vu+PT46jhL",
-	"xdi8SMSiP14/xidiVJbFgoIx4GUalhaonQr9dAsLlUYawA/moxyY2uWIRszPgnHPsaB9X4Qho8MZu0PI",
-	"D4Y/FPYWJubcPxtO0GEOMWo68q1Qqn2MooChn7gHQI0QxY1JePsvlKDoCK+vY2bUw1jT0NiGUDtFab4g",
-	"nH3ORRNsojZEpS2Sue3DZm2wdwIeqMzg8qjUVbGwBh/TZYhmPI4WGFemhp+1S8NPRcN0JlK80oiq6+ll",
-	"hVtnfoJB7izUib44S7ih6CMyWD+3JquCfWZjnJ2MMUUDdcAfBpz0/rmlOcfWiY9m2sCuefRXdbaHq5ZP",
-	"zo/OzbZliens7dXVe4IPMx+GCh3lOcoHL15YGcr7LUcx7By8qVPWnMPBQHgfDPhNJZpBxFKwTVkn84D6",
-	"tLvzrDpDyqasvSJdaRBW13WjjhYEmILDMrNRrqIllTRj8nBLyJc5znL9CiiV388b4DTELEw/oRjL6p4c",
-	"uMQgb9F8drsTHmKYVunlUPcuzXGiziwe7aZXHHA28rf0lthv7v29SVBAwj5t7mxilYgUVhlCGvmkrzMO",
-	"FE06rhl46jzi2kSa3aw6tKj7lKwfsXiD/abJBK58H8tejsExZilzeSDu8O3dbGDu30yrv//jL97XDCgv",
-	"sj0M7Cq1Z9O0tKy61+GKD2KJbhr8cdnKl7jtkhJLzvlmvZKFeP1cnHHVHHOHOPl0RcC6ScXuIPpXEAZo",
-	"k7VNNimYmD6DaZioTiwwIm3iCc8iWqccWf1jfxf/sXXtFW1mGeSyglkHoi6CxHkLXzOIs9XpIOXRrR2Z",
-	"AkhVJk4cOC99I9MvE2vMYl9g66qr8bW6+UQSsq8YVhiA+SBjHlx+8VUkOe1VWAut4Ay7boCeb3YCy+jr",
-	"okTp+ThamA0VkRXpB1tra25KDLBCLaxIkZIoC9OyMPlkSDODl2BlOtPP3VCv3B7qQ+nf2SSEztbPJg8h",
-	"+SemIhRTnq1eC4b8JL4lQ3jq40vErgpcmOzA637ybl9M1qaQtnT0rrO1e7hLIjachTQi7DOg8xdCBZat",
-	"6apCjDX/hr3+6Thd1GqZQEp8taB8UwmXg5hzFhHJwDFfFBLq5PLcQ9ZOpWG6DzlKftdlOv9wdVRlIW/V",
-	"tZAX1Ul38k1Hgr/Pb6CBAis7THQ5E4jqcie0lV+Qbh6NsCg28GHxTnYHVZivZhbUulg2l7xTuXn3la2T",
-	"X73Kgbhk3w8fTr67ebaq4trayVhRZ0FOpNs7dCb+wxogG6GORfigfQgkFsRuWU9U2HBWUeVqfpE0opX3",
-	"GKJgl7iH+jQMWQQp98CZ5rXdlggBuNxvuUxg005UzH2d8eA/M7ZyCqxTMlohDalOFpGj/5QUu6had2cA",
-	"+uRmyODL7OWovUcUfRLtFmtuymP5hdKXViZDk6G01NcgELV62Vp+uDpqGIMKLCDz88lguevu4C7XnS4V",
-	"UBzHO3HDJF52il4XMA40+veOr+iwl+RY/Gcm4pyQkDPHHe7bUtqLVuvZzosXuwf7z/ZbL17sVKAH5rOc",
-	"vUaSxWrJ/dbtZjPGBgg4zhPjJqUSLue80/SmF/l85Qkq3PMZgSdDIOkWGVbnkgnfO3nA26t3p7nyNbNW",
-	"a6//X77oQ4rTKJ6E8BPDB2BOwx9Uj/jjtvVr0aLgtCm819r8exEGfUdgUA8OhwQDWk9ptShG9kMqJQNE",
-	"rzSivkF6PJBxDyDoMUUePk/+dvmePG+1tg73Xv29SV6JeKSdxQRj5hNbjQTrdVkmh6W+WaMC6pJxVlvL",
-	"Pi+ddZXOtntwmNV9nje8qV6p3DdM0p9OEtDMJ/k1TSfIPzFJBPnf06QEA/SIDe0Uhrb3X//z33/5P/+r",
-	"tnz38Ju//b3R/Mcnr/377f9DgtCksJIGqZON0CgNsdKS0EHMInL2+oesOA/LU67koRlrfcVyhZE8v+s4",
-	"pgn9L/X1ZU/LbXHbiwoa5ofVkftdxFLsr5CwtVrfCbm5vHBiQHpFMuut9gWLcB1KbyFPrVbnLtp3ypGm",
-	"OoY0qWdZrlrruKwavahpp7HESuBYHOd+FwjKsXPO1XBeNWUO8ovXR+TF/sGzP7XD+8kR/eSIfnJEPzmi",
-	"7+aIXsJ3y+ATFoQmIM6IDz/Q6fPZbF4DYd9rk/1WC73OAJ3bz+T4YgTn95fnZw1CSZIzitkVSQb51eut",
-	"5w2raAHKUXbZ21x2+iySIrI/jb/AiLWlAGCMLZRjzGIeBCH4AqC7EiR46HenSc4EuUa0c/SXqs5lYSx2",
-	"+o958yqBMwVAFr1kakDs81R9AgYXxNLgrEHFAavmKuN+HrLAqoRiPvMBc3NtkDRIlU40ljbhDCNrQ5/Q",
-	"KY1yY88UdLMHn8Ook0SnAa8wbpOGPGUR/FPgB/b0foE17a/a6RzS/thCSdG57ZSPNZj53H5VQ4urxyBK",
-	"jYLhSN/CxkgnIviVRdhTsRKQ3d+y0jyphVyRsbaSI+1kCh3V6A9TH7G5rURid666R6bTjrsKEIQzI5uC",
-	"EkAaEKBQDc5007s4fnNyeXXRuTo5P/tWP0uROqAkL7TdTylLRBb5Bki2BvxkSuOR3moISM0BYuy3Dsx6",
-	"xCP04sgGxnxj/KrBZbH3yOAP7Lde4Mu5bObrClyCLDa73ZF5sqSLl6RncdEeEPTAuKWx/xQz3u4b7Gvw",
-	"K669OocjgSkiWM1J7f4CEgixHwsD3nR0aVJjFaUpMmkQn4UsZgDjwSYihhTeiWThDZMNwiHqMYpYH2g1",
-	"iIjFCjSNhooFL7JU/wKybrMwRqC+hmqBURjOZ+QaaAtA5EQOpvra0cw3X0UlFoIIA4yDbxl6dr6iGCui",
-	"WsPXi4H8xGCY5IuxQpe7TVKvPCp0UShhC33sWTeYkltvmMHDnJhv27UV4J19wyvzJQ+cbzvrUUA/B80E",
-	"MEij6CNwEDhE+8JXNyLEK+XqwCfUVJA+VLe7allQDuiB70BqA+x1BItuYRdl6vmYd+9QbiizVfatuvs8",
-	"v1UFtJVMqSt4R52NYvEpDV8TSPv2k2IW9W2AUDskPPcNU4LHfMMUxZky00+mPo6+N2MWcRp2MUa7TQ6U",
-	"/HEqhkODzhJbBBHot6zikvCKprWKmo8aaMVR59DupLTqIH45W37bvNjbBr7wG9pC2/riVU2BekPfoEel",
-	"2pHuzy7GvbS3XMVszuYYXZiBfCkIkzYUCgh0XqO0XE9J2Z2Gs4Rdo6SGbYqWkoopSrK2RA/PWUmwka90",
-	"WFK6sOGsz9qwiuCbzJAchoxd16RQcyRTvCRbUaTh5bl+iqWMnDv5Ww+wUOC64Sjz3ciWlmmU1ddxlfdq",
-	"5AqGNYqFpRuOMncNR7ksgJi2jqCXLd3acNcFLdahz9eVz5jnXWRZUB7tssbrhfMeT6bxIkkvTJmstkqg",
-	"VIdXImB6iSEgOnLSy1Rm6BXtZIU6zUV7CCp3yCuYDxJMzaodrzrp/6oqd1i/rYjdeOvC/bvQSOhPcMMr",
-	"wA2r2xDhXwDuexqKBSTKjUCbvWERDckgArkjb1X5mtjEyL2Q6WN6G0AUkyMxmUK2l3EbR2xII50NVx04",
-	"9YRg/IRg/CdAMLZChtrlsJG9bk9dL72tXjl0JKkBhlwnbrwUCvkO5a9SZoAGQ+OSPXv9w1FDm74AF5Bx",
-	"tvlMi2XFsp4Anr8KwLMTvbgiKeTCks/flRjFMRdDV44x9Vh6REwZl2ZrMhEg6olSCVDczwJvTd2R+hfM",
-	"sbwnnbMOiZgBvgMt3lznbKFFjL/1JAsHvQbpMT+I1X8h6xmKsKi/4Girf0wjdqP+y9ln+Fsx497fGyYj",
-	"ihHaTzDt9EQAU6DhqY7B8WD6NaFSGBN1o1QUJakgg0/CkMB/ETL4h8a5UD+JOTf/1pFPSolKgC7ywBmm",
-	"FkkedAFG5lhHybj/kyU+rCmeB7jpCDMMfBLN5E30pWcwBd05c4+xOoQdGJ7Frf1ColWJ0nKFYNBBZOxR",
-	"X6XIYJF7uCEPz87P/vXu/MNlwhzIiN4wy4mgTbY58zblCQC4NhxjpCQaBwGoHfweqCMGkojIgJEZLETz",
-	"Za+xSUj524aniySVyexq6DLgfYZXlhQTJjig5iUlaoqKqp63g++9zwKYKqaJDjSwtWsFFw3DWSi23WfN",
-	"VrPVzEGy7dcJvbUsTczvXlfGW+kVSYFLliWbGJwmpXbjbJYF4+7dKfdkaSmojswWgkoWceU4fjyOcul0",
-	"lVJJZhx8C4jKne7dNRuIqAyk6vDuy+CKBenJACskAqpoeZXE6siPndZ6mRzaKeHmcIlbVcfPaANUrSg0",
-	"UK0kY7yS/uAMocMlFmQQ3DAyCfgsH329UZpcLb0CbOlBfMc0i4NieIki+y4dOjdAnwy8InWRtCBWckZ2",
-	"Wd6ILSXbbmHD7Z08s6lRoDYohGpndi9zthoJm8wMP3vMHdwrQ23Lgr41HzsNZOwuOWkEsDQ1l4bBDWsY",
-	"nDyQBF9qkDR4HJOJkDHZbTWIFOAyAhf2SIRYDWVSvAuSPS49FfWBAs1dVZl0Ay4fl+qpJ0ytcWeDi1sV",
-	"Mb1VIb2rnQe1snc4CK5qo0peN14Wx67P6UJiCRJX9n91eo276jF2u5NZyp2q6OhcZkfJt+1w6Yjd3N/U",
-	"ZPAbW0IyQotmagXqz3PXJhh3PN84mJbOppX5UhVttnIfq17RWMSuqOy3Yo5VMJKjv2zG2fSd6hnDR7tG",
-	"+62i+ivV+sI0LjBcOAhmIoW+9a4ahqDpVy969qxkyasGXy2DclOLF1t3fk4y1AK9ZY/qi8mEcr8Lxsxf",
-	"SgBLHHJ7DPBtImRrQrjVyEizAeALSGnqR/f6oFnPzfTBxJfi+yWOCwRhVXQl83Crlh+4K1lfcF9CmhgW",
-	"NIBkmn97iLdtm043hoNgmTL/sHk6/qxvDPieoivyDkJhwaV0uZAxm+R83sbkVUQ/cW5Xka/CAy16ZCHk",
-	"iZJCslQAu13O/J4f7te4mg2x5MdizLLSWG5kg6T5sY6Y6BqA8JXFtW1KrYW3AlljOXKskzaUvpjZ5QKM",
-	"Ep0kFY10SxJwXA6wAijWmVMkSgmlRly/TUlVEJw5S24hFcaeWK7vhs1ErYRQQwwNN726+NoV++yQKf/V",
-	"ySdR6lJ3bYKV7hwpka4VgYiDE7vQdgnC+OHhboPsNneb5PiGRbpYxPUsJj3aj4MbhqFyszDUQX94pOCc",
-	"mWoy6nw5rDbwuht8nvkgqza0B1wHO0OyhRU1rP42Hg0l4Q6VjlBLyaWzEjALrE/eIPORkElNM0nkSOkj",
-	"eSuRE+fWVdO9jg2kRNdOYzq0LteAOFDNztBUtvPiWVZy23l2+OywdbCf52K1M59rSXNBlYEATXb1B7x/",
-	"cM8Dlk4hISMX3NcOR6IsHwVC16mxa3ExbyTl/5QglAOVyxtYc8hy1WqHG9UtURhhNCk6RYNINqXouL1e",
-	"kOuQ8nGOK2sHXzti1CfmD6gDmmjcbTHn2j7WTov7r6k2uQAEfXOVSBdIUk0rXM7qVj2U2fWyocxkvsBH",
-	"TVyXVceRlqApVexeQQJKdjT42xoktByiz1x6NZBEKr6Uu3b1fWFIuGHj9VlLgMwUuRPuEbJ7PP5IQI1y",
-	"bUJH4mHlo3K84AY5aO4sURw2UovIWO8CriXSXETefUTXmXK+dznVNkEaMlsqt7sC6r7/eIWgpC9ah8//",
-	"noRs5KIWnYV07qEKVKnXIuAVykZ6gd+PmlERpflaJBEHZt+29Su9BlT3fInSmy6SpkNHqUkH+tLRnI/9",
-	"AqvgzstNT2PGr1TDIuvLhKbng8/z3M8QplmsUj535bwzwKIkyDRiEkshMMtVru1J+lT/4rxQHMqGbVQr",
-	"etPYZ9qPexCk3KNxF4pC66CltBLtTou0Wi0yoXE/U58AXoayLfhidlDmaWFMHwDUJkUvXC+8owNxbCaZ",
-	"X8Z00cDK3D3SDxlFuMiqMI8HHFK8/Di6QozvK6a1/kgeVIxr/WF/1ZjX1Vf34cXA3mGpV4iJ7UAW0jSN",
-	"jM3OCawR6GVdM5L1KebzXmI+V6MOZ5QWXhmrVLFZ9bIgSF0mWlAnKl4zK5V2SAOuJJkETfdPd8OUYeKa",
-	"PGa1Sjp/GZIbrQOQRtTNeByEWt51wNZ6w4j2WXMkplMWPa7kj6eL8umifAQXJRywrdHTPfkHvCelqwZ+",
-	"FgwecUwkY0848H9uHHhI7u6GYhjwNGnbwbgBQkIigoM0lYeCMCS62L+YU8BWBViH+nFMuzv7z/af7x3u",
-	"P6uKI3pCrP8aiPUaF6EYRIEISNcL5CT1IOq/BAK+oeRyf+4CI6czCQ0biZauBqdXAzScpE695Cdc/4eC",
-	"66/OQTdaUhEoAwwWrHe9Ie0qBtoF/cgFV6zUJhSZYgL2VvBWa6gbG1kH8zKUiqUWJY4W6okBstI1nD9S",
-	"pcYyDgc5haV6STCFD6CAuI71Vh8UGgJ0I6fhqVTCU6mEFUslQGl1Rf0ZWah2SOtTrYWnWgvr1VpwEF5e",
-	"3iiTpR1s3ZassleLLSMsC0pXKp470+fcZOmIAYTAyGx+z0oZO/B+IRWi1q0KOmh1WGxJ5s4H+HBp2s7O",
-	"PaXtQPwMC4ajazFTxxSDYDHwcf4wUnpSaB3VDBfomg0DLnUcgeAJA9tkzs/ZbHLNoiSQH74LBp0dO35h",
-	"SocQnrrQSL5fM0MoXSnVLBAzPWol0GTXKjkYm8oi+uA8N7UXYr0cIvyolvqSD9fenS+fbYTcBeIJXoIl",
-	"qpdN5+nVz0JyjO+Pl4j0k755OhojsFwZmkZCDBLcB20XGtIblouY01Yth0Uqb3DCPS4W0RXOoFjIbw38",
-	"uoaJQmzaElALjbuwegXi9QxrOn5TTb+WOa2WTrOO5rJSQTGz/E4zoQsG5F7sR47yzt0yIVKLc7ntKD0F",
-	"i2PVcL1EuLJAPXWZxSlarjqHXwWcJFNOAMZaXAZ1CbD+LArixaXafJyZoLN4tFuSfN0XU4ZuZeAQCU6q",
-	"bJLe5y0AJekRqYh9Pgr6I4zjG1H950sbD9Zn/cBnEr3ghMZYskSDHDRQLIgLkfXxiPEm6dhgDTCc7z9e",
-	"yQa6fAA4ZcTAhEIluXh99PzZ7gFUBAM1OBRzmKidE4UTg1+tOEKv7V0wisDqYs5NWGEz1T0wwhBLC/Mh",
-	"c7WERUnavQlucEowliQyEWtIaKAzNQGmq4sl6fZGEM+8Jubc8Y4agJ0mXwx5bHsdOVbXOUKe5zLpAplm",
-	"+8A32xq4qe19hyjk6msRk7ESEpJRYVMAbULLLjRDG1C+lb26NAzzjw0+lF4vKLVGx0YOS1Uzq14KvmiW",
-	"+YTfBLEhBdgZ/QUTy/khUlfWNihVGf8XUn/D09SsSAIRcjBnLKWNPA1kppYdT35ambXKrXGWYHJ7XaQY",
-	"1+7+0rCgf6BES/ZqrZ5J7qPOTxgEoS+2LuusxO3tLdQnGgisGcVj2gdWvzxr9TYf9GOnEzYMUpMNS9ow",
-	"Xq2GhmYC2le9W7UAEHf+E//mG6isJL/5BnhXj06xFEog+LauIvN/f5WC93Ts/P7Bs783Sa8vfEzUA5xw",
-	"7SNtkB6WhYEnNFfK6hPHWlYvCSX7u7ul2O/GLAuQwhooXrsjKVYEgMohJIhRj0U8xYhNGY2l+oycXU+C",
-	"OGY+uaHhjDXJMZS6mrLIoLbKWCaFdLTrT9e/T1DK1cpcBkOu9IuAf/NN2wS9wzHt6YZqlplaLBVZBQQk",
-	"WpPTqDXuQH7ieAP5+bsnvXoyZc+TvC4pAIG5P4YqNmwiYlP8BIs0qL8Q3MTYunFmp2oJ9JaDSaBNBiIM",
-	"xZz0QFxHXDlLqu81iXqLj9VbgkMxHm2iV32ALeEbpaN9kzUnfOI2ZI4mOCXZ8OE33xDOGNriTSkE3AuN",
-	"b++3FQX5tp3wmipWLi2wfugTEknViCDJhvRpFAVM5kprvSSanqUmFrjrJeml9Yp6TSgJBNRrIKgTM70O",
-	"9ECZAgHjw6DPdFaPPsTvTq4Akzy07MsAxwhr1RTRcFu/tK30qLSwVHkucmJW9VrNnWZLvaMzdL22Z1J0",
-	"pzQewQWx3ZyzMNyCMinbv87Hsvmr9vAMWezO5kiSUmHxgZMsshhUlicF1vtInZs24VjpwYMB4eE6UVfp",
-	"kMXfz8cSEgtwS2Bou62W4Xwa58hmNmaYWjyFN+QMRlGmJpim29/Px5dMS5GgOlQpFskLBe6qRMsxW6jr",
-	"2ZJJ8eqSs8mERotU91ENFbOnQ4hlusSFVDfS560+7Y/YVoIfsNdqqQ4z2wMX/Ba1OcUWSqSl+6V48PP9",
-	"nf22htukZvfIINB+LRgVVrRh3DcVQPU5Ao4IElwvkBLLzfXozFccFqRklGuTtOVYiJo7nmF4lziLL0YA",
-	"ro/Xpwb3207SmLCY+jSmy8njnW5lLBZGllVruiK9+KIvS6nhck6HQxaRDyfmfpyLCJycZkqsSc4HA3za",
-	"++786PJbUCF79qZaZZZceytHYv6dGkXlbsbsc7w9iifhutsIZZ7r75tu7twotFHeNrz91n5ZP8l0ts9E",
-	"/BqqXizb1e90iRuUIrQBrLCXsGu2fvO7NxUyXgaGMCgw4TnVeVKua99URcQ60gy92qCgBUNO41lkF2Rq",
-	"kg5fZEANqARpwfANIA2dH65DwDPEUays1yivUNcoqT/XcNU3apRWH2q4agc1CnVuGiV1aFxUnO7IVZL0",
-	"BtN5JfzFEq70eWs+n2+pFdiaRSHUPUKzmmV13FSCbm3CP8lOxpiNbrPWljiasdsvxoId+B/1T7Lz5cK5",
-	"/phNfw2kYnfxCINj4Ki3qo/6K+on66Ve2al+5QM3dzQDPNX9nb3ql94jvV8JcQqVauC9gzofS47EO3Ui",
-	"MH+z4e3v7la/nNYbxfhG9eJBnVU50ScrKbN70KoxR830Plg1bXIMNLXh/dupE2cYbB1DkM1yUctNWK6B",
-	"5pbbFCT1ctZ7ybQCmFS4AoCgCOIULBcD5jNnkz7s6nkA7w9hotUsM1ulrpEpQLch9pitl9ZwFRVzMlG7",
-	"ENgqPBWX+cTGRK/HVHN8JmsB9Y7EZBqELPpm58XBrpcgb2/CXF1fJMxN7UGw2Ly/rD5/Lb7pFJocNL42",
-	"Y92p8cobwdnDZqhwMZ1HUIJcnuhCYfDyizovi3eULy5MlbAvwoxfzeRiqRiLpK0YbKaageGqKc1LB2f9",
-	"HQ7jbalGomvCIiqeHJvCnUmtQ3IqBMir2uQmuJxNsELgCOstpmw0U9iyTDPJcJ8pjeiEIXjgv93rlTbB",
-	"vX1P45GnrqFHqdvs1NBtPkSBOjNCe+NKTRo6xMryGNakD3Ut/1ZKEVdi1h+5d3iJNeE0uGEcs56/EHN9",
-	"y2ioSKH2DiUvFPaogx6rZat9Io0DCWScgmiT0SbRM1QqzZwrZX83lWWGEeVxoQq39gNkC3GjwzKxddIw",
-	"GLOXUC8T/Z3BcBSnHYeMRjwDeWny22Y8yScWkY4Zb37iHSh/1HvX+Wf39PzNyVm3c3V1/O791WUPyuHP",
-	"osQBoIMLIdBbNsgwEnPFJcD8rZRTwIMfxIzxBBI+Z2Nvk1dUBn1wPQRDLiJdHH6pUOYqYt5wFuZuFEpr",
-	"b0xoyxeX3aiMhrSzSW0XyMuAMVnglJYEl69ilQJ8FUJaah+3UzWRh6PpJoheKyq51ntlIlii9NSXvWBx",
-	"1tBs9aJiTVh4aa/mS69FdB34PgLo1pLf4LV1hTh4+U6SHPSwqgQHL12NIhHHq2jT8Npq0pueYKkinbk9",
-	"LlE2L9WFsSZr+Y1xbFwFmboeLKdxFyq6JskEGi8qbRibGuXqitGNTKFY8CuAB03dNVClj5zEEsN9k5rU",
-	"8hPXtYmb5Mo4nXRVhwTzlVC+QAAn/JkAe6xm864SyA/AJqm36Q5a873j99Vmbq66w7W49H4pYK+YQVAf",
-	"us6h9SWLt46ArBzmdDZJzDdIemlFughrpitxMxMA1+2+FTLeyqzity+J0gm+3X5J3tHPW50h+7b1kryN",
-	"4+k5DxcvyaU6k+wluaQTdhnE7NvLOMLq1OlCZTJlHCBusDBrWStrcJIjReznQOs2Z3+yWda1WRZZLZ5S",
-	"N681MZ9y+3fzz9ul7nYKRQKQu4H7BiISQ0bixVQpSOQVQ9GXMfT2QKX6aSQmgWTlCvLdWBEM5CwNX11N",
-	"kzYv1lWmNyWJme92cG5BqDawvkBW8rrD74A2afTAqY0xGTQLdTetp4o/JCLPGN4TwF0zWYv07dgzTf86",
-	"FmV5mMl7U50AtT28icEbCRiZQVzTLHCOH/termHuORmcCc4gaugtXClfklKN73gF6rRecWoKvn6euyOP",
-	"r+iwuAEYEyxtVI/07fRC/OQ9+/5z6+cfdqK9m58+/Dht3fzzI/9+/8dPnpe/yVe+7/ZqOuLfCR+D5ZdR",
-	"LIKs6zkQKiFuq2ZoxWErQ7gLikY9t/UKsqlCbdHUJdiGWHpaRBim1iQbJu9/qRF9cfI267CWSgxIavU1",
-	"YWz+RNZLyXo1claUtig3wx6hpAFrpIWCtPwFzLiRlMeD6FuqSyxkJA6nPNEgPeyhK2YxJBvDT6MZlFHq",
-	"+mLOeyUEf8GoHzxaO68a/aJZ+1I+EzDf5d6ZI8qNUizJtc5Q8UtNw6bo9xLrMBYD57aNNokq4r4pkAPp",
-	"QRql5obZTnB0f9tCwZhNYxIMMvLQMCnHHwxMMf5P/CPEnV0cvzm5vLroXJ2cn3WPzs+OjjunPfwEWJ5V",
-	"L7ut3UQEibPgT2jGFpGStV6arBJM3aXmIWdkyGI1DzWfaouAXWOni+XQU8NvTHXMkpl0+stGLb7345VP",
-	"SGLVGwQdgwbHLnOJrGmeKE/HtLGvNKiVBQtkw/0UUjRL7cwr2CpwhVayU+zcEz8yg2G+xg1fgTWlYOMV",
-	"Hv0mOYlzFbzTxOoSpDXr8j0V/RKk9TQnPfUG1ah4sw35NNs1szTveEPvtnbvK+wYToy501cILIFXCht2",
-	"pC5eGjK/rZiovTF9qvZL10ZGHqc2S3C4v+d0sX78W42Ly9b6joBX4qs1DOgdnMB5ZHRtQM58fAapRxzv",
-	"oQQAy127XJs3mWzl8oTaQJAndOaZIVFhmw50bTcCtnYKtEohBymTRNUkKB9EbMIm1yzqZXwSSn26ZiTw",
-	"Q0wgCwUfsuiljmVHE2+PUHIdiblk0SduKjYpKUUGMSNjxqbS7bAw5Ug07iPMTxoOqURptPD0MqbhpDJd",
-	"8xPvJKWk07zYpAK1jnpRTK6NAkvoMxmToWDy3p3S9+nsuGdnNQIXmSrZdxA87BLkIF/8VZKQTmMBhZxg",
-	"VQeBkpo3JlMc2UN/EILFvbqpdV6YPnIcYHSTQmkrSg7mwOtLjnFflxquJUNMWFqHqGZdtjvIE42lPqiP",
-	"NmtqODiPYoKkp91OvQwP4kKzIWA/soajatPOvqLjC+pFPRznV42AhstgyE9WjmjAt1YPaXhc4gnOcvVo",
-	"hvsVT3QsA17reStuxtOWLzdWJaMUj59mV9fCXzQIC6UGyeAsH7MAhWB1hjdYyJDnisikSUZsqvRT9bRJ",
-	"LtkNi2hIYnptgKQTzAw6YZ84fl3NMOAkZmn10iGLLZnFfOQlkYL4QolZxuQMvYZK4EjNJpg4Fs+FCYnT",
-	"Tik0V1v9gfNbCTYQXvGJd/iCCLC0zCRDM4qej29Kw+YCRNJSuWh6CSSJRQggq0oqaRMpJgwCQEZUkr6Y",
-	"Bixv9l4u62TlrIcbsqHHuQER5Q8QuvEoA+wg7CgrvrhFl6eL/iFf9JpoV73pn4JjNhk38IbFSuln80zk",
-	"4JILHDxC5fnsGh0F4mM0NogAC7+F/Q3YWeQdGgfAFeZrdRtvwZqu1kszli/G1ZIv1mdo1itOXhbNALxr",
-	"2RZdqCYJymlalnw15yKoWqXbdmbD8YIz3BhpEDsG6nDiL3IcTHtkNlUbi/U30b00CMIY4HQiRqDCJuJl",
-	"icl1wLNBT4l1xPS9TjI6QMXxYTdFjQMxIhdPtfF4z0DGAGq6smvmNJgE8Y8zFi2820Zl6yNYmtrNL8fB",
-	"tHZjwCms3dpYfWu/cCHC+o1PJBbtWG3wJhdyhc+8t3De9GtfLnQoQcauzzesVwp8w8Bp5w01AR/XxY9G",
-	"KLDnu8+f/z0XZzFrtfb6S6w1/wD42G93VMPdQ8UMvm3BS+wliVj47SdPsnDwyWuQDXQF/GjdvnayfSmp",
-	"cd2udrNdhVSNahUz1F1EK53xgCxhfcSDOsJDzn6ycjxkLYFIz+d9yj4fEsSBBS+YwzZQxxGBH62bFy8D",
-	"uHcjFkKx1zA0+BeNqoAO43EF+BgxYYIzNGpYYR12ki+US9EGB2PwtmCfYF2hs2e7ZCRmkbwXHBj31ftF",
-	"Ai/uEh8N5n2oAfBwwiqg4uGywIo3USGGYqh/cgJdr+jtsAvXflVXB0Ks+liiYaVbsipu4o8UB/HF4HFW",
-	"vyz+TKEED+yyQvjb3G1lMIvhxlp6YQEj8FIlcRuh4t0xqPoqWePWuAPrHrLYipP6YmJ7JjZrcwFdFpp3",
-	"ZXT0lQWsGnBXcSXvk7e7iSDotfjEgzkIGczo3Elwga5bB+Lc+tU6FkqLwdIzcX/kQEmprtuuFOFGPsZG",
-	"o1TlMceTJFldYQ1r+NyH8FaUyzR9dfuCD8KgHz8AWQ0rXmXO/KqpFJBGcT7FAgybENmg/vB6NYVdtVsV",
-	"rdSXc3Lr8SB8PDgo/x5ZZAYzc3P8cm8z/PJLiWI1BCuHPFVDtHkfgY04yAUiPIlid7mBnMKYu55H9SXE",
-	"/CDOSmaZ8E5TSMMJDoGJbCYy63oWZyMlAmmSVDLXzJcV7Bj3z+MRiy7NpOpgCxxjdNmjl1kyFShyBGNy",
-	"1nEXEQWBhbIGyWiauG2U+eeYKcVmgT8ldadzhRm/HmWEgVQyfzlh3KPQrz+6osU++5bzWrPL6NQw3Jua",
-	"hqmt/qWGwkBAAQgAWtF8b7MQl9l+I0btP+qpBAtwviZSHVVCt3Rz8u3f9b+6gX+7jK07IHdIgrhzzP2A",
-	"DxFpTcmhIyoxDlcTSxFnZx3lIYGZvzvfT87ZysK9fu/ELwOr2PylsSIE/SOh52Pu26GTq1G1uWhSmv5d",
-	"l9NbSsRXGQMrGarvm3JBJkLRoTMnyatKUR5EjJl8OHLNTPEwdH3stYhPdfkMrtUHFlGZAxPcmN8jonys",
-	"Yw7mhTMCGZFQs0n9Jea8q+depnib37LjWfug4S6s5fRQL5kj1qircJfjFjjOJJZ/u9OpXMVM/WpxQbHW",
-	"8cqnuZYS9j4SMevHFkTz3fSw3eervXph7u2HZ6HWzCDHfkz5v0oTdYVMu/EjvalrbsjiOx+9LxulsiHf",
-	"m9rQP4J9ex0/2GMVFMoDH7CuZuUpvbvFvEP6IoqAh+ZlACXOxkJd9ikExpAGvE1mPA5CvOyzzluSlK0E",
-	"CUKmkIRfLihiqXBQGTGxsvSwCbP9hiUQNOV/JQnkLqZ+RZoOlIsVbfYrB1jcs7V+w0yeUEgyWmj/1Z/X",
-	"SP+QBFG1abjdR5o3/KlcAn8kwXmZN6H6Rs67DxIFfdsXc66LYpcWt4MKq1A817il3UU+vsxleRcl2Ez2",
-	"EQnj35kx+xsXyx88k3tgZ9DUE8+dwqslJeShyvFSjTY5f87jaZVtKc+Q1qAkEeK+yVhMpSke+hXOJw0B",
-	"vjCDbFITJm2F1F3JuH+HekHLz/Lufca26sq0K+HHLkOaUttvBYa7oKQevSDTQZoy6T4PG8Xp7vf6O1B4",
-	"M/H+oOOWlW5K2YnFL5z8JBT9cUUtiUy4AEIeqdf/usTldMXCUCYtDZIAFvoXOt4gYlQK/lA07qUK9Vcv",
-	"JdEfb0ZAWRvOgEos3jCiEfOz1TV1cWrIbqHDGVul6g/O60FowZhteD8i1Z9R1XT7PJ4CyNa+GIBT58MO",
-	"RH9cQ9uDV53sX/tHy2+Aj4hrk7hOZzwELIARc2AExjaW8JxKAvZKMmGUA3JNk1zA96BGJF4N85HAMISY",
-	"oC/HfwAaZaX59W6SqlrxR6RwXmgf+p9P3bxj6tKjcLXq3SU0OX9ubuJmH0IXeJ45WMdbEfqAC1oiMTZJ",
-	"xwlcHqcAXyKEQk+ovhSBjEvkzC8oUz4aGVKiw/lCrJEysTExEtNS33XOOm+OL7xVkFLM2B+EqPg+EhMR",
-	"/5mExScx8RGIiep4ldgP3kB9ReCny+REeO5k9HVyC64qDQMvwdUOjgNtwNCy3+PyGjAOR9+KQN+kGHcf",
-	"Iap/NvN8Eto6oZwOmTOHQisg2VSKO8SaYf6E7vWahWKehM4qQrzHZIovS/0G6OqeyP8+Y9j+0OkbdXAm",
-	"HmSCxxN7KksmSYoPAIxvdZRdMZmkeIPXzin5ImkjX/Pivueos6+Si/J0kpxpLFYp9Pox5a5TNOM1HGaU",
-	"hGCX5b72nc1pEBM6iFlEUJkHSWAr4LLMhKHro2NHyclrEnPpGjCBvpgwCCl4XAcRl/ExRcDz8B79Q09H",
-	"/U5eENycGidbn173yZ5WRL2V2BrJsmg4C63vUcbH6UV5TAd1+hQb95Bj4/T+6GKkSXTc0lM7teLhwFuw",
-	"2NIoiWVn9UhwOZtoL8IEr1w4Qm1CuZ39oV0OUF40iCVYyHJH2qrskZbiwOoh+eoe1Y4HGESXfZ6ac44/",
-	"bLaMl+pR84/7iLXDLQC45bvUyKisjdF5tbTQQfLbvL4n4ad06A/Ck2Di1xLj92ozyby5DOoS0qF1bdC1",
-	"3Qw7NV55Izh72CZ8qCNyHr2GZDMNOPxowwczrPU9FHcuFG9cXhPS5qfbGEVbzlY72RriyA5BxolHEWMk",
-	"DiZYPnIkZhEWbuBmGC+TWonOsGQoFJBWjE44K6CogRJlKlZX8tivXkVILSKez74JRt54leUVCgDlh7MS",
-	"53sk1XVPsiV1lcKNCHzqv9NIiMGGS+s+uSjX4lHv0LZhcnWRkJAf5AOaq5hVqrr9DqLEbSk0bQet7RCo",
-	"Kjgj17M4FhxNLIrRQf4wAl+ZqvinQoxBf4tBqzPipEuJy+hamSojzjiMkZhblSr6d89WqLZEwpVXVxGL",
-	"2ed4exRPwrWjI+hwFchH3dwN9gilLNaKPVi1QsGye1URjwbC0bqEIthyUi0D9z8NxswUSbZJuYeB8fCB",
-	"pIixxc7Kya1CncjXvPmSqsEpLtGDoes/gMi+8hlYSWC/n5IesEd/BjGbXC9AqFjOGsrNJmgngdraeFQA",
-	"C9jbBtrWvbmqhaCVMaEajSJ9g8aLPGBW02t4GrEgMzB12LJdv8HqZLrrpPyb1YEp/1Z8Fyq9gdCubtsJ",
-	"XRBfJBwuiCAkwqrBoPuzwcRK+pQxHQySznQXUDCO0yFUGOsr5SR5koZhBBEEYTQIhGfixEUEkiANQ2sU",
-	"aH0qfr9juozTgYgp4yBkgr/eXlw7GavY11tGw3jUIGOGYGSBJL7ozyYssx6mctvtL7f/PwAA//8=",
+	"7L37e9s2sjf+r+Do3ffZ3R5Zlm+5KE+fPY7rJG6dOLWdZi/pkWARklhRgEpAVtS+/v7t3wczAAmSoEjJ",
+	"cmK33h+2sQiCwGAwGMzlM783+mIyFZxxJRud3xvsM51MIwb/Puz32VSxQP9bziYTGi8anfTXZuOaRjOm",
+	"n06YlHTIGp3GyYCoESM0CGImJelTTq4YmUkWNAklExpGJJREcBIqSeZ00Wrc3DR1n2LG1anojz2f049I",
+	"hM+cj/ZFoL9IsUE3aRAwRcOo0WlcjkJJzGP9VWzRIh/jUDGiBJGz6VTEqtVoNlgci1g2Ov/5udkIuVSU",
+	"93Xns5h3ZrMw6LR3nj/bCQ76W09pu731tN1ubz3T/9dO/jcYNJqNmP06Y1J1w6DRadR8RyqqZrLR2W/v",
+	"NRtyNhwyqULBzWBUqCLmo4NaTJMRShZPKKdDFnemsbiK2KSTIwtQOYoZDRY/sTgchAU640NybZ96KI1N",
+	"uk4TP61HVJJpLK4ZLrNhhhZ5J9Qo5ENYCzZQegkocNO9WYHny1agSKGqNcgTDFZhpkaMq7BP9TfO2a+z",
+	"MC4sRqYNiW0jz5pkWnadlsnSXIRDTkJOKA+IZDyADarEmMGv+g/9ORGHv+HXRowGLL43S7KzbElK6VS1",
+	"MiVkswuUUOOCxdcsLq5OvoGzMsOYctXVA5BdI2H0+v6nMaVSzkUcNICcKhZyyvrwfcaDqQi5anQaI6Wm",
+	"ne3tSPRpNBJSdZ61n7W30+aNZiOUcqbH5G/baDZ+mY9ldxaHpd215iyKtsZczPm2btz6RQoOKyWngkvm",
+	"Gf3PzYbsi+KcYjEII9bRjN5oJn/OtYjVHYqIyeQvyaTUi9jB5XB/EXP9feBK2cnMVi+f7AQsYtAH/qml",
+	"WvKH+Tb+MZsOYxqkLfHbevQsvg77rBuI/mzCuILVK6VQIPrSDqh6eSIxDHmheVdzWXfC1EgEObJxwVnj",
+	"Z81tR7GQ8iwOhyE/ZwN9UGaZDZ5vCWhAzE4isWlZlAd93byLzbtps1QYoAAIJRnEYkIomdIhIwJPbUkn",
+	"jMhQsSYRMRkzNnVkxULMYsmiAdGSgNFAv6SlCukLMQ7ZgzhEK4hZITS8tNVr+B1V9IpK9oHTaxpG9Cpi",
+	"2UW0DcjMaVFcvMA062abOYcsI4aNtWbFhR487Y/glLUvt8hlvCB0SEOU+mQiNLvfk/U5WLo+JXSqWBcv",
+	"2WBdzFbPLYb91VkAMWWcTrXA3Gu1W3vm7TkHWRJ8kIUjQKu0MZmPBJmjsjNASUYjt9urUDQ6DdA3odEw",
+	"phNJBiImjA9DziRRI6pIIIheS/Y5lIosGKxVP2ZUsaBLtdTZbe8+2WrvbLUPLtvPO+12p93+t17PCfIF",
+	"Dej/GMW91RcT+yTVOzoqnrFmY0DDiAVdkFZdqhSbTLXW3242BmEsVZfTCZyqAW00G8NQjWZXXSPRu7M4",
+	"MuJPdra38aH+2DaF1jV5ob0D55fVSjsDGkkGv2RIaH+PqFTJcAt02LN0gGZIi98b+YY7u0CwXd1wHHI9",
+	"TnNGBIYv9ZylZogb05Whw6m4ZhHtaw6MQj5mQchLyDGfz1u2CRAl5IYu+lfN5L83RjEblB4gcFZt16Qf",
+	"niiNTuP18WWjqXk3RjUGFmHIFPCr3qcRzCwaNG6adzKA94eXR2+KQ5hNA6pYZhQsCNVdjeK749Pjy+Pi",
+	"MFBnyAzDqBEbHMh2qnCkZDm7uPRRBRpmxmNf3uSAjG5UMRrdKjMUeG2T47C6XSXHRqEElr1IX7Csa364",
+	"+bkJ4+vGjGpNtcNnUaR/0pJhTkPVnXGltz/+zsP+2Oxh3IXTmA1YHGvZR/lwhqYKxrdevzQ6q5U8XTyn",
+	"usjBeen75HKnnUpfKwqmYV/N4rxIML/KliOYtUxoTfnQKMZa1H64fHP87vLk6PDy+Dvzc3c+YtyR3YVG",
+	"dQZ3zWIJ+u2+PsqOtXB8J5T/6n+8BXYZfQQtuf3jkcKF8t7/z6YM75Ja4OGppg/GCZw4+qK/EDPQKqkc",
+	"wwFICWdzIvjDUBz9JKrQSzwUSxbjko4Z9y6Dgidl9LdPE8If8sTsMg/VCHV7hl1ZKxwoFrJFjCUA1mEm",
+	"GaFcqBGLEwONuxLJdwtfBFPPFYsEH0ow4dhecBi6Fy00zPXqSgQLvVmoVn0and9vmg24HMEFdhs1mJv7",
+	"avLJLUmt9cbGeqHfMBqpUXaRzW/O8tqRNMQY3joJ2GQqFOP9xQ9scc6KV0KnBRmzBYlZyWUwTBt2x2zR",
+	"TRo63INrp1cJNqzWgxxGcj619QNbtMhbOmZm7+pPpzvZLMJ92c27u0uWtZSAFQtcQk9YNc3RnEbHeu65",
+	"5TKPCNDFt0ymQdc2SG/rQp+cIR+SOaxLLPiQCE7ELCYyDFiLnLOpiBVI3pReJByQUBGp6ELem3tfe9mC",
+	"5ElUtRBZiuECXNMoDA77fSblpShIV/McDM5Sok3DuxbQrIvNurZZVvgZ46nE8wC75QsyETFLhCzewB+E",
+	"FbWENJVr4KGUsxJHMQsYVyGNpH8l+k6D8oXItsqYQnKnnIhhG1grq14f2DAPag2y0625BO5L7grMYlkU",
+	"RuY7+GwJ3W2DLOvjzyQQDLkf9QCtBsB5oVX5FrlQNFbGBAVmRr0uYGIAc+O9WZB2nQWxdKi7FtjeWYb3",
+	"WvVhisW5ffCTfoiOCzTMeFbjOmnTTdpkTgcyCFkUSEJjButBpSb2gsiRmEUBuWIvUKbi0kgC5kI0905K",
+	"9D0huhGNh6yw9nw2uWIxAQEoCLTJKXu/zlic0fYaE/q50WnstNuNrOIXhZNQfVXFb6mG4FubCgYoLpXD",
+	"A+dsEDM5WnIuxdii8mAy7UpOJnNjBg8s4wELHvJ5lCdJzR2YpZBZhFAZb13eGpx75g1q0IdNmLTzBTBA",
+	"LzUMxSG2K9iI0W6xis13GNM+q7D6GitqTbPv6xhtnT7DL46vrpF39zZGXmPaWWbSdelhTLrp8jhG3V9n",
+	"bKb3Ycasa/r3GnTTZ5u02e5+bZvt7r2w2e7eF5vt7n2z2e7eE5vt7kZtthscVmZ3VxApZpLx4MR9A0fm",
+	"dLK+PXlohOStLMrYq9d+jI+sdfjd2bt/vT37cHE7y3BWYCaW4R19cH0/H1+w3JFofnPOqDFboECk0bDR",
+	"aRxf7B48AR/ltV6GLfxrDOTf0f9SYM88wiAMzRThsNFsaE1w8Gzv7Pu973Y/v9p5OXx2Pbt6rk7ZzvDN",
+	"299+evqEPbucyeez92+uz386/tBoNnQ3n7uvjn87nz2f7D15c/quq2bsycHz03fTf358Mj1aXKhw/K9f",
+	"fjj5eHJA240bCKk4pVIdBpMwp2npnwnVv4dSxVR5rz9wUECjgm4VSjRwF7oxVjEpJkxwRlgkGdH/gNP1",
+	"QYS2eUlToW45lAKiw2HvU4BQDQA96NE3voJvHMd1d67xrMPI6FFJeOlSHerRNf7oGn+IrvEZr6doYbvs",
+	"cPiDcpA3LkY0ZkHWIgp+HUr6IooYHc5g934RF/oShefeOcz39Gn2lkYDEU9YcI5nbvZMS55an4tHkZjY",
+	"Nt20TcZ6DS43E8V3xUjMaNAiRyPWH4NpQS64op+bELU9gGjMhTkRtf4QEDUP+8xvwUs+XbTeZj+3gqf2",
+	"6/polxlqfYtRoboU1wbWPJQy5MP3LJ6EEnkhs+j4mEzT555Vx0bdTKNkDf4lZjHRHJvaz6GhAuP5gwiE",
+	"8FKhitxFomh6vzMi5hBjNsMo1NcGl+TeFg7RnWhboxUVxFYiD60PPzsz3aq787TRhH/s7+I/tq4wNtt+",
+	"3xOsYR+VhmvYkXT98RP2MdwqdIsW0V+Be4ONxk5H+hUiMxJK3q/gjPIFS3m0sDYV/JlbKlh5oV6JGc8F",
+	"XrwTigzgZ896C9W1z1w5HzPjKAY3PsWt7o24+Zp03l+y5d1ZV1EyIYIm4tmcm6y1LBnP5knMkoeQYs67",
+	"6dOy8yvQGwXDymIi0g5b5FCOncAm95r+EG7iWdpUkNsllSH4e9SxCgS3v9/jC/gXvmaX36q/1h13wurc",
+	"YDOLufo9NvuRpbdUz5dWuatO2Go3nLM5X37BeSh3kmVW2IP8dWPXbFwz9dMwf9k448y6dd3dGyo2MTZZ",
+	"PEsancbO7tNWu9VuaQ53MhxZ0L3SPSX5h0s3cGI6Chjky7leM/Z5GsZMFi5S7ms1t+FOG7dhfxbH4JRF",
+	"KQAbUDJWYdVabVslfLhdc1yV9hPGg3TNCiaUnzH5sEuHMLPGa7GlB7jVj0LG1fZOawcv7BAD0dltrz+h",
+	"W2ysVUSG93vLaKNP38I3HfJw9lnZUBm7E2H77sCuvs49k+Fv+EyOwykYZZVQWmzvmH91YxZZvZZ9pn08",
+	"D99Dl1lr9BQTT80+anyatdt7/f8KRF+ftWSkJhH8xPABHMv4g+4Mf9x2fm3AZxaRoMGlEKcQN5P5onmY",
+	"hsx4VJ4ptumWhN4YW0EosYNYn8ucPNknP4Qv74tSs7Ps0uijQYVqUyQJLGgsJqIqzuKK9bXyb3p8dDnc",
+	"p3Q8r88BbHj9EeXDR8/Do+fhj+l5AFXRHc0Hz2Akcsm5cDRuePExPfD+pgdu7h7x9vDd4evj8zKvRvp4",
+	"dX/GOeVjrZ+IefbY1L/jsSzmHsUkpnyMRzA8LkVWspHgc7TH6NesIeae2mCWqSs5olRoKhkaAa3ZMJSK",
+	"xSzwGmOchD2TJhkqVELAVxcLMQBojRQ4aQPRotUqiY0Vrad5rBYPujGLSzY+80uaBErjslYPuUL+QAl3",
+	"FIlCep/7nPSxgWdrOq26Sat8NDhihYgp48l+leRq4UYzCx4tHsa29NKland6yISLAMM84e/1NQDMJ9k1",
+	"QGyYkOM9IbcLkzUwcwU2ta2ycC36KmKRZvSSqDCKyBWDnD4Rj1lABG8RgOUJ1b2FbVlutPZTq3JlisTD",
+	"lZFKxDVi6VFtDMBDHkpyRUGvebzs3SPsFUMwF3sF6LLoIvke8Vcer3qP+CuPF6w/TPAYoK1c9EdsQs9m",
+	"Cl7MnmH4jAj7sKhUSGjRdVpkFAoLdgYpfkqQK0Ym4TDWTR8ExFuRABV6Qp4eQGEA3Xw5k7mAIfydXOkH",
+	"HsrC0655mlJVCDKhfEFkOORbodaUEVDBaGAPGE8vS48qQjvkQSIrFfKhzJPY/OrGYTkQAF3J+oIHstF5",
+	"3m5jvBHASf+nwXgjc2OD5OBuxPhQjRqdvXazMQl5+nezMdVqUswbncb//udw699067f21vOf0392t37+",
+	"5i+QV2wdm7k+dw+eZDt91mxMRRT29UQA91qGSYoQIMDKbhAOw8QbmfwaiTmL+1SywhM5Zf1Qq02532fT",
+	"afYN07DbH9GY9jEdvPFf//N//vJ///fTrN3effLN3/7ebP3jU6Pz+83/Q0dT6mKaxiKY9RPNSEtr8hbW",
+	"T/MiuVhIxSYwjfS60+gArCGu5WgGy/admOcC2ewTEiAEa2HTmOdd87x4w8SUcOn24+yZh7FPckSo2ikZ",
+	"mmj6XrLPObc9/JL6GQ3AZIcYfMlmA3LBj8Ghnjsj4Alh5lFxSQzKbPI8uyQAwAX539gADXH3EnJrZ1lc",
+	"b54KFWuSJcqNJfCJi7Ocv04ijgtcA0NJaBRes6xYU/oXs3/pLFgCucw+TxudnadPnj5pH0C8cqj1Bfxh",
+	"H8BvQgjRKHu/REMByOVGJwOzTDIgy8SFUCY+AGW5SkSGnF3Vv0wizc3CvGQ0BnVWr46j/TlLAfn5Pl43",
+	"qfulvJ4+9/C6i8PTIkdiuoDTez4SkYGjSzBI9KXTH0trwQMGIp5Q5cv9098weOnssyYtg8D8yUpRtQaT",
+	"4L7CXuRXo9aes83zC30a8vEffLGnFLDc/syLfW4g4z0rnTwqURX1HXDx/ejqdT88C79/9eG3k5134Yk8",
+	"majpv49Onpz8chyeHn3fZv881M9HwZH6Ndj7MRz82GJ77VZ/N+KNNCQt5EbjzMJ/dBqHP5589/Lw9b/e",
+	"/PT5yeGbw8Phofnfy8P0fx/Po6uPz9S/X/+krhY7439/3Lk+LfltQ1LZJzsTon6Qfp2gBOcP+5rJZdrA",
+	"FTPvExGTmE0j2mcBuVqgVsDiB6YX1APscwiDtBVvKV8cJtbXLIXNNTAxzvoILbq6TddpU7xHoqk3uU62",
+	"yEcaqqYWJpyoe6YX7+8+X0rrIk0qSZ4nkUN54ygoo3xsHy+hvNOmSHn7EFNoQknGIQ/+CPR3Zl2X/skr",
+	"mv4feFSan59xqhTLLD36Ue5l0NyMP6bqP3pRHr0oj16UP6gX5QNPKia9ZUFIL+Hcc48upwWZ6CYEzsai",
+	"8jBLG3ahYdc0zJdFspH2ePOzlaIy3TfJjPfFZBozKe+Ny2V/52CJFlFKpwpVooRssDi4nP4AN3sV0kqF",
+	"ZOR1qN7MrvAmolWMfqRvO8HDT0X8SkFwj2mHj2mHbCMoJ2YXL7sUSEauQr0fp6PF0t17FzGpj5FTj5FT",
+	"jzr/o87/qPP/SWC3PkzLCy66k30Ek9zUkeVk3d+BjapYZ/HRRvV4Xq0rlgNbkLX6jEiaZseUdPB4aj3W",
+	"W7zLcywOIduSD3MWq/MTk1gIgyrYqeLQZBLC40zcb1LlaOAW+wJQCMETUIhn9woTYhmqWI4UVaYolzJA",
+	"4bI7K5VEKjoYEMkYVLl5VBMeb7aPmsLjzfbxZvt4s71bjWAZwpumZRHb7TJTF88P7/Z4Zj2eWY9n1uOZ",
+	"9XhmPZ5ZX/DMSvEpd1aTPv+A177dwaQ2OQ6n37ZrL91aAJUb+iKcX+t/cmeNT3L2+RZf3F3ji/pcqvnF",
+	"6r2P+kVm9+NPRYzPxuGHfy8Nqy/5rbEmMOjeUmBQR0r8eQF3Xf1os4i7K4n1TWLyOuv6pUF5v9hRtlkt",
+	"bFVkX++gvjiwb1qe+RWWWn4IhbVnfMzFnHeh45IqEUTO+iP89Ep5haG0pfj+8BW1fzIqjre0RP6hs/Cr",
+	"XnSLpWRKwq60UKl/dTVT0BvoSPBBFPaLU4AS3n371MO82KTrNMnwblKF0oDqYi6MiWqdMMpVOGEtcs6o",
+	"AzpGeUBiNmVUIYgjvntvfAlLeatIsirWylPQWZZzhHAI/MsS26fly+I0KQYYH1/SIVpsFmIGZbi0aDkZ",
+	"bL2lqj+6N1lJz2qQ25lnTXInb9zc3BhZxhAJ4/fGYb/PpurU3KveMBqghydgsh+HUyMGX4fXTJJe8SLW",
+	"I3PI77Ix3LbCFlAUt7u9qzUZf/Hrt+2WVi5D3ekIP9ZsWOMVDGXLjgUyPkdsQg2+yKlBE9lpt9vJ1KWK",
+	"Q+ObOoIj7scZixfFCfScE7JHRAxzuU5/GBAKxkAs1qcshOAgjDShsrM5/NHO4Ff4WDIBc8guHfck5MkP",
+	"vlkca6lYMolLp4ZRk8xHVDGAAVGS9Klk2VEWBa5vyIkhzTfi3YP9mgO2B0DJwD9iBcRpLK4ZT2cg4gKr",
+	"mOqrZSNNjwt3yGZQV0JEjCIyyEnAJlOhGO8vfmCLMrZ+S8dMalks6QDqGkkrL6yjF4R0B+y+u/tkJGax",
+	"TLmjT6OIxU0yZguQ47ADhgxhjNDALGeQeY39YFlBW5RqRKcIEEoQu4fY42EwkzRKVaAxmypT65iSmPJA",
+	"TPQXm6i0UN3Bhw8n3zXROK31ITP4F3pmoSR9MZlCVUoq8Zcm+XUmlJ4570ezwORTJJzzdLDb3xm02dYB",
+	"bV9t7Qft/tZzerC3tddvD54M2oPn9GCnbA87dN/6gS3KOesgz1ku7NB/bf1/P//3Xxo+djsZgMQuW9HL",
+	"ESM9Lex7FuZXmhqP9nzpkP3dZ7DNxUyRMCepPjV2PzVKJ2eOiyU7fMmQz2CMNFp16C+IMG8mcMVizm22",
+	"x5cY/jvBWV2qm0CJPkJEmPN2RK9Zh+y198l8FEbM8iVeifMzePr95/a/f9iJ965/+vDjtH39z4/8+/0f",
+	"l05LD3D53Hbb+8/8s5NYQrtEcuFDcrXA8AavzLKeEI/QSv0lVfJKvnfsmCWDcZusMZKMn6ZiPKf6Pl4y",
+	"DDBtEcHNkZkZwY7/63i9d78ZsAGdRUpzXbNhEEE6jZCrPbCv0c/hZDYxPDkJufkrWUF9BRsa7AZbePA9",
+	"1Svt4805hXQye7coHJSWtQywiBl0chVJ8MWSW0q5UCtymB3eskPdfqrOqV5ykjuj9Y7uoIbycS4itnzR",
+	"TYK/vpTllKLc/cw3RFONIR3eX9Ca8n+2ARWOM67kNj6V21COAQHxgGdPAv/6ngRJ5U5smB1XXQtdcflN",
+	"d11AaSlngIR39S0BWdfSeO9J9lhrbz2nW4Off392s5X8e7/Gv3d2b/yH4cU4nC5dLyWgDDUR1yx+AdqE",
+	"EkMGRRpB0e0ZBThDs7Z/9cBW5J25b9dm9m3bu28BUsS/qK9cNCEWQBZjXgkvwZc5fFnP4D33rzri19xu",
+	"x2vaV7OrvrGtyqvtHf+orTXkfjLqjR4WghLhnRMvAGdxodJvX3DF0LpEp9MoRDvctrnQ/vcvEtHkDMlk",
+	"YmAyNWRLRIptvg13FfzYTTNfK7jq5exg9aTqCbL3OHikQ5YZDrOVghFcdsQI29IDTS9K+rekdLGIyZVQ",
+	"o5aewmGkNcTFT4kRbS0SUuzFscVVkCL/2Y0QA8JtHUKY26JTkQOm/JK61eHXmG2xDHnVdAtl6Tc2X181",
+	"ej3Jo5hhoQrHVvmA9kbTW6OhqpNicYivvsleEHPjqldQwl06B3dxjZUL03t0d8wW3ZjNZI2NmTV7nONL",
+	"N02P36Wqp4KvZyNr8Qq9O+YEBO6nMSOmVL0m9jwWfAiXG1tNGlrpy7BkXFn7XChJL2dr6BnyC32yhMOQ",
+	"gyVlbaHY1x11BfTUjdOullLN8/XN8DAaJ8UgoYpEuDuuzHVbjEMGBHgl4qswCNY+T81adKcshn+K6t3/",
+	"Fl95n76xMQGprwyJTQHMbYmJmcAIsbJ7duYvF+cUQTC/2vyb2SJelaIvLRS2MdIZck3oAqgVCKCUtRvo",
+	"q4Fy6okBBV8LztYkWxYIuGq+GRTmm6YLpVjr1Q9yk1qHuWQgLnF6GgNsI+ULMhEx7q0TrlVkGh3HsYjX",
+	"leymjy6znSyX6JlPbmTKF2LC0AQ9B4mqJS4R3Nyh42t9LYHJwqlxZCIH1pwsQr72k04qJut+cnM7AfqD",
+	"Unl8CJdiK0WjUCp3su8zvrE1Jrz6QVv88kbmDWYBkvr64Jw1sRDJOQtTPxXDkN+NVp36cRMV2ipRHkdu",
+	"sQtfPeactkyORqw/hluCXHBFP6OTZSBiMmYLE6Uvlf5NzcN+6ll3AInTzxXDR5JBFTBe82p7/biRrxou",
+	"0l6G8upbpgonc3HVbuozMPBexe7VvfvuSPDuZiVxyq9W7GK0kYdZcy/nQkF84lXMtNYWgItvKmLl+hm7",
+	"YUDCAXgiFV1Il0lNfRD7mXtR1GEZCxUoV8E/OUJukHlqnnPQzW21ZqNFJdkxmRRZc/EsgrwaXsq9vKTi",
+	"K7ZoEchLAoc1QsX5pNowplw9hAqTBfpUcEyOXHrh0dDBhcrYsNIlOMa7PmDYpxEE+XXw9OKsxdnUBLoA",
+	"pF7iok2UR7IQM7y4lhb+eIir4yddxRJ5KLnhU8EGeetdEYfDkWqSqxnKVLtfzJkhwyEnIU/3+u0sM14N",
+	"7z5GwdZUcHxhcyB2YAyavOZGvFJkbFKN5I8eGbsxps6axkDp8ZnGUjZ+TxeRoMGlEKc0Hq57b59iL2ip",
+	"sP2k7Gw+gpgR8LjIzsUufHq7Pr30QwOZ8WQ/g5mxnFm/ZgTsMtnoo04FDxWJdRfqcgmxLevczjKaXOpj",
+	"FjCuQhrJvPIMDYjbwKdBF7vJMU7WRG9t8a7oN3vinp+vO0v1ZR+xKpXmIu02zEdO1yCIEkpj/BUs+ceP",
+	"H7cOnQSsorv7/NURefL0oN0ke1lfN9Ze0be5aPLtp4YzSYj0quV+P/AFrN1YJr8cxUKpaG02L5bUuBeF",
+	"S+4pj3+JgiabuxkiqW0x1znFMFCHs8+ZihdbhwPlC3e8wFqb7qsJYz9p14rBKITMPHuyXxnqlrD2B06v",
+	"aRjRq2jdY9/Ws+3Osl2l/P2drXjrtiiyuLejfDV+Fl+HfWYV8hjU1VDJpKpuVbFXvZXYZCpiGofRIvep",
+	"e1/msoSSFRvAS1jYAk7B2K9ehvdhr8wtCvVu9Kw19VzN/qBczllMuJg/MKHkrxyxhnQqKYFwb8tQ3N/b",
+	"yxctULH5e4w+oK2vLh0iXGQ2ETt4fyMA01B1PVWhXokZX1eR5UJ1B/b95RO0H9qU6zWbYA3GeDujtyJI",
+	"DLXZ9/4FebBiusgliTiS8PiSDosvHko3/WSFvJJat439dtl1451Q54wGiw3rYkuXyioVriqYLFpatr+q",
+	"mwtof5ZU+W/mKo9Xvu9WON+Yw96chwrS87hICww+oDPxDs1zS1ck/93NxqqWG5bex0DsMAsPsY6BPZ8k",
+	"XhmqmMvr38iMezZbrmcLEyuMJNHSiJgxFibuJrHfYuqx002dqZ+nCd4bn3pi/YepCgVVmR0UiDWmCdg3",
+	"CJxRNcFTKtUhQmw0G2LOuzT98tIXz+bcDnJDOyAT8hEIzrwhdOdYB3kzFtZcUeV6kURmBJdiY0rKOy2B",
+	"oVNf7f4HYhM8Z8NQKsTVOYrE+osTOx11+0lPFaHthY9vRn1EzkMLrZgyjrmqIb8OFfq2BI8WwJgXaIR5",
+	"acwGX1tPyRoxlusY0PYl3rs3dJhBQQzw0ifehLmIodD9YBZhdi3cAq3tJok6xtv5Q9FCzKrfncFw9cXf",
+	"1BI++KUJh/zkDgKPlmduYfNTEzrT3FyaQ1kQTnXS0TuhNp9JtnJ8CKT6UH+eBZVjFpiYHifVAlfwTpyp",
+	"tcKkM86/TcVKP2C3H67Hnfj9KlISoMz+oVt6//ZR+g/XRwWq5+2irDAhJEz7qM4JMR88Dfn4jlJDzEVQ",
+	"q/5iQMQsxmwaLRdkEmvKIonSAQZ1FmNcz9eixn1K/vPR00n3SwLODPVgT5mkBHnbvRw7/dTZy8l3N5S+",
+	"BwAoFtKnP0LfwUPYyx84namRiMPf1k8vT4+KlYwbh5n3UhtHMzk0KYBrrXY9PoR3Nns7xggeHA3y9gM5",
+	"Mb+Iz27pqnhHsFmb5RInUrZi2DqzditkVc41/drmEmRNTrqi8ZCVFSYzmCRYePqrYQqsa/a7LRbB1zQb",
+	"pjkonuxDM6jE2OAkekytpRUWzwe8/EWSE78qCkDL+ZqDVXqSGLecjEUaoAGeRu9jMWWxCvWUDR7a1Pnp",
+	"9xQe3nPOMtJ7fXxJtiUDr5bsJZB78SxiORzQIzGZhhGLv9l5fqDP1uSwdQDoM/B6u/t5KdxsfN7qj1h/",
+	"DFUJ5t3kTZsT/dWgkapRjtKT5z8JalIy/p+TN8TVL6wPxXlw+ZDrktH+3pgwKbGkxwkyhA337VNu07Cb",
+	"hMJ89dYQiAkzp2jXzC5u0lnBNwxgCYz3mbnHT1ks82Bhqw+gWXnMZgllx+elj1G0gLfR6OnXE57t7+w3",
+	"yW6rkZ89BITCuSu7ybFa7OMMp4lKOOMB5G1kKPGfzEqaGgzOqpWw+EFx/vD8BDvYSR/TOKYLVOVULOSU",
+	"9UEs2cF4AHzfn11cku20eRazrASRP23u7s9ZHOY43OfabzZCKWe+NeiFUvYgzbhHZwGiBzu6n6wxsnWG",
+	"88t8LLu6sRfjcDq7isI+JD3XoUxrzqJoC9LBt3XHLTgw1hiVRfaqZrt3grOO5rwkKoS6HF/CiX7+g9iu",
+	"2/Ke7IuKIR9GETq7cGEBTEPSRX6vIBRrJ2a0dL+4TVYbt2/gaNXv2hg1k5NVOCpETKZMTPNYjX6OCERf",
+	"rsMABvmjaudCtadamxZa3n4kXc1dXayusXSRj6AUSZpthw4+Fudwkf/T4IKzkvWFR7fjx9xJYYRPgb6O",
+	"HCiVnkt2ZbPkkKhLPc+uKeNH3xkH6FjMQHqup7+hAT6DIWvaZZf1B8amJsfe9V1DFDP2QUIuFaMB2vvl",
+	"nOllykNCm77zGLm5ukEFxPORCaOG6sh9GkUSYwXwrWaiV0ahVPr7tiBMTpUL6F8liehUiWlem6zAc3VV",
+	"yyjk4HUNwbQ/CH2H2nEh12pFUNqVgOObS9Rw132TIwen0UKF/W92nu3v1dW4K8YRswmbXFmKLGOoC0Ux",
+	"TJ4FmosMlHUQoUaJ1+46rJPf6OmiVCjQR0nhr/V2DtQ0LSrGAzZPlGP5Ql8oGLmKGR2jSAT8+cwyrFUV",
+	"Na8n1+VdhcXaGlgwys8tmksDIhnsJGBjKCKl79qzPLPO2VVRULvgp3Trt/bW85/Nf7tbP39TxDR1B2gG",
+	"dpMUdS3KAq3x6M3uxGUMRf46OYxpn+VKNiQMbus05DdZcVhDsVXgcbdGrK+0BydFWOzD/KZeS+L4StEW",
+	"riOcpEVpiwqCt2jtEt2gWFqgfJh6PPpvrXxIvRnTDzV+ztaTLShXdBJGCw/hnLqzt6Wev26th35u9Vo/",
+	"Bctr3N4VKd2vATHT0k4FHmScxVSxAKvJ0CtZqAsAu6PSLpGxp9jP3fgriOYH8fLoPdl/2iJgNySDWExI",
+	"L1eSxlS7odw11U1owErrSdgqpSsAsWcYwY72pqSEaX4Sern12Q3L7ueEimKnG2SHG1u9yzlZC0DxZZiP",
+	"vF+QmRhqCTakFjm8EteMZHojoSKcscCUaNF6Kunp3mRnro8svH3w2USzZ34cbw/fHb4+Pm80G4ffvT15",
+	"pw/gcnT7ZWL3dQzVBs4R7P7zljnr5RYMyMDgmxEVlAGU877D/zujW5ef+egAyueXkLMp44fvT5KEpgxX",
+	"/N4QU8bpNGx0GnutdmsP7lH5b4PB9gjSqYqHW9gfgXU08eAm8VgTxlTrE//Et0jPTrLXIVh+PQcuAo0y",
+	"tfqwpa9EH7QFEzFcY3odYtNo9J+6Pfs8Res5NOWzCOOSaBSJeW4MaUyvboYvKCG6ciRi1euQC/1f60/p",
+	"TfQdNmmjdb5eh5w6HpfehH52WsgJjaJeh7xkkZgXXqfxEEYPrJx7c8DmSAepWygSMSoV9pCBh2EsSOYp",
+	"AHBZc3ivQ96loQo9O3FsZ92nuNVNU5P2ZikH+VfZ5sCbpjXleXAGUPwci2n23VnsvEmvpIhmipGMtCIf",
+	"zk8TOQrXppAPBHajD5XcCuL0khnCsZObX1KkzHyZoIgn9nei6DD7hj0zzBt7WoPca5OIafVQNkkQDkMl",
+	"m6SrR73VNEWeqGmgf4QWLcPyEOWqB/sDm6rkymduy9kv90c0pn39lV6HHAl9r49I+qPu2jQlH3jYF4F5",
+	"38LVzqZTFuurGewGAn9u6b/t2PJ7zb6o6Zm8SOCvWu/BROEd+FdpOzll/ZBG0NL8O51X4S3N+X0xmQgO",
+	"LyRRfMBdkKeMBi3Q65M30JYPH3mrT2PjWTKH9F8lFEzS/Ugztpma0ShadNnnfjST4bWe/FEiCPpichXq",
+	"Wx7WyADR0rNrOoWKwr0OQcV5IkC3pxxOrKwYw5sB8BKKL3NDgcuJGb1WNox88HsHsV0wQxcf647Zwsgv",
+	"KDs2nTIaS4NtiZOzgIyZOQFs4ifuHIAO8FO+RmoqWxvNRl56gqnIyEfzb/B+m5+1wLM/W0icjDjTXaaC",
+	"qpFGcxjNI/3BXnocIdJoNvKywGkQpaUD8zsabWKwH52n6QbTqk5+Kzm/JbvE+Q343vnbcLeZMHKx+cMy",
+	"qG5d4D0YGrKVsxbmWtlsoNe72ciwAGhmFpk0o6oUy0Om90A4xxPIzPwtgpEZnzCFh7kYgGhNauI6GkMO",
+	"v8euUhY9LLQh2ZXnxCqwYvitm6JJMGBV/uhUh7lJx7qWl3D1+VX4CF0C1JjEqW1849CpRCesrpzZ9Fku",
+	"KVEx5RJrQKNOndYbRB0E3F+gsmS4A43c7hAcS3eqUSZr6o2Det7eIaaF1UsshbJLse2xi5TVB3XV7ITe",
+	"6Uia1qdkeCOh7c9lCvGps2hlFh/UMedUulcPw+O2vpIp5WPq2mU2s2lZWDL3juFhYrhBWeTjwQDYcRhe",
+	"sxaoBtyG5ye3WGXrYML11qm4YkJRrjGgba2rU/qwMIs3jEZYI8mRLha7oCHGxY1uHy7fJdjvBbbNL73p",
+	"wreqmfeKZOWLNMIX7qLEBNsQ621xiSTGWTqIsY8EJ4kDByIS17PrlkSKHPJCSKJjmFh8P7p63Q/Pwu9f",
+	"ffjtZOddeCJPJmr676OTJye/HIenR9+32T8P9fNRcKR+DfZ+DAc/ttheu9XfjXh2yz3beb5baWhH/5L+",
+	"uTvyOgpPhlxAgc7ERQxJlhCrl3E3uFGfVT43b6CKb/G/n49znEijYaPTOL7YPXiipUN83eg03m/hX2OA",
+	"49jR/1IAMHuENcn1l0OwCDQ6jcGzvbPv977b/fxq5+Xw2fXs6rk6ZTvDN29/++npE/bsciafz96/uT7/",
+	"6fhDo9nQ3Xzuvjr+7Xz2fLL35M3pu66asScHz0/fTf/58cn0aHGhwvG/fvnh5OPJAW0XNweMt+jBHoo4",
+	"VKOcWdDOKiM3PYsGsy44TGfxdW5NLF0yTlpPf+MwKLMhQE1bmhRMh5X6qyQoFrNf2/HYVoufUp6yeD+w",
+	"hYejYPWqSAGr+7snS4OiOS3TIzJBVZefPbQVIg5CThVrkisq2ZP9WRxl+16NrSrptFhrEKtwarNGlVl3",
+	"k+qVQ9bTJNIjRMbBNWgCo5ds4Qum/DrF04Odp01ykFNlx2yBYLj3fa//XNjtOPRCidg0CggVADjrF8X4",
+	"pCSGYdlBqmViJmphtypqAUblW5tTKtVbr84NDjw2Z1Kh6w6y6tFxjm7yT435COo+EDnCCA2IdOb/+NTI",
+	"LSfYrXfbu0+22jtb7YPL9vNOu91p7/4bVpHrZUR6JJcWrQ0gOhq68HISVXl1O60ikT6dMBJyiwEAHWW3",
+	"SMlAEgN7QBXbUuEk59bYb+OdGzNs0ajrkaPlcD4JypIh+Q+67U0y13ovXUDjwvLqrmxPTU2fZWv9gxlk",
+	"SWgErPacSkKvxEy1SI8Lbl0sqALoh1xgQ+NGtuqVCbjJLWfqLIBLtZOob5L59M6dDmMawAVZ68nd/ojy",
+	"IfyZANDPeFq1ORzybogB01rMQ7SLNCgd04gu8vfv3IgKK5clcDFaCjLTg14HMUdirabrqZNezFS8CMHg",
+	"nFDPAOUEYYDN6ZgRwA6FlgY5lPQkmqHyrykhxiTUfctxOJ0mX0WbclL6yK00n2LfA7o9i0FHA0r0WdAi",
+	"PQws73WIySWGHTwUIvAsHk4VVgoHDMQFo4cZkN4uGHieobFpVKRtyPNK3Ah53R9ppmWM3MYNCJFOjU7j",
+	"9fFlo9nQUgAZB4T/kKmzOX+PHjgYcATDiAZFoYFfLOhhxuZdJwDOGVa5N+6Z/zJv51Gxy0M+fostb/KT",
+	"9cnnpEVSAdp6k0x4pC2LEDEKiWo5522OfJU6CdC3oj40iwriSb/WxAVIKJGbnldepdTwzh570gdTn0JA",
+	"qJnsPFQjl62Rdd6fXcB/PsD/H14evWk0G98dnx5fHme5GJsXmVj0x+vH+MSMyrJYUDAGvEjD0kK9UlGQ",
+	"LmGh0kgT5MF8lANTuxjRmAVZMG6wlVPSF1HE6HDGbhHyg+EPhbWFiXnXz4UT9JhD7DUd5VYk9TrGccjQ",
+	"T9wDoEaI4sYkvP3nWlH0hNfXMTOaYaxpaOxAqJ3mtEAQzj7nogk2URui0hbJ/PZhSxvsnYAHKjO4PCp1",
+	"VSysxcf0GaIZV/EC48r08LN2afipaJjORIpXGlFNPb2scuvNT7DInYUK6+fvEmko+ogM1s/RZFWwz2yM",
+	"s1cwpmigHvjDkJPeP7eM5Ng6CdBMG7o1j/6q9/Zw1cLj+dH5xbYsMZ29ubx8T/Bh5sNQoaM8R/ng+XMn",
+	"Q3m/7Skjn4M39eqac9gYCO+DAb+pRjOIWQq2KetkHtCAdneeVmdIuZy1V+QrA8LqO2701oIAU3BYZhbK",
+	"V7SkkmdsHm4J+zLPXq5fAaXy+3kDnIGYheknHONY3ZMNlxjkHZ7PLnciQ6zQKj0c6p6lOUl0OFOj3fSI",
+	"A8lG/paeEvutvb+3CCpI2KcrnW2sEpHCKUNI44D0TcaB5knPMQNPvVvcmEizi1WHF02fkvVjpjbYb5pM",
+	"4Mv3cezlGBxjSZnLA/GHb+9mA3P/Zlv9/R9/aXzNgPKi2MPArlJ7Nk1Ly+pzHY74UEl00+CPyyhf4rZL",
+	"Six555v1Shbi9XNxxlVzzG3i5NMVAes2FfsQ0b/CKESbrGuyScHEzB5Mw0RNYoFVaRNPeBbROpXI+h/7",
+	"u/iPratG0WaWQS4rmHUg6iJMnLfwNYs4W50OUh7deihTAKnKxIkD76Fvdfplao0l9jm2rjoaX+mTTyQh",
+	"+1pgRSGYDzLmweUHX0WS016FtdAJznDrBpj5ZiewjL/OSy49H0cLu6AidiL9YGndm5tWA5xQCydSpCTK",
+	"wrYsTD4Z0sziJTiZzvRzNzKU28P7UPp3NgnhcOvfNg8h+SemIhRTnp1eC4b8JL4lw3j640vUrgpcmOzA",
+	"637ydl9MaFNIWzp6e7i1+2SXxGw4i2hM2GdA5y+ECiyj6apKjDP/pkv/dJw+bnVMICW+Wrh8UwmHg5hz",
+	"FhPJwDFfVBLq5PLcQdZOpWG6DzlKQddnOv9weVRlIW/XtZAXr5P+5JtDCf6+oIkGCqzsMDHlTCCqy5/Q",
+	"Vn5A+mU0wqK4wIfFM9kfVGG/miGoc7BsLnmncvHuKlsnT73Kgfh03w8fTr67frrqxbW9k7GizsKcSrf3",
+	"xJv4DzRAMUI9RPhgfAhECeK2rKcqbDirqJKaXySNaOU1hijYJe6hPo0iFkPKPUimeW23JUIALvdbLlPY",
+	"jBMVc19nPPx1xlZOgfVqRiukIdXJIvL0n7JiF6/W3RmAPvkFMvgyezlu7xHNn8S4xVqb8lh+ofSlldnQ",
+	"Zigt9TUIRK1eRssPl0dNa1ABArIgnwyWO+4ObnPcmVIBxXG8FddM4mGn+XUB40Cjf+/4kg57SY7FrzOh",
+	"ckpCzhz3ZN/V0p632093nj/fPdh/ut9+/nynAj0wn+XcaCZZrI7e75xurmBsgoLj3TF+ViqRct4zzSx6",
+	"Uc5X7qDCOZ9ReDIMki6RFXU+nfC9Vwa8uXx7mitfM2u39/r/FYg+pDiN1CSCnxg+AHMa/qB7xB+3nV+L",
+	"FgWvTeG9uc2/F1HY9wQG9WBzSDCg9fStFtXIfkSlZIDolUbUN0mPh1L1AIIeU+Th8+RvF+/Js3Z768ne",
+	"y7+3yEuhRsZZTDBmPrHVSLBel2VyONc3Z1TAXVJlb2vZ56Wzrrqz7R48yd59njUbU0Op3Dds0p9JEjDC",
+	"J/k1TSfIP7FJBPnf06QEC/SIDd0Uhk7jv/7n//zl//6vXvLdJ9/87e/N1j8+NTq/3/w/ZAjDCivdIE2y",
+	"ERqlIVZaEjpQLCbvXv2QVeeBPOWXPDRjrX+xXGEkz247jmnC/0t9fdndclNc9uIFDfPD6uj9PmYp9ldI",
+	"2Fqt74TdfF44MSC9Ipv1VvuCw7ieS28hT61W5z7e9+qRtjqGtKlnWalaa7usGr1oeKe5xErgIY53vQsM",
+	"5Vk5LzW8R02Zg/z81RF5vn/w9E/t8H50RD86oh8d0Y+O6Ns5opfI3TL4hAWhCYgz4sMPTPp8NpvXQtj3",
+	"OmS/3UavM0Dn9jM5vhjB+f3F2bsmoSTJGcXsiiSD/PLV1rOmU7QA9Si37G0uO30WSxG7n8ZfYMTGUgAw",
+	"xg7KMWYxD8IIfAHQXQkSPPS70yLvBLlCtHP0l+rOZWEsbvqPffMygTMFQBZDMj0g9nmqPwGDC5W0OGtQ",
+	"ccCpucp4kIcscCqh2M98wNxcFyQNUqWTG0uHcIaRtVFA6JTGubFnCrq5g89h1Eli0oBXGLdNQ56yGP4p",
+	"8AN7Zr3AmvZX43SOaH/soKSY3HbKxwbMfO6+aqDF9WNQpUbhcGROYWukEzH8ymLsqVgJyO1vWWme1EKu",
+	"2dhYyZF3MoWOavSHqY/Y3L1EYne+uke200N/FSAIZ0YxBSWADCBAoRqc7aZ3fvz65OLy/PDy5Ozdt+ZZ",
+	"itQBJXmh7X7KWSJ22DdEtrXgJ1OqRmapISA1B4ix3z6w9FAj9OLIJsZ8Y/yqxWVx18jiD+y3n+PLuWzm",
+	"qwpcgiw2u9uRfbKkixek50jRHjD0wLqlsf8UM97tG+xr8CvSXu/DkcAUEazmpFd/AQmE2I+DAW87urCp",
+	"sZrTNJs0ScAiphjAeLCJUJDCO5EsumaySThEPcYx6wOvhjFxRIHh0UiL4EWW659D1m0Wxgiur5EmMCrD",
+	"+YzcVoKZA+cN2LSG+jtJj+mZYd1aUhO7dxKwyVRoRXux9QNbQAlPqcIoIldMS3qtfWjJyC16BoB+opDU",
+	"ne8Y+Z4v1KKEIMJi7+Bbdst4X9GyG4GzYYLFXAFiYVLy9V6hy90WqVeBFbooVMmFPvacQ1KrxtfMQm5O",
+	"7Lfd8g3wzr4Vx/mqCt63vSUvoJ+DVoJJZID6EZsIfK59EeilgJCoXKn5hGELCo7udleTBVWNHrgnpLHx",
+	"XsVAdAceKVMyyL57i4pGeIylzNUds0U3ZpYHbO9F/rOHuAkQN0SBRbliAxGzLBe4OsHuszwXFLBiMoW6",
+	"4B29s4ulswz4Tijds1uKWdx34U3dgPbcN2wBIfsNW9Jnymw/meo+5tRXLOY06mKEeYccaO3pVAyHFltG",
+	"ObwWmrec0pjwimHjioqVBibGU6XR7aS0ZiJ+OVs83L7Y2wap9htacjtGbdBNYWNEgcW+Su92pj+3lPjS",
+	"3nL1vjmbY2xkBrCmoAq7QC6gjjaapcWGSooGNb0F+JolFXhTrJdUydL3AkdxanjrIDbzdRpLCi82vdVl",
+	"m04Jf5vXkkPAcauyFCqmZEqvZOuhNBv5M8u956TnTooPjUdF8rcZdqFod9NTuryZLZfTLKsZ5CtZ1swV",
+	"QQMwY48wcsbiIuEUavo1PbXBAE/b2bGNbJ3apr8IarHofr6IfsYX4ePiwk3ZreG8Xuzy8WSqFkkuZSru",
+	"jQkGVVg8nAHATAwBvpKTXqYMRa9oFCwUpS4af/Ami6KFBaCu1SxR8vIw/V9VmRLntxWBKm98IIfnBvb9",
+	"EVt5BWxlfXgi1g1gm08jsYCswBGc+tcsphEZxKAB5U1IXxOIGYUdnhGYywd4zORITKaQ2mZ95DEb0tik",
+	"/lVHiT3CNT/CNf8J4Jqd+KhOOUZmr9vTx0tvq1eOk0lqID/XCZIvxX2+Ra2vVBigddT6n9+9+uGoaex8",
+	"AILIONt8WsmyymCPaNZfBc3aC9VckQFz7qjzb0s8AJh4Ysrk2OIzPSKmjEu7NJlwF/1E3yDwdpBFGZv6",
+	"0xLOmYe8J4fvDknMLMof2BPscc4WRsX4W0+yaNBrkh4LQqX/CyneUHFG/wVbW/9jGrNr/V/OPsPfWhj3",
+	"/t606V+M0H4C4GcmAgAKzYbuGLwstl8bF4YBYNf6RqM1FRTwScwVOGsiBv8woB76JzHn9t8mzEvfuRJU",
+	"jzxKiC28kkeYgJF56CgZD35y1Ic11fMQFx0xlUFOok+ghYEDGQBFf4LgQyyF4UbBZ0F6v5BqVXJpuUTk",
+	"6zC2lrGvUlGxKD38+I7vzt796+3Zh4tEOJARvWaOx8TYp3O2fMoTtHNjJcewULTIASo9OHnwjhhKImKL",
+	"vGaBH+2XG81N4uffNBumIlSZzq6HLkPeZ3hkSTFhggNEYFKPp3hRNfP2yL33WbRWLTTRWwiOBXPBRRN1",
+	"Fndu92mr3Wq3cvhz+3XijB3DFAu6V5XBZYYiKUrLsswaC0qlr904m2WRx3u3SrRZWvfqUGarXiVEXDlp",
+	"AbejXDpdfakkMw6OFIQgT9fOGJf9ZHhyezL4Al96MsRykAChWl4SsjrMZae9XtqKcY/4JVziQzbBQsYA",
+	"VSvkDq5WkjFeyX+wh9D1owQZhNeMTEI+y4eab5QnV8slAdN7qG6ZU3JQjKXRbN+lQ+8CmJ2BR6SpCBcq",
+	"rWdkyfJabGnddgsbbu/khU2NarxhIS49s3qZvdVMxGRm+Nlt7pFeGW5bFuFu5NhpKJW/vqZVwNI8ZBqF",
+	"16xpQQFBE3xhEOHgsSITIRXZbTeJFOC8An/9SERY+mVSPAuSNS7dFfVREe1ZVZlhBB4i39XTTJg6485G",
+	"UrcrApir4pdX2w+asrfYCL7Sqlpft04Zz6rP6UJivRUf1EF1LpG/xDN2u5Mh5U5VKHgujaXk225seMyu",
+	"725qMvyNLWEZYVQzTYH689x1GcYfvDgOp6WzaWe+VMWb7dzHqimqhPKFoL8Rcyz5kWz9ZTPO5ipVzxg+",
+	"2rW33yquv9Stz23jgsCFjWAnUujbrKoVCIZ/DdGzeyXLXjXkahlunSaecs78nGZoFHrHHtUXkwnlQReM",
+	"mT+XoLN49HYFWHUiYmvi1dVIv3PR7guwcPpHP33QrOcX+mDiS8EME8cFIs5qvpJ5bFnHbdyVrC94ICEn",
+	"Dqs3QObQfxoILu6aTjcG+uCYMv+wSUnBrG8N+A3NV+QtxP2CS+liIRWb5Fzk1uRVhHrxLldRrsIDo3pk",
+	"8fKJ1kKyXACrXS78nj3Zr3E0W2bJj8WaZaW13MgmSZOBPQHgNdDvKyuJu5xaC1wGUuRy7FgnRyp9MbPK",
+	"BcwoOknKN5mWJORIDrACaNGZu0iUMkqNJAaXk6rwRnOW3ELejzuxXN9NV4g62a+WGZp+fvXJtUv22aNT",
+	"/uswnzFq6vp1CJb18+R/+igCEQcnblXxEjj1J092m2S3tdsix9csNpUxrmaK9GhfhdcMg/ZmUWQiHHFL",
+	"wT6zpXP0/vJYbeB1P9I+C0BXbRoPuInshswSJ0Ra/209GlrDHeo7Qq1LLp2VIHdgMfYmmY+ETAq4SSJH",
+	"+j6StxJ5QX19Bezr2EBK7tppTIe5yzUh6NWIMzSV7Tx/mtXcdp4+efqkfbCfl2K107xraXNhlYEATXb1",
+	"B7x/cMcDll4lIaMX3NUKx6Is+Qbi9Km1a3Exbya1DrUilEPQyxtYczB61dcOP4RdcmGE0aRQHE0i2ZSi",
+	"4/ZqQa4iysc5qWwcfJ2Y0YDYP6DoaXLj7og5N/axTpjInDWvTT60xMAeJdKHCFXTCpezulUPZXa1bCgz",
+	"ma9mUhPEZtVxpPV2Si92LyHbJjsa/G0NFlqOR2gPvRqwKRVfyh275rywLNx0wQkdEqAwRemEa4TiHrc/",
+	"MlCz/DZhIvGwzFM5OHKTHLR2llwcNlJ4yVrvQm400lxE3l1E19naxbfZ1S5DWjZbqrf7Auq+/3iJCKzP",
+	"20+e/T0J2chFLXqrBt1ByatSr0XIKy4b6QF+N9eMiijNVyKJOLDrtm1e6TWhlOkL1N5MRTgTOkpt7tOX",
+	"juZ86AdYhXRebnoaM36pGxZFXyaSPR+rnpd+ljEtsUrl3KX3zACLkiDTmEms+8AcV7mxJ5ld/bP3QPFc",
+	"NlyjWtGbxj7TvupBkHKPqi5UwDZBS2nZ3Z02abfbZEJVP1OMAV6GGjX4YnZQ9mlhTB8AwSeFalwvvOMQ",
+	"4tgscoFUdNHEMuQ90o8YRWzMqjCPexxSvHw7+kKM7yqmtf5I7lWMa/1hf9WY19Wpe/9iYG9B6hViYg8h",
+	"aWmaRsZm5wTWCPSyrhnJ+hjzeScxn6txhzdKC4+MVUr2rHpYEOQuGy1o8hqvmJM3PKQh15pMAh38pzth",
+	"ygCAbdK2ppJJ1oZcSGcDpBF1M67CyOi7HozexjCmfdYaiemUxQ8r+ePxoHw8KB/AQQkbbGv0eE7+Ac9J",
+	"6Sv4n0W+R9AWydgj6P2fG/Qesr67kRiGPE3a9ghuALOQCPggbZmlMIoQ+pEoMacAJAsoEPXjmHZ39p/u",
+	"P9t7sv+0Ko7oEZ7/a8DzGxiFYhAFwj1dLVCS1MPj/xJw/5aTy/25C4ycziQ0bCRauhqJXw/QSpI6xaEf",
+	"ixjclyIGeh904yXljzIoaOF6xxvyrhagXbgf+bCZ9bUJVSZFwN4K3mqDjOMC8WBehr5iaaKoeKGfWNQu",
+	"U7D6I9XXWMZhI6cYXC8IpvABKBE3sd76g8LgnW5kNzzWhXisC7FiXQioI6+5P6ML1Q5pfSws8VhYYr3C",
+	"Eh7Gy+sbZbq0R6y7mlX2aHF1hGVB6fqK58/0ObNZOmIAITAym9+zUsYOvF9Ihah1qsIdtDostiRz5wN8",
+	"uDRtZ+eO0nYgfoaFw9GVmOltikGwGPg4vx8pPSm0jm6GBLpiw5BLE0cgeCLANpnz8242uWJxEsgP3wWD",
+	"zo4bvzClQwhPXRjY4q+ZIZRSSjcLxcyMWis0WVolG2NTWUQfvPumNiHWyyHCjxqtL/lw7dX58tlGKF0g",
+	"nuAFWKJ62XSeXv0sJM/4/niJSD+Zk+fQQAqWX4amsRCDBPfB2IWG9JrlIuaMVctjkcobnHCNixWDhTco",
+	"FvJbw6CuYaIQm7YE1MLgLqxebnk9w5qJ39TTr2VOq3WnWefmslL1NEt+r5nQBwNyJ/YjTy3rbpkSadS5",
+	"3HKU7oLFsW64XiJcWaCePsxUitur9+FXASfJ1E6AsRbJoA8B1p/FoVpc6MXHmQk6U6PdkuTrvpgydCuD",
+	"hEhgVWWL9D5vAShJj0jN7PNR2B9hHN+Imj9fuPCxAeuHAZPoBSdUYX0WA3LQRLVAFSLr1YjxFjl0wRpg",
+	"ON9/vJRNdPkAcMqIgQmFSnL+6ujZ090DKH8G1+BIzGGibk4UTgx+deIIG53GOaOIIi/m3IYVttK7B0YY",
+	"Yh1lPmS+lkCUpN3r8BqnBGNJIhOxYIYBOtMTYKaUWpJubxXxzGtizj3v6AG4afLFkMdO41CO9XGO+O65",
+	"TLpQptk+8M2OAW7qNL5DyHX9tZhJpZWEZFTYFECb0LILzdAGlG/lUpdGUf6xxYcy9IK6cnRs9bD0auYU",
+	"h8EXLZlP+HWoLCvAypgv2FjOD7E+srbhUpXxfyH3NxuGmzVLIEIO5oylvJHngczUsuPJTytDqxyNswyT",
+	"W+six/hW9+emA/0D9WiyR2v1THIf9X7CIgh9MbqsQ4mbmxsoxjQQWCCLK9oHUb88a/UmH/TjphM2LVKT",
+	"C0vatF6tpoFmAt7XvTuFDxAB/xP/5hsoIyW/+QZkV49Ose5LKPi2KZnz379IwXsmdn7/4OnfW6TXFwEm",
+	"6gGsuPGRNkkPa+DAE5qr2/WJY+GuF4SS/d3dUhR6a5YFSGEDWW/ckRTLH0CZFBIqvMcinmLMpowqqT8j",
+	"Z1eTUCkWkGsazViLHENdrymLLWqrVDKpGmRcf6bYfwJqrilzEQ65vl+E/JtvOjboHbZpzzTUs8wUnqnI",
+	"KiCg0dqcRnPjDuUnjidQkD970qMnU+M9yeuSAhCY+2Mo2cMmQtlKL1iRQv+F4CbW1o0zO9UkMEsOJoEO",
+	"GYgoEnPSA3UdceUcrb7XIvotPtZvCQ6Vh4yJXvcBtoRv9B3tm6w54RN3IXMMw2nNhg+/+YZwxtAWb4sy",
+	"4FoYOPygozkocO2EV1SLculg+5s+z5mKQyb1OlECC5Xgc0k3FgOB4ikvlhsAYrqscMWw+gAGyJlsBotN",
+	"rcf4iUdCKiwagGyS4NBz1gFNwjCJZP2YKQnGWFRGHOVjzNgUsOv7Yrp4QX6ZSZXzaugpQq6sJjrkEZE+",
+	"jfV8c6XSXhCzZaXZDzAI6dQDCXotKPEEG9SibCeeCBPLgmoTQuhHYZ+ZxCUjp96eXAIee+SY0IHOwA4t",
+	"EQ+3zUvb+qqYFgorT7dOLMeNdmun1dbvmCTkRqdhs5CnVI3gDNxuzVkUbUHZm+1f5mPZ+sU4sYZM+RNW",
+	"krxbWGAQlosszJbjLAJ6H2nR0IGlREIk8uNEawtDpr6fjyXkTuCSwNB2220r3A2UkytP7TCNBg5vyBmM",
+	"ouwmZJtufz8fXzCjKMPtqOrulLxQOEC09jxmC62BOGo3ns5yNpnQeJFe73RDfZ7RIYRrXSAh9aH7eatP",
+	"+yO2lUAk7LXbusPM8oAOs0VdYbiFfF+6XvqYeba/s98xiKLUrh4ZhMZ1B6PCCkWMB7aiqxEVIPRBSe2F",
+	"UmL5wB6dBfoQgb2HqnuSma2EqLniGZl+gbP4Ygzg+3h9bvC/7WWNCVM0oIouZ4+3ppU1ylh1XdN0RX4J",
+	"RF+WcsPFnA6HLCYfTqwKMBcx+HHtlFiLnA0G+LT33dnRxbdwS+65i+qUzfKtrRyJ+Xd6FJWrqdhntT1S",
+	"k2jdZYSy3fXXzTT3LhSaYW+ajf32flk/yXS23wn1CuqALFvV70w9IVSUjI2vsJawau4V7vfGVEi1DO9h",
+	"UBDCc2pSwXyaja1yiXXBGTru4cwMh5yqWewW2GqRQ77I4DZQCQqRlRvAGiYF3kS5Z5ijWCmxWV5xsFlS",
+	"T7DpKybVLC311PQVamoWKv80Syrz+Lg4XZHLJK8PpvNSBIslUunz1nw+39IU2JrFERSZQsuhY1jdVA5y",
+	"bcY/yU7GWsZusgYlFc/YzRcTwR6Ik/o72ftyYV9/zGb4hlKLOzXC+B/Y6u3qrf6SBgm99Cs71a984PaM",
+	"ZgAZu7+zV/3Se+T3SyFOoUoPvHdQ52PJlnirdwSmqDYb+7u71S+n9WMxhFO/eFCHKidmZyVlkw/aNeZo",
+	"hN4Hp2xPToCmZsr/eK/9GQFbx9blily8yCci16KPy20Kmnq56L1g5o6b1PwCDKQYQjEcLwqmbGfzWtxq",
+	"iFDBACJhq0VmtiRgM1Ptb0PiMVucrukrs+YVom5ptFVkKpL5xIV9rydUc3Ima+RtHInJNIxY/M3O84Pd",
+	"RgIuvgmLfH2VMDe1eyFi8y7B+vK1+KZXafLw+NqCdafGK68FZ/dboMLBdBZDSXl5YoqkwcvP67ws3lK+",
+	"OLeF0L6IMH45k4ulaiyythawmYINVqqmPC89kvV32Iw3pTcSU+MXgf/k2BZiTao/klMhQF81piTB5WyC",
+	"NRNHWIEyFaOZKqJlN5OM9JnSmE4Y4iP+x0+vtAmu7XuqRg19DD3Iu81OjbvNhzjUe0YYh2OpScNEkTlO",
+	"0Zr8oY/l30o54lLM+iP/Ci+xJpyG14xjYvcXEq5vGI00K9ReoeSFwhodolNuGbVPpPWRgY5TUG0yt0l0",
+	"fpVqM2f6sr+b6jLDmHJVqKpuXB3Zwurok01snTQKx+wFVBBFl244HKm044jRmGdQPW0K34wnKdMiNmHx",
+	"rU/8ECo89d4e/rN7evb65F338PLy+O37y4se0VrLLE58HCZ+EmLZZZMMYzHXUgIs/PpyCpD3A8UYT1Dv",
+	"c26EDnlJZdgH70o45CI2xf6XKmW+ovRNb6H1ZqFU+saUtny53Y3qaMg7m7ztAntZvCkHf9PR4PKFulIM",
+	"s0LUTu3tdqoncn9uuglo2YqXXOe9MhUsufTU172AOGvcbA1RsUouvLRX86VXIr4KgwAxgmvpb/Daukoc",
+	"vHwrTQ56WFWDg5cuR7FQapXbNLy2mvZmJlh6kc6cHheom5fehbHsbPmJcWxdBZnSJSx34y4UrU3yJQwk",
+	"VtpQ2YLw+ogxjWwtXPArgAdNnzVQiJCcKIkRzUmVbvmJm2rNLXJpnU6mcEUCa0soXyBGFf5MQDxWi3lf",
+	"Ueh7YJM0y3SLW/OdQxTWFm6+0sq1pPR+KSaxmEHcIkYHQOsLpraOgK085nQ2Scw3yHpp0b0Yq8hrdTMT",
+	"49ftvhFSbWWo+O0Lou8E326/IG/p563DIfu2/YK8UWp6xqPFC3Kh9yR7QS7ohF2Ein17oWKszJ0SKpMM",
+	"5MGpA8KsZa2sIUmONLOfAa+7kv3RZlnXZlkUtbhL/bLWhrXK7d/tP2+Wutsp1EFA6QbuGwi6jBhRi6m+",
+	"IJGXDFVfxtDbA/EP01hMQsnKL8i3E0UwkHdphO5qN2n7Yt3L9KY0MfvdQ5xbGOkFrK+Qlbzu8TugTRo9",
+	"cHphbJLQQp9N613F7xOTZwzvCaawnazD+m54neF/E4uyPMzkvS3AgLc9PInBGwkwoKGqaRY4w499L9cw",
+	"95wM3gnOIDDqDRwpX5JTre94Be50XvHeFALzPHdGHl/SYXEBMOxZusAl6dvpgfip8fT7z+1//7AT713/",
+	"9OHHafv6nx/59/s/fmo08if5yufdXk1H/FsRYD7AMo5FHHkzB0IlxG3VDK140s4w7oKiUc9vvYKEschY",
+	"NE2VuSFW1xYxRuK1yIbZ+196RF+cvS0d1roSA1hc/ZswNn9k66VsvRo7a05blJthj1DTABoZpSCt8AEz",
+	"biYVACHAmJoqEhmNw6tPNEkPe+iKmYJ8avhpNINKUd1AzHmvhOHPGQ3CB2vn1aNftGofyu8EzHe5d+aI",
+	"cnsplhhlG19D3rjfNGzrmi+xDtsoX8dGm0QV8cDWAIIMKAPEc81cJzi6v12lYMymioSDjD5kZCIL9AMK",
+	"0JutT/wjxJ2dH78+ubg8P7w8OXvXPTp7d3R8eNrDT2C8cCjJbns3UUFUFt8Kzdgi1rrWC5s4g9nJ1D7k",
+	"jAyZ0vPQ86m2CLhlhLpY8T01/CpqYpbspNNfklhhgC0Y6iFuzJCQxlx3x2zRjZk1U9yxGz/hoVWPHPQk",
+	"Wmw/e+o0q4+qdKY/sEXmtFrTDlKe2uriiBmAMAdiyYVOKqS7lhq0VzCKIGVXMojs3JHgs4NhgcFgX0EG",
+	"psDtFaEDLXKictXQ0yT1EtQ655Q/Ff0S1Po0vz91O9WoHrQNuUnbNTNeb6kK7LZ37yq+GXaaVR5WiGCB",
+	"VwoLdqRPeBqxoKOltbswJrcD60yjMNWLJTC9Y04X6wfa1Tgh3evlEQhlfPV5HasXw9cEH0RhX91vm5cd",
+	"7R8jokSrGI5DeLm9wKYDlmsslzYNyaTvWd4UrnHCFMgjYM2nwKQUErkymWgtghpIzCZscsXiXsbroS9o",
+	"V4yEQYRZeJHgQxa/MNHyaETuEUquYjGXLP7EbdkrrQfJUDGTnuR1idiaLgY8E+YnrWjUyjrakHoZ43NS",
+	"3q/1iR8m9bjT5OKkjLeJq9HSrYMqURQwqchQMHnnbu+7dKfcsTsc0Z9sqfFbaBxuHXdQLP4qSUSnSkA1",
+	"LKDqINR6+caUiSN36PdCo7hTR7jJPDNbjgMWcVJtbkWVwW54c7oxHph6zbWUhwlLiznVLG53C0WiudTL",
+	"9dEVTU2P5NFCkPSMY6uXkUFcGDEE4kfWcIVt2p1YdK1B0a37416rETJxEQ75ycoxE/jW6kET98YjV0s9",
+	"wVmuHi9xt+qJiZbAYz1vJ8748vI126p0lOL2M+LqSgSLJmGRNEgjnOWjIqCarsmABhscylwR20TMmE31",
+	"xVQ/bZELds1iGhFFrywadwI8QifsE8ev6xmGnCiWloAdMuXoLPYjL4gUJBBazbJGbeg10gpHapjB1DQ1",
+	"Fzbozri90CDu9Afuda3YQADHJ37IF0SALWcmGRpqzHwCW183F4KS1htG404oiRIRINVqraRDpJgwCDEZ",
+	"UUn6YhqyvGF9ua6T1bPub1CIGecGVJQ/QHDIgwzhg8CmrPriV10eD/r7fNAbpl31pH8Mv9lkZMJrpvSl",
+	"n80zsYlLDnDwOZVnzBuIGYjAMQArAnwIDoA6AJCRt2gcAGdbYK7beArWdOZe2LF8MamWfLG+QHNe8cqy",
+	"eAYIaMuW6Fw3SaBi09ruq7kv4apVumzvXExjcLdbIw0C8EAxU/xFjsNpj8ymemGxiCk6sAZhpACTKGYE",
+	"ypQi6JiYXIU8G1aVWEds3+ukuwPeHh92U+g9UCNyEVsbjygNpQJk2JV9OafhJFQ/zli8qOPBOQLS1G5+",
+	"MQ6ntRsD2GPt1jaGq/YL5yKq3/hEYuWT1QZvsy1X+Mx7ByzPvPblgpMSePH6csN5pSA3LCZ53lAT8nFd",
+	"EG7EU3u2++zZ33ORHLN2e6+/xFrzD8Dg/XZHN9x9ooXBt214ib0gMYu+/dSQLBp8ajTJBroCebRuXzvZ",
+	"vrTWuG5Xu9muIqpHtYoZ6jaqlfFhoEhYH1OhjvKQs5+sHHFZSyEy83mfis/7BKLgYDTm0BP0dkT0TOfk",
+	"xcMAzt2YRVAxN4oswkazKmTEuloBoEZMmOAMjRpO4IibRgw1Z4zBwRq8HWApoCt09nSXjMQslneCNOM/",
+	"eu9naMdtQrbBHwCVFx5+4AbUp1wWuvE6LkRpDM1PXljyFd0qbpnhr+pTQUDcAAtqrHQcV0Vm/JEiLb4Y",
+	"0s/qp9KfIljhnh2HiFKcOw8ttDSciUuPRJAAjfQauo2I/v44WnNYrXEu3ULWD5lyQrC+2MUgE/a1uVgx",
+	"B3S9MsL70sG/DbmvBlbjU2N3E4HcawmIe7MRMtDeuZ3gw8Z3NsSZ86uzLfQ9CSsEqf7Ig/RSXV5fX7Wb",
+	"+Sgeg7SVh4ZPEn1NITwstXQX6mFR8zP81e0bcXwPvEBYmCyz51dNB4FUkLMp1snYhK4GZaLXK/3sK7Gr",
+	"eaW+gpOjx73wIuGggjsUkRncz83Jy73NyMsvpYPV0KisGRBqz6NaVEOzeR+DFTrMhTo8+mpucwJ5lTF/",
+	"2ZXqQ4gFocpqZpkAUlvvxAtwgcl4NvbraqaysRihtIk2mWPmyyp2jAdnasTiCzupOvgIxxi/9uB1lkyh",
+	"kBzD2Lx7XEVEcmCRrMEyhidummUeQGYr5jkAVkl58Fz9zK/HGVEotc5fzhh3qPSbj67oE8i+5T3W3GpH",
+	"NVwDtvRk6g14YeA8EBQBQoxWdBC4IsTnGNiI2fyPuivBxpwvXVXnKmFa+iX59u/mX90wuFkm1j2wQSRB",
+	"DTrmQciHiBan9dARlRjpa5iliBW0zuUhgcq/vdxP9tnKyr157yQoA9zY/KGxIoz+A+HnYx64wZmrcbU9",
+	"aFKe/t1UPVzKxJcZyyoZ6u/bqk42BtJzZ04ScPVFeRAzZlPtyBWzNd7QubLXJgE1JUC4uT6wmMocIOLG",
+	"PCsx5WMT1TAv7BFItoTSWvovMeddM/eyi7f9LTuetTcarsJaXhL9kt1izboX7nLsBc+exCp9t9qVq9in",
+	"Xy7OKZakXnk317qEvY+FYn3lwEzf7h62+2y1V8/tuX3/LNRGGOTEj63SWGmirtBpN76lN3XMDZm69db7",
+	"snEwG3K66QX9I9i313GAPVRFoTy0AsufVu7S21vMD0lfxDHI0LwOoNVZJfRhn8J4DGnIO2TGVRjhYZ/1",
+	"2pKkuihoEDKFVfxyYRdLlYPKmIyVtYdNmO03rIGgKf8raSC3MfVr1vQAaKxos185suKOrfUbFvKEQhrT",
+	"wviv/rxG+vukiOpFw+XORlj8SVwCfyTFeZk3ofpEzrsPkgv6diDm3NQuLy3QB1VioXitdUv7C5V8mcPy",
+	"NpdgO9kHpIx/Z8ccbFwtv/dC7p7tQVv2PbcLL5dU+odi1EtvtMn+825Pp/RMeQ62gT2JEbtOKjGVtgDq",
+	"V9ifNAIIxgx2Sk3kthWSgyXjwS1qHi3fy7t3GdRqquuuhIG7DMRKL78Teu5DqXrwiswh8pRNKLrfOFG3",
+	"P9ffwoU3k1EAd9yy8lOpOHHkhVeeRKI/rqiHkQkXQFAl/fpfl7icLlkUyaSlxSpoQiaiMPEGMaNS8Pty",
+	"4156of7q5TD6480oKGsDJlCJBShGNGZBtkKoKbAN+TN0OGOrVC7Ced2LWzDmM96NSvVnvGr6fR6PAWRr",
+	"HwwgqfNhB6I/rnHbg1e94t/4R8tPgI+InJO4Tmc8ArSBEfOgECoXD3lOJQF7JZkwygEbp0XO4XtQ5xKP",
+	"hvlIYBiCIujLCe7BjbLS/Ho7TVVT/AFdOM+ND/3Pd92sp4oi/5/FhVDbB+FqNatLaLL//NLELz6EKVI9",
+	"84iONyIKAHm0RGNskUMv+LpKIcREBMWq8PpSxEgu0TO/oE75YHRIiQ7nc7FGysTG1EjMR317+O7w9fF5",
+	"YxUsFjv2e6Eqvo/FRKg/k7L4qCY+ADVRb68S+8FrqBEJ8nSZngjPvYK+Tm7BZaVh4AW42sFxYAwYRvd7",
+	"WF4DxmHrOxHom1Tj7iJE9c9mnk9CWyeU0yHz5lCYC0g2leIWsWaYP2F6vWKRmCehs5oR7zCZ4styv4XS",
+	"uiP2v8sYtj90+kYdgIl7meDxKJ7KkkmS8gYAFFwdZVdMJime4LVzSr5I2sjXPLjvOOrsq+SiPO4kbxqL",
+	"U869fky5bxfNeA2HGSUR2GV5YHxncxoqQgeKxQQv86AJbIVclpkwTI137CjZeS1iD10LJtAXEwYhBQ9r",
+	"IyIZH1IEPI/u0D/0uNVv5QXBxamxs83u9e/saUXUW4mtkSyLhnPwAB9kfJwhykPaqNPH2Lj7HBtn1scU",
+	"VE2i45bu2qkTDwfegsWWgUcs26tHgsvZxHgRJnjkwhbqEMrd7A/jcoASqaGSYCHLbWmndkha7APrk+Tr",
+	"h1Q7HmAQXfZ5avc5/rDZQmG6RyM/7iLWDpcAAJ1vU4WjsvrG4culpRSS3+b1PQk/pUO/F54EG7+WGL9X",
+	"m0nmzWUYl5AObcqOru1m2KnxymvB2f024UOlkrP4FSSbPYgyk3VLQryHAtWF8pDLq0668nQbo2jLxeph",
+	"tg46ikPQcdQoZoyocIIFKkdiFmNpCG6H8SKpxugNS4ZSBGnV60SyAooaXKJs1e1KGfvV6xRpIuL+7Ntg",
+	"5I0XcF6hxFB+OCtJvgdSuPckW61XX7gRgU//dxoLMdhw1d5HF+VaMuot2jZsri4yEsqDfEBzlbBKr26/",
+	"gypxUwpNe4jWdghUFZyRq5lSgqOJRQs6yB9G4Ctb2f9UiDHc3xTc6qw66bvEZe5amTom3jiMkZg7tTD6",
+	"t89WqLZEwpFX9yKm2Ge1PVKTaO3oCDpcBfLRNPeDPUKxjLViD1atgbDsXNXMY4BwzF1CM2w5q5aVDzgN",
+	"x8yWYXZZuYeB8fCBpEyyI87K2a3iOpGvqvMlrwanSKJ7w9d/AJV95T2wksJ+N0VDYI3+DGo2uVqAUrFc",
+	"NJSbTdBOAtW7casAFnBjG3jb9OarR4JWxoRrDIr0NRov8oBZrUazYRALMgPTmy3b9Wusf2a6TgrMOR3Y",
+	"AnPFd6GWHCjt+rSd0AUJRCLhwhhCIpziC6Y/F0yspE+p6GCQdGa6gJJ0nA6hhllfX06SJ2kYRhhDEEaT",
+	"QHgmTlzEoAnSKHJGgdan4vcPbZcqHYiYMg5KJvjrXeK6yVjFvt4wGqlRk4wZgpGFkgSiP5uwDD1sbbib",
+	"n2/+/wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

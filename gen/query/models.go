@@ -436,6 +436,16 @@ type Audit struct {
 	Address   *netip.Addr
 }
 
+type IdempotencyKey struct {
+	KeyHash   []byte
+	BodyHash  []byte
+	UserID    *uuid.UUID
+	Status    int32
+	Header    []byte
+	Body      []byte
+	ExpiresAt time.Time
+}
+
 type LoginFact struct {
 	UserID      uuid.UUID
 	LastLoginAt time.Time
