@@ -49,6 +49,7 @@ type Options struct {
 	LoginAttempts  int           // failures before the first wait; default 5
 	LoginWait      time.Duration // the first wait; default one minute
 	AccessTTL      time.Duration // default 15 minutes, at most that outside of tests and dev
+	KeyTimes       KeyTimes      // when signing keys follow one another; by default only when an operator says so
 
 	CORSOrigins    []string       // exact origins
 	CORSLocalhost  bool           // and any port of localhost
@@ -75,6 +76,7 @@ type Server struct {
 	echo      *echo.Echo
 	contract  *contract
 	published documents
+	keys      *Keys
 	verifier  *secret.Verifier
 	renderer  *mail.Renderer
 	rendering sync.Mutex
@@ -92,6 +94,8 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{Options: opts, query: query.New(opts.Pool)}
 	s.setDefaults()
+	s.keys = NewKeys(s.Options)
+	s.keys.by = "system"
 	if err := s.checkSecretKey(ctx); err != nil {
 		return nil, err
 	}

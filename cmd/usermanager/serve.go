@@ -127,7 +127,7 @@ func (l *loaded) serverOptions(pool *pgxpool.Pool, logger *slog.Logger, sender m
 		RegistrationOpen: c.RegistrationOpen, RegistrationConceal: c.RegistrationConceal,
 		RegistrationLimit: c.RegistrationLimit,
 		PasswordPolicy:    c.PasswordPolicy, Hasher: hasher,
-		LoginAttempts: c.MaxLoginAttempts, LoginWait: c.LoginWait, AccessTTL: c.AccessTTL,
+		LoginAttempts: c.MaxLoginAttempts, LoginWait: c.LoginWait, AccessTTL: c.AccessTTL, KeyTimes: server.KeyTimes{Rotation: c.KeyRotation},
 		CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies,
 	}, nil
 }
