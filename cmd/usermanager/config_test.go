@@ -58,6 +58,7 @@ func TestSettingsHaveTheirDefaults(t *testing.T) {
 		"MAX_LOGIN_ATTEMPTS":       c.MaxLoginAttempts == 5,
 		"LOGIN_WAIT":               c.LoginWait == time.Minute,
 		"ACCESS_TTL":               c.AccessTTL == 15*time.Minute,
+		"KEY_ROTATION":             c.KeyRotation == 90*24*time.Hour,
 		"DOCS":                     c.Docs,
 		"LOG_LEVEL":                c.LogLevel == slog.LevelInfo,
 		"LOG_FORMAT":               c.LogJSON,
@@ -168,6 +169,13 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 		"ACCESS_TTL": {
 			good: map[string]func(*config) bool{"5m": func(c *config) bool { return c.AccessTTL == 5*time.Minute }},
 			bad:  []string{"0s", "900", "-5m", "forever"},
+		},
+		"KEY_ROTATION": {
+			good: map[string]func(*config) bool{
+				"0":   func(c *config) bool { return c.KeyRotation == 0 },
+				"24h": func(c *config) bool { return c.KeyRotation == 24*time.Hour },
+			},
+			bad: []string{"1h", "90d", "-24h", "90000h", "never"},
 		},
 		"CORS_ORIGINS": {
 			good: map[string]func(*config) bool{
