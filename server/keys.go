@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	keyReload          = 30 * time.Second // a key that another server made or retired is known here by then
-	verifiedTokens     = 10_000           // remembered by the verifier: about 6 MB
+	verifiedTokens     = 10_000 // remembered by the verifier: about 6 MB
 	longestTokenMargin = time.Second
+
+	keyReloadTimeout = 10 * time.Second // two statements, and what holds them up
+	keyReloadRetry   = 5 * time.Second  // after a failure
 )
 
 // checkSecretKey stops a start with another SECRET_KEY than the database was set up with: everything sealed or
@@ -25,12 +27,13 @@ func (s *Server) checkSecretKey(ctx context.Context) error {
 	if err := s.query.SecretKeyCheckCreate(ctx, s.Secret.CheckValue()); err != nil {
 		return fmt.Errorf("check SECRET_KEY: %w", err)
 	}
-	check, err := s.query.SecretKeyCheckGet(ctx)
+	check, err := s.keys.checkSecretKey(ctx, s.query)
 	if err != nil {
-		return fmt.Errorf("check SECRET_KEY: %w", err)
+		return err
 	}
-	if !s.Secret.Matches(check) {
-		return errors.New("SECRET_KEY is not the one that this database was set up with; set it back, or give that one as SECRET_KEY_PREVIOUS")
+	if !s.Secret.IsCurrent(check.Value) {
+		s.Logger.LogAttrs(ctx, slog.LevelWarn, "the database is sealed under SECRET_KEY_PREVIOUS: "+
+			"run `usermanager keys rewrap` when every server has the new SECRET_KEY")
 	}
 	return nil
 }
@@ -38,62 +41,50 @@ func (s *Server) checkSecretKey(ctx context.Context) error {
 // loadSigningKeys reads the keys, and makes the first one on an empty database. Servers that start at once
 // agree on one, by the unique index on the current key.
 func (s *Server) loadSigningKeys(ctx context.Context) error {
-	keys, err := s.readSigningKeys(ctx)
+	rows, err := s.listSigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	if keys == nil {
-		if err := s.makeSigningKey(ctx); err != nil {
+	if len(rows) == 0 {
+		if _, err := s.keys.create(ctx, s.query, query.SigningKeyStateCurrent); err != nil {
 			return err
 		}
-		if keys, err = s.readSigningKeys(ctx); err != nil {
+		if rows, err = s.listSigningKeys(ctx); err != nil {
 			return err
 		}
 	}
+	keys, err := s.openSigningKeys(rows)
 	if s.verifier == nil {
-		s.verifier, err = secret.NewVerifier(keys, verifiedTokens)
+		if err == nil {
+			s.verifier, err = secret.NewVerifier(keys, verifiedTokens)
+		}
 		return err
+	}
+	if err != nil {
+		return errors.Join(err, s.keepOnly(rows))
 	}
 	s.verifier.SetKeys(keys)
 	return nil
 }
 
-func (s *Server) makeSigningKey(ctx context.Context) error {
-	key, err := secret.NewSigningKey()
-	if err != nil {
-		return err
-	}
-	private, err := key.MarshalPrivate()
-	if err != nil {
-		return err
-	}
-	err = s.query.SigningKeyCreate(ctx, query.SigningKeyCreateParams{
-		KID: key.ID, State: query.SigningKeyStateCurrent, Sealed: s.Secret.Seal(secret.PurposeSigningKey, private, []byte(key.ID)),
-	})
-	if err != nil {
-		return fmt.Errorf("store signing key: %w", err)
-	}
-	return nil
-}
-
-// readSigningKeys returns nil when there are none.
-func (s *Server) readSigningKeys(ctx context.Context) (*secret.KeySet, error) {
+func (s *Server) listSigningKeys(ctx context.Context) ([]query.SigningKey, error) {
 	rows, err := s.query.SigningKeyList(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	if len(rows) == 0 {
-		return nil, nil //nolint:nilnil // no keys yet is no error
-	}
+	return rows, nil
+}
+
+func (s *Server) openSigningKeys(rows []query.SigningKey) (*secret.KeySet, error) {
 	var entries []secret.KeyEntry
 	for _, row := range rows {
 		private, err := s.Secret.Open(secret.PurposeSigningKey, row.Sealed, []byte(row.KID))
 		if err != nil {
-			return nil, fmt.Errorf("open signing key: %w", err)
+			return nil, fmt.Errorf("open signing key %s: %w", row.KID, err)
 		}
 		key, err := secret.ParsePrivate(row.KID, private)
 		if err != nil {
-			return nil, fmt.Errorf("parse signing key: %w", err)
+			return nil, fmt.Errorf("parse signing key %s: %w", row.KID, err)
 		}
 		entries = append(entries, secret.KeyEntry{Key: key, State: secret.KeyState(row.State)})
 	}
@@ -101,20 +92,45 @@ func (s *Server) readSigningKeys(ctx context.Context) (*secret.KeySet, error) {
 	return secret.NewKeySet(rules, entries...)
 }
 
-// reloadKeys keeps up with the other servers until ctx ends.
-func (s *Server) reloadKeys(ctx context.Context) {
-	ticker := time.NewTicker(keyReload)
-	defer ticker.Stop()
+// keepOnly lets go of the keys that are gone when those that came cannot be read, so that a key that was retired
+// in an emergency is refused by this server too.
+func (s *Server) keepOnly(rows []query.SigningKey) error {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.KID
+	}
+	kept, err := s.verifier.Keys().Only(ids)
+	if err != nil {
+		return fmt.Errorf("keep the other signing keys: %w", err)
+	}
+	s.verifier.SetKeys(kept)
+	return nil
+}
+
+// keepKeys does what is due, and keeps up with the other servers, until ctx ends.
+func (s *Server) keepKeys(ctx context.Context) {
+	timer := time.NewTimer(s.keys.times.Reload)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			if err := s.loadSigningKeys(ctx); err != nil && ctx.Err() == nil {
-				s.Logger.LogAttrs(ctx, slog.LevelError, "signing keys not reloaded", slog.Any("error", err))
-			}
+		case <-timer.C:
 		}
+		pause := s.keys.times.Reload
+		if err := s.reloadKeys(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.LogAttrs(ctx, slog.LevelError, "signing keys not reloaded", slog.Any("error", err))
+			pause = min(pause, keyReloadRetry)
+		}
+		timer.Reset(pause)
 	}
+}
+
+// reloadKeys reads the keys also when what is due could not be done.
+func (s *Server) reloadKeys(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keyReloadTimeout)
+	defer cancel()
+	return errors.Join(s.keys.doDue(ctx), s.loadSigningKeys(ctx))
 }
 
 // GetJwks publishes the public keys.

@@ -64,7 +64,7 @@ func plantSigningKey(s *system, root *secret.Root) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.exec("UPDATE signing_keys SET state = 'retired' WHERE state = 'current'")
+	s.exec("UPDATE signing_keys SET state = 'retired', leaves_at = now() + interval '1 hour' WHERE state = 'current'")
 	s.exec("INSERT INTO signing_keys (kid, state, sealed) VALUES ($1, 'current', $2)", key.ID, root.Seal(secret.PurposeSigningKey, private, []byte(key.ID)))
 	return key.ID
 }

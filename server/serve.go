@@ -29,7 +29,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drain time.Duration)
 	if err := s.jobs.Start(running); err != nil {
 		return errors.Join(fmt.Errorf("start jobs: %w", err), l.Close())
 	}
-	go s.reloadKeys(running)
+	go s.keepKeys(running)
 	httpServer := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

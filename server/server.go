@@ -50,6 +50,7 @@ type Options struct {
 	LoginAttempts  int           // failures before the first wait; default 5
 	LoginWait      time.Duration // the first wait; default one minute
 	AccessTTL      time.Duration // default 15 minutes, at most that outside of tests and dev
+	KeyTimes       KeyTimes      // when signing keys follow one another; by default only when an operator says so
 
 	SessionIdle           time.Duration // how long a session may rest; default 24 hours
 	SessionIdleRemembered time.Duration // the same for who wants to be remembered; default 30 days
@@ -81,6 +82,7 @@ type Server struct {
 	echo      *echo.Echo
 	contract  *contract
 	published documents
+	keys      *Keys
 	verifier  *secret.Verifier
 	renderer  *mail.Renderer
 	rendering sync.Mutex
@@ -98,6 +100,8 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{Options: opts, query: query.New(opts.Pool)}
 	s.setDefaults()
+	s.keys = NewKeys(s.Options)
+	s.keys.by = "system"
 	if err := s.checkSecretKey(ctx); err != nil {
 		return nil, err
 	}

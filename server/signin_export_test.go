@@ -10,7 +10,7 @@ import (
 )
 
 // ReloadKeys does at once what Serve does every 30 seconds.
-func (s *Server) ReloadKeys(ctx context.Context) error { return s.loadSigningKeys(ctx) }
+func (s *Server) ReloadKeys(ctx context.Context) error { return s.reloadKeys(ctx) }
 
 // AddRoute lets a test answer a path itself, behind the middleware of every route.
 func (s *Server) AddRoute(path string, answer echo.HandlerFunc) { s.echo.GET(path, answer) }

@@ -28,7 +28,7 @@ type config struct {
 	ListenAddr             string          `name:"LISTEN_ADDR" flag:"listen" kind:"address" default:":8080" about:"Where to listen, as host:port."`
 	PublicURL              *url.URL        `name:"PUBLIC_URL" flag:"public-url" kind:"base" default:"http://localhost:8080" about:"Where clients reach this server: the base of every link and the issuer of tokens."`
 	SecretKey              hidden          `name:"SECRET_KEY" kind:"key" secret:"yes" about:"At least 32 random bytes, as from openssl rand -base64 32; every other key is derived from it."`
-	SecretKeyPrevious      hidden          `name:"SECRET_KEY_PREVIOUS" kind:"key" secret:"yes" about:"The key before the current one, still accepted while you change it."`
+	SecretKeyPrevious      hidden          `name:"SECRET_KEY_PREVIOUS" kind:"key" secret:"yes" about:"The key before the current one, still accepted while you change it; usermanager keys rewrap says when it can go."`
 	SMTP                   *mail.ServerURL `name:"SMTP_URL" kind:"smtp" secret:"yes" about:"Mail server: smtp:// (STARTTLS), smtps:// (TLS) or smtp+plain:// (none), with user:password@host:port."`
 	MailFrom               mail.From       `name:"MAIL_FROM" flag:"mail-from" kind:"sender" about:"Sender of every mail, as Example <noreply@example.com>."`
 	RegistrationOpen       bool            `name:"REGISTRATION" flag:"registration" kind:"registration" default:"open" about:"Whether anyone may register: open, or closed, when only staff make accounts."`
@@ -42,6 +42,7 @@ type config struct {
 	SessionIdleRemembered  time.Duration   `name:"SESSION_IDLE_REMEMBERED" kind:"idle" default:"720h" about:"The same for sessions that were opened with remember."`
 	SessionMax             time.Duration   `name:"SESSION_MAX" kind:"idle" default:"2160h" about:"How long a session lives at most, however often it is used."`
 	RefreshGrace           time.Duration   `name:"REFRESH_GRACE" kind:"grace" default:"2m" about:"How long the answer to a refresh that was lost can be asked for again."`
+	KeyRotation            time.Duration   `name:"KEY_ROTATION" kind:"rotation" default:"2160h" about:"How long a key signs access tokens before the next one takes over, at least 24h (90 days are 2160h); 0 leaves it to usermanager keys rotate."`
 	CORSOrigins            []string        `name:"CORS_ORIGINS" flag:"cors-origins" kind:"origins" about:"Origins of browser frontends, separated by commas; dev allows every port of localhost too."`
 	TrustedProxies         []netip.Prefix  `name:"TRUSTED_PROXIES" flag:"trusted-proxies" kind:"networks" about:"Networks of reverse proxies whose X-Forwarded-For is believed, as 10.0.0.0/8, separated by commas."`
 	Docs                   bool            `name:"DOCS" flag:"docs" kind:"switch" default:"true" about:"Serve the documentation page at /docs."`

@@ -95,6 +95,8 @@ func parseScalar(kind, text string) (any, error) {
 		return parseDuration(text, time.Minute, 366*24*time.Hour)
 	case "grace":
 		return parseDuration(text, time.Second, 10*time.Minute)
+	case "rotation":
+		return parseRotation(text)
 	case "pause":
 		return parseDuration(text, 0, 5*time.Minute)
 	case "switch":
@@ -141,6 +143,15 @@ func parseDuration(text string, least, most time.Duration) (any, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < least || d > most {
 		return nil, fmt.Errorf("must be a time from %s to %s, such as 90s or 5m", least, most)
+	}
+	return d, nil
+}
+
+// parseRotation takes 0 for never. A day is far more than a rotation takes from end to end.
+func parseRotation(text string) (any, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d != 0 && (d < 24*time.Hour || d > 10*365*24*time.Hour) {
+		return nil, errors.New("must be 0 or a time from 24h to 87600h (ten years)")
 	}
 	return d, nil
 }

@@ -62,6 +62,7 @@ func TestSettingsHaveTheirDefaults(t *testing.T) {
 		"SESSION_IDLE_REMEMBERED":  c.SessionIdleRemembered == 30*24*time.Hour,
 		"SESSION_MAX":              c.SessionMax == 90*24*time.Hour,
 		"REFRESH_GRACE":            c.RefreshGrace == 2*time.Minute,
+		"KEY_ROTATION":             c.KeyRotation == 90*24*time.Hour,
 		"DOCS":                     c.Docs,
 		"LOG_LEVEL":                c.LogLevel == slog.LevelInfo,
 		"LOG_FORMAT":               c.LogJSON,
@@ -188,6 +189,13 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 		"REFRESH_GRACE": {
 			good: map[string]func(*config) bool{"30s": func(c *config) bool { return c.RefreshGrace == 30*time.Second }},
 			bad:  []string{"30", "11m", "-1s"},
+		},
+		"KEY_ROTATION": {
+			good: map[string]func(*config) bool{
+				"0":   func(c *config) bool { return c.KeyRotation == 0 },
+				"24h": func(c *config) bool { return c.KeyRotation == 24*time.Hour },
+			},
+			bad: []string{"1h", "90d", "-24h", "90000h", "never"},
 		},
 		"CORS_ORIGINS": {
 			good: map[string]func(*config) bool{

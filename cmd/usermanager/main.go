@@ -84,7 +84,7 @@ func (p process) rootCommand() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.PersistentFlags().String("config", "", "configuration `file` (default: "+defaultFile+" in the working directory)")
 	root.AddCommand(
-		p.serveCommand(), p.devCommand(), p.migrateCommand(), p.adminCommand(),
+		p.serveCommand(), p.devCommand(), p.migrateCommand(), p.adminCommand(), p.keysCommand(),
 		p.configCommand(), p.healthcheckCommand(), p.versionCommand(),
 	)
 	return root

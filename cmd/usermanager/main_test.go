@@ -138,7 +138,7 @@ func TestAnUnknownCommandOrFlagIsAnErrorOfOneLine(t *testing.T) {
 func TestHelpNamesEveryCommand(t *testing.T) {
 	t.Parallel()
 	got := runCommand(t, nil)
-	for _, command := range []string{"serve", "dev", "migrate", "admin", "config", "version", "healthcheck"} {
+	for _, command := range []string{"serve", "dev", "migrate", "admin", "keys", "config", "version", "healthcheck"} {
 		if !strings.Contains(got.stdout, "\n  "+command) {
 			t.Errorf("help does not name %s:\n%s", command, got.stdout)
 		}

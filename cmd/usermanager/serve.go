@@ -133,6 +133,7 @@ func (l *loaded) serverOptions(pool *pgxpool.Pool, logger *slog.Logger, sender m
 		PasswordPolicy:    c.PasswordPolicy, Hasher: hasher,
 		LoginAttempts: c.MaxLoginAttempts, LoginWait: c.LoginWait, AccessTTL: c.AccessTTL,
 		SessionIdle: c.SessionIdle, SessionIdleRemembered: c.SessionIdleRemembered, SessionMax: c.SessionMax, RefreshGrace: c.RefreshGrace,
+		KeyTimes:    server.KeyTimes{Rotation: c.KeyRotation},
 		CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies,
 	}, nil
 }

@@ -32,3 +32,6 @@ WHERE id = sqlc.arg(id) AND delivered_at IS NULL;
 
 -- name: TokenEraseOld :execrows
 DELETE FROM one_time_tokens WHERE expires_at < now() - interval '30 days';
+
+-- name: TokenOpen :many
+SELECT * FROM one_time_tokens WHERE used_at IS NULL AND superseded_at IS NULL AND expires_at > now();

@@ -7,6 +7,7 @@ package query
 
 import (
 	"context"
+	"time"
 )
 
 const secretKeyCheckCreate = `-- name: SecretKeyCheckCreate :exec
@@ -19,36 +20,152 @@ func (q *Queries) SecretKeyCheckCreate(ctx context.Context, value string) error 
 }
 
 const secretKeyCheckGet = `-- name: SecretKeyCheckGet :one
-SELECT value FROM secret_key_check
+SELECT only_row, value, changed_at FROM secret_key_check
 `
 
-func (q *Queries) SecretKeyCheckGet(ctx context.Context) (string, error) {
+func (q *Queries) SecretKeyCheckGet(ctx context.Context) (SecretKeyCheck, error) {
 	row := q.db.QueryRow(ctx, secretKeyCheckGet)
-	var value string
-	err := row.Scan(&value)
-	return value, err
+	var i SecretKeyCheck
+	err := row.Scan(&i.OnlyRow, &i.Value, &i.ChangedAt)
+	return i, err
 }
 
-const signingKeyCreate = `-- name: SigningKeyCreate :exec
-INSERT INTO signing_keys (kid, state, sealed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+const secretKeyCheckSet = `-- name: SecretKeyCheckSet :one
+UPDATE secret_key_check SET value = $1, changed_at = now() RETURNING only_row, value, changed_at
+`
+
+func (q *Queries) SecretKeyCheckSet(ctx context.Context, value string) (SecretKeyCheck, error) {
+	row := q.db.QueryRow(ctx, secretKeyCheckSet, value)
+	var i SecretKeyCheck
+	err := row.Scan(&i.OnlyRow, &i.Value, &i.ChangedAt)
+	return i, err
+}
+
+const sessionsBefore = `-- name: SessionsBefore :one
+SELECT count(*)::integer AS count, coalesce(max(expires_at), 'epoch')::timestamptz AS until
+FROM sessions WHERE ended_at IS NULL AND expires_at > now() AND created_at < $1
+`
+
+type SessionsBeforeRow struct {
+	Count int32
+	Until time.Time
+}
+
+// Live sessions that began before, and when the last of them ends.
+func (q *Queries) SessionsBefore(ctx context.Context, before time.Time) (SessionsBeforeRow, error) {
+	row := q.db.QueryRow(ctx, sessionsBefore, before)
+	var i SessionsBeforeRow
+	err := row.Scan(&i.Count, &i.Until)
+	return i, err
+}
+
+const signingKeyCreate = `-- name: SigningKeyCreate :execrows
+INSERT INTO signing_keys (kid, state, sealed, signs_from)
+VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4::float8))
+ON CONFLICT DO NOTHING
 `
 
 type SigningKeyCreateParams struct {
-	KID    string
-	State  SigningKeyState
-	Sealed []byte
+	KID         string
+	State       SigningKeyState
+	Sealed      []byte
+	LeadSeconds float64
 }
 
-// Another server may have made the current key already.
-func (q *Queries) SigningKeyCreate(ctx context.Context, arg SigningKeyCreateParams) error {
-	_, err := q.db.Exec(ctx, signingKeyCreate, arg.KID, arg.State, arg.Sealed)
-	return err
+// None where another server has made the current key, or the next one, already.
+func (q *Queries) SigningKeyCreate(ctx context.Context, arg SigningKeyCreateParams) (int64, error) {
+	result, err := q.db.Exec(ctx, signingKeyCreate,
+		arg.KID,
+		arg.State,
+		arg.Sealed,
+		arg.LeadSeconds,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const signingKeyDelete = `-- name: SigningKeyDelete :one
+DELETE FROM signing_keys WHERE kid = $1 RETURNING kid, state, sealed, created_at, signs_from, leaves_at
+`
+
+func (q *Queries) SigningKeyDelete(ctx context.Context, kid string) (SigningKey, error) {
+	row := q.db.QueryRow(ctx, signingKeyDelete, kid)
+	var i SigningKey
+	err := row.Scan(
+		&i.KID,
+		&i.State,
+		&i.Sealed,
+		&i.CreatedAt,
+		&i.SignsFrom,
+		&i.LeavesAt,
+	)
+	return i, err
+}
+
+const signingKeyDue = `-- name: SigningKeyDue :one
+SELECT
+    EXISTS (SELECT FROM signing_keys WHERE leaves_at <= now()) AS leaving,
+    EXISTS (SELECT FROM signing_keys WHERE state = 'next' AND signs_from <= now()) AS taking_over,
+    ($1::float8 > 0
+        AND NOT EXISTS (SELECT FROM signing_keys WHERE state = 'next')
+        AND EXISTS (
+            SELECT FROM signing_keys
+            WHERE state = 'current' AND signs_from + make_interval(secs => $1::float8 - $2::float8) <= now()
+        ))::boolean AS rotating
+`
+
+type SigningKeyDueRow struct {
+	Leaving    bool
+	TakingOver bool
+	Rotating   bool
+}
+
+// What is to be done by now. A rotation begins so early that the next key takes over on time.
+func (q *Queries) SigningKeyDue(ctx context.Context, rotationSeconds float64, leadSeconds float64) (SigningKeyDueRow, error) {
+	row := q.db.QueryRow(ctx, signingKeyDue, rotationSeconds, leadSeconds)
+	var i SigningKeyDueRow
+	err := row.Scan(&i.Leaving, &i.TakingOver, &i.Rotating)
+	return i, err
+}
+
+const signingKeyErase = `-- name: SigningKeyErase :many
+DELETE FROM signing_keys WHERE leaves_at <= now() RETURNING kid, state, sealed, created_at, signs_from, leaves_at
+`
+
+func (q *Queries) SigningKeyErase(ctx context.Context) ([]SigningKey, error) {
+	rows, err := q.db.Query(ctx, signingKeyErase)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SigningKey
+	for rows.Next() {
+		var i SigningKey
+		if err := rows.Scan(
+			&i.KID,
+			&i.State,
+			&i.Sealed,
+			&i.CreatedAt,
+			&i.SignsFrom,
+			&i.LeavesAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const signingKeyList = `-- name: SigningKeyList :many
-SELECT kid, state, sealed, created_at FROM signing_keys ORDER BY created_at, kid
+SELECT kid, state, sealed, created_at, signs_from, leaves_at FROM signing_keys WHERE leaves_at IS NULL OR leaves_at > now() ORDER BY signs_from, created_at, kid
 `
 
+// In the order in which they sign. A key whose time is over counts for nothing, whether it has been erased or not.
 func (q *Queries) SigningKeyList(ctx context.Context) ([]SigningKey, error) {
 	rows, err := q.db.Query(ctx, signingKeyList)
 	if err != nil {
@@ -63,6 +180,8 @@ func (q *Queries) SigningKeyList(ctx context.Context) ([]SigningKey, error) {
 			&i.State,
 			&i.Sealed,
 			&i.CreatedAt,
+			&i.SignsFrom,
+			&i.LeavesAt,
 		); err != nil {
 			return nil, err
 		}
@@ -72,4 +191,63 @@ func (q *Queries) SigningKeyList(ctx context.Context) ([]SigningKey, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const signingKeyLock = `-- name: SigningKeyLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('signing_keys', 0))
+`
+
+// Whoever changes the keys takes turns: each statement afterwards sees what the one before did.
+func (q *Queries) SigningKeyLock(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, signingKeyLock)
+	return err
+}
+
+const signingKeySeal = `-- name: SigningKeySeal :exec
+UPDATE signing_keys SET sealed = $1 WHERE kid = $2
+`
+
+func (q *Queries) SigningKeySeal(ctx context.Context, sealed []byte, kID string) error {
+	_, err := q.db.Exec(ctx, signingKeySeal, sealed, kID)
+	return err
+}
+
+const signingKeyStart = `-- name: SigningKeyStart :one
+UPDATE signing_keys SET state = 'current', signs_from = clock_timestamp() WHERE state = 'next' RETURNING kid, state, sealed, created_at, signs_from, leaves_at
+`
+
+// No row when there is no next key.
+func (q *Queries) SigningKeyStart(ctx context.Context) (SigningKey, error) {
+	row := q.db.QueryRow(ctx, signingKeyStart)
+	var i SigningKey
+	err := row.Scan(
+		&i.KID,
+		&i.State,
+		&i.Sealed,
+		&i.CreatedAt,
+		&i.SignsFrom,
+		&i.LeavesAt,
+	)
+	return i, err
+}
+
+const signingKeyStop = `-- name: SigningKeyStop :one
+UPDATE signing_keys SET state = 'retired', leaves_at = clock_timestamp() + make_interval(secs => $1::float8)
+WHERE state = 'current'
+RETURNING kid, state, sealed, created_at, signs_from, leaves_at
+`
+
+// The current key signs no more. Call SigningKeyStart in the same transaction.
+func (q *Queries) SigningKeyStop(ctx context.Context, retireSeconds float64) (SigningKey, error) {
+	row := q.db.QueryRow(ctx, signingKeyStop, retireSeconds)
+	var i SigningKey
+	err := row.Scan(
+		&i.KID,
+		&i.State,
+		&i.Sealed,
+		&i.CreatedAt,
+		&i.SignsFrom,
+		&i.LeavesAt,
+	)
+	return i, err
 }

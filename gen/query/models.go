@@ -16,29 +16,33 @@ import (
 type AuditAction string
 
 const (
-	AuditActionUserRegistered     AuditAction = "user_registered"
-	AuditActionUserCreated        AuditAction = "user_created"
-	AuditActionEmailVerified      AuditAction = "email_verified"
-	AuditActionInvitationSent     AuditAction = "invitation_sent"
-	AuditActionInvitationAccepted AuditAction = "invitation_accepted"
-	AuditActionVerificationSent   AuditAction = "verification_sent"
-	AuditActionLoginSucceeded     AuditAction = "login_succeeded"
-	AuditActionLoginRefused       AuditAction = "login_refused"
-	AuditActionLoginThrottled     AuditAction = "login_throttled"
-	AuditActionProfileUpdated     AuditAction = "profile_updated"
-	AuditActionUserUpdated        AuditAction = "user_updated"
-	AuditActionEmailCorrected     AuditAction = "email_corrected"
-	AuditActionUserDeleted        AuditAction = "user_deleted"
-	AuditActionUserRestored       AuditAction = "user_restored"
-	AuditActionUserErased         AuditAction = "user_erased"
-	AuditActionUserUpgraded       AuditAction = "user_upgraded"
-	AuditActionUserDowngraded     AuditAction = "user_downgraded"
-	AuditActionRoleChanged        AuditAction = "role_changed"
-	AuditActionUserLocked         AuditAction = "user_locked"
-	AuditActionUserUnlocked       AuditAction = "user_unlocked"
-	AuditActionPermissionDenied   AuditAction = "permission_denied"
-	AuditActionSessionEnded       AuditAction = "session_ended"
-	AuditActionSessionReplayed    AuditAction = "session_replayed"
+	AuditActionUserRegistered      AuditAction = "user_registered"
+	AuditActionUserCreated         AuditAction = "user_created"
+	AuditActionEmailVerified       AuditAction = "email_verified"
+	AuditActionInvitationSent      AuditAction = "invitation_sent"
+	AuditActionInvitationAccepted  AuditAction = "invitation_accepted"
+	AuditActionVerificationSent    AuditAction = "verification_sent"
+	AuditActionLoginSucceeded      AuditAction = "login_succeeded"
+	AuditActionLoginRefused        AuditAction = "login_refused"
+	AuditActionLoginThrottled      AuditAction = "login_throttled"
+	AuditActionProfileUpdated      AuditAction = "profile_updated"
+	AuditActionUserUpdated         AuditAction = "user_updated"
+	AuditActionEmailCorrected      AuditAction = "email_corrected"
+	AuditActionUserDeleted         AuditAction = "user_deleted"
+	AuditActionUserRestored        AuditAction = "user_restored"
+	AuditActionUserErased          AuditAction = "user_erased"
+	AuditActionUserUpgraded        AuditAction = "user_upgraded"
+	AuditActionUserDowngraded      AuditAction = "user_downgraded"
+	AuditActionRoleChanged         AuditAction = "role_changed"
+	AuditActionUserLocked          AuditAction = "user_locked"
+	AuditActionUserUnlocked        AuditAction = "user_unlocked"
+	AuditActionPermissionDenied    AuditAction = "permission_denied"
+	AuditActionSessionEnded        AuditAction = "session_ended"
+	AuditActionSessionReplayed     AuditAction = "session_replayed"
+	AuditActionSigningKeyPublished AuditAction = "signing_key_published"
+	AuditActionSigningKeyTookOver  AuditAction = "signing_key_took_over"
+	AuditActionSigningKeyRetired   AuditAction = "signing_key_retired"
+	AuditActionSecretKeyRewrapped  AuditAction = "secret_key_rewrapped"
 )
 
 func (e *AuditAction) Scan(src interface{}) error {
@@ -101,6 +105,10 @@ func AllAuditActionValues() []AuditAction {
 		AuditActionPermissionDenied,
 		AuditActionSessionEnded,
 		AuditActionSessionReplayed,
+		AuditActionSigningKeyPublished,
+		AuditActionSigningKeyTookOver,
+		AuditActionSigningKeyRetired,
+		AuditActionSecretKeyRewrapped,
 	}
 }
 
@@ -501,8 +509,9 @@ type RateCounter struct {
 }
 
 type SecretKeyCheck struct {
-	OnlyRow bool
-	Value   string
+	OnlyRow   bool
+	Value     string
+	ChangedAt time.Time
 }
 
 type Session struct {
@@ -530,6 +539,8 @@ type SigningKey struct {
 	State     SigningKeyState
 	Sealed    []byte
 	CreatedAt time.Time
+	SignsFrom time.Time
+	LeavesAt  *time.Time
 }
 
 type User struct {

@@ -150,6 +150,42 @@ func (q *Queries) TokenEraseOld(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const tokenOpen = `-- name: TokenOpen :many
+SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at FROM one_time_tokens WHERE used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+`
+
+func (q *Queries) TokenOpen(ctx context.Context) ([]OneTimeToken, error) {
+	rows, err := q.db.Query(ctx, tokenOpen)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OneTimeToken
+	for rows.Next() {
+		var i OneTimeToken
+		if err := rows.Scan(
+			&i.ID,
+			&i.UserID,
+			&i.Purpose,
+			&i.Address,
+			&i.Hash,
+			&i.Client,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.DeliveredAt,
+			&i.SupersededAt,
+			&i.UsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const tokenSupersede = `-- name: TokenSupersede :exec
 UPDATE one_time_tokens SET superseded_at = now()
 WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL AND superseded_at IS NULL

@@ -43,7 +43,7 @@ func decodeClaims(payload []byte, audience string, now time.Time) (Claims, error
 	if _, present := members["scope"]; present {
 		claims.Scope = read.text("scope")
 	}
-	if _, present := members["nbf"]; present && read.date("nbf").After(now.Add(clockLeeway)) {
+	if _, present := members["nbf"]; present && read.date("nbf").After(now.Add(ClockLeeway)) {
 		read.fail("nbf")
 	}
 	if read.wrong != "" {

@@ -24,9 +24,9 @@ const (
 	// MaxTokenBytes is refused before anything is parsed.
 	MaxTokenBytes = 8 << 10
 
-	// clockLeeway forgives other servers' clocks in "iat" and "nbf". "exp" gets
+	// ClockLeeway forgives other servers' clocks in "iat" and "nbf". "exp" gets
 	// none: a token that ends early is refreshed, one that ends late is a hole.
-	clockLeeway = 30 * time.Second
+	ClockLeeway = 30 * time.Second
 
 	signatureLength = 86 // characters of 64 bytes in base64url
 )
@@ -61,6 +61,9 @@ type Claims struct {
 // Sign returns a signed access token (JWS compact form, ES256, typ "at+jwt").
 // It refuses claims that Verify would refuse.
 func (s *KeySet) Sign(claims Claims) (string, error) {
+	if s.current == nil {
+		return "", errors.New("sign access token: the key that signed was retired, and no other one could be read")
+	}
 	if claims.Issuer == "" {
 		claims.Issuer = s.rules.Issuer
 	}
@@ -161,7 +164,7 @@ func (r TokenRules) accept(claims Claims, now time.Time) error {
 		return invalid("sid")
 	case claims.JWTID == "":
 		return invalid("jti")
-	case claims.IssuedAt.Unix() <= 0 || claims.IssuedAt.After(now.Add(clockLeeway)):
+	case claims.IssuedAt.Unix() <= 0 || claims.IssuedAt.After(now.Add(ClockLeeway)):
 		return invalid("iat")
 	case !claims.ExpiresAt.After(claims.IssuedAt) || claims.ExpiresAt.Sub(claims.IssuedAt) > r.MaxLifetime:
 		return invalid("lifetime")

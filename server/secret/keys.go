@@ -27,13 +27,16 @@ type SigningKey struct {
 	private *ecdsa.PrivateKey // nil when this server may only verify
 }
 
-// NewSigningKey makes a key pair with a random ID of 128 bits.
+// NewSigningKey makes a key pair with a random ID of almost 128 bits.
 func NewSigningKey() (*SigningKey, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generate signing key: %w", err)
 	}
-	id := base64.RawURLEncoding.EncodeToString(randomBytes(16))
+	id := "-"
+	for id[0] == '-' { // an operator gives it to a command, where that would begin a flag
+		id = base64.RawURLEncoding.EncodeToString(randomBytes(16))
+	}
 	return &SigningKey{ID: id, private: private, public: &private.PublicKey}, nil
 }
 
@@ -115,7 +118,8 @@ type KeyEntry struct {
 type KeySet struct {
 	redacted
 	rules    TokenRules
-	current  *SigningKey
+	entries  []KeyEntry
+	current  *SigningKey // nil only after Only
 	byID     map[string]*SigningKey
 	byHeader map[string]*SigningKey // by a token's whole first part, see jwt.go
 	jwks     []byte
@@ -124,10 +128,21 @@ type KeySet struct {
 // NewKeySet builds a set. It needs exactly one current key with its private
 // part and unique ids.
 func NewKeySet(rules TokenRules, entries ...KeyEntry) (*KeySet, error) {
+	set, err := newKeySet(rules, entries)
+	if err != nil {
+		return nil, err
+	}
+	if set.current == nil {
+		return nil, errors.New("key set has no current key")
+	}
+	return set, nil
+}
+
+func newKeySet(rules TokenRules, entries []KeyEntry) (*KeySet, error) {
 	if err := rules.check(); err != nil {
 		return nil, err
 	}
-	set := &KeySet{rules: rules, byID: map[string]*SigningKey{}, byHeader: map[string]*SigningKey{}}
+	set := &KeySet{rules: rules, entries: entries, byID: map[string]*SigningKey{}, byHeader: map[string]*SigningKey{}}
 	for _, entry := range entries {
 		key := entry.Key
 		if key == nil {
@@ -152,15 +167,24 @@ func NewKeySet(rules TokenRules, entries ...KeyEntry) (*KeySet, error) {
 		set.byID[key.ID] = key
 		set.byHeader[key.header()] = key
 	}
-	if set.current == nil {
-		return nil, errors.New("key set has no current key")
-	}
 	jwks, err := publish(entries)
 	if err != nil {
 		return nil, err
 	}
 	set.jwks = jwks
 	return set, nil
+}
+
+// Only returns the set without the keys that ids does not name. Without the current one it verifies what the
+// others signed and signs nothing itself: a server that cannot read a new key still lets go of a retired one.
+func (s *KeySet) Only(ids []string) (*KeySet, error) {
+	var kept []KeyEntry
+	for _, entry := range s.entries {
+		if slices.Contains(ids, entry.Key.ID) {
+			kept = append(kept, entry)
+		}
+	}
+	return newKeySet(s.rules, kept)
 }
 
 // JWKS returns the public keys as a JSON Web Key Set (RFC 7517), each with

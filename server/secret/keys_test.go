@@ -65,11 +65,15 @@ func TestASigningKeySurvivesStorage(t *testing.T) {
 	}
 }
 
+// None begins with a dash: `keys retire -x` would take it for a flag.
 func TestKeyIDsAreRandom(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for range 100 {
+	for range 500 {
 		id := signingKey(t).ID
+		if id[0] == '-' {
+			t.Errorf("id %q", id)
+		}
 		raw, err := base64.RawURLEncoding.DecodeString(id)
 		if err != nil || len(raw) != 16 || seen[id] {
 			t.Fatalf("id %q: %d bytes, %v, seen %v", id, len(raw), err, seen[id])
@@ -193,6 +197,42 @@ func TestAKeySetNeedsExactlyOneKeyThatSigns(t *testing.T) {
 			set, err := secret.NewKeySet(tc.rules, tc.entries...)
 			if (err == nil) != tc.ok || (set != nil) != tc.ok {
 				t.Errorf("NewKeySet = %v, %v, want ok %v", set, err, tc.ok)
+			}
+		})
+	}
+}
+
+// T-03: what is left of a set when some of its keys were revoked.
+func TestASetWithoutSomeOfItsKeys(t *testing.T) {
+	t.Parallel()
+	old, current := signingKey(t), signingKey(t)
+	before := keySet(t, secret.KeyEntry{Key: old, State: secret.KeyCurrent})
+	set := keySet(t, secret.KeyEntry{Key: old, State: secret.KeyRetired}, secret.KeyEntry{Key: current, State: secret.KeyCurrent})
+	oldToken, newToken := sign(t, before), sign(t, set)
+	for _, tc := range []struct {
+		name          string
+		ids           []string
+		old, new, can bool
+	}{
+		{"all", []string{current.ID, old.ID, "another"}, true, true, true},
+		{"the current one", []string{current.ID}, false, true, true},
+		{"the retired one", []string{old.ID}, true, false, false},
+		{"none", nil, false, false, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			left, err := set.Only(tc.ids)
+			if err != nil {
+				t.Fatalf("Only: %v", err)
+			}
+			_, oldErr := left.Verify(oldToken, now())
+			_, newErr := left.Verify(newToken, now())
+			_, signErr := left.Sign(claims())
+			if (oldErr == nil) != tc.old || (newErr == nil) != tc.new || (signErr == nil) != tc.can {
+				t.Errorf("old token: %v, new token: %v, signing: %v", oldErr, newErr, signErr)
+			}
+			if has := bytes.Contains(left.JWKS(), []byte(old.ID)); has != tc.old {
+				t.Errorf("the old key is published: %v, want %v", has, tc.old)
 			}
 		})
 	}

@@ -60,6 +60,12 @@ func (r *Root) Open(purpose Purpose, sealed, aad []byte) ([]byte, error) {
 	return nil, ErrSealed
 }
 
+// IsSealedByCurrent reports whether sealed names the current key as the one that made it. It proves nothing:
+// only Open does.
+func (r *Root) IsSealedByCurrent(sealed []byte) bool {
+	return len(sealed) > keyIDSize && [keyIDSize]byte(sealed[1:1+keyIDSize]) == r.keys[0].id
+}
+
 func (k *rootKey) aead(purpose Purpose, header []byte) cipher.AEAD {
 	salt := header[1+keyIDSize : 1+keyIDSize+sealSaltSize]
 	block, err := aes.NewCipher(k.derive("seal", purpose, salt...))

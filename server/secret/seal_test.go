@@ -139,3 +139,18 @@ func BenchmarkSealAndOpenACursor(b *testing.B) {
 		}
 	}
 }
+
+func TestASealNamesTheKeyThatMadeIt(t *testing.T) {
+	t.Parallel()
+	before, after := rootOf(t, 1), rootOf(t, 2, 1)
+	old, young := before.Seal(secret.PurposeCursor, []byte("text"), nil), after.Seal(secret.PurposeCursor, []byte("text"), nil)
+	for _, tc := range []struct {
+		name   string
+		sealed []byte
+		want   bool
+	}{{"the previous key", old, false}, {"the current key", young, true}, {"nothing", nil, false}, {"a piece", young[:4], false}} {
+		if got := after.IsSealedByCurrent(tc.sealed); got != tc.want {
+			t.Errorf("sealed by %s: got %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
