@@ -22,8 +22,9 @@ import (
 
 // contractPublic are the operations that need no token. To open another door, write it down here, too.
 var contractPublic = []string{
-	"acceptInvitation", "checkNickname", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml", "getReadiness", "getSettings",
-	"login", "register", "resendVerification", "showDocs", "showEmailVerification", "showInvitation", "verifyEmail", "verifyEmailLink",
+	"acceptInvitation", "changePassword", "checkNickname", "forgotPassword", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml",
+	"getReadiness", "getSettings", "login", "register", "resendVerification", "resetPassword", "showDocs", "showEmailVerification",
+	"showForgotPassword", "showInvitation", "showPasswordReset", "verifyEmail", "verifyEmailLink",
 }
 
 // contractOperation is an operation with what its path item knows.

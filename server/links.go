@@ -49,6 +49,9 @@ func (s *Server) userLinks(actor *actor, user query.User, isManageable, isWaitin
 		{"lockUser", isManageable && !isSelf && !user.IsLocked},
 		{"unlockUser", isManageable && (user.IsLocked || isWaiting)}, // it also ends the waits after failed sign-ins
 		{"resendInvitation", isManageable && !user.EmailVerified},
+		{"sendVerificationMail", isManageable && !user.EmailVerified},
+		{"sendPasswordResetMail", isManageable && user.EmailVerified},
+		{"clearLoginWaits", isManageable && isWaiting},
 	}
 	links := []api.Link{}
 	for _, offer := range offers {

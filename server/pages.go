@@ -28,7 +28,7 @@ type page struct {
 // pages are those that a deployment without a frontend of its own needs. They are made once: what differs
 // from link to link is in their address, which their scripts read.
 type pages struct {
-	docs, verifyEmail, invitation page
+	docs, verifyEmail, invitation, forgotPassword, resetPassword page
 }
 
 // pageData is what the templates may use.
@@ -41,20 +41,29 @@ type pageData struct {
 
 func newPages(product mail.Product) (pages, error) {
 	var all pages
-	for name, target := range map[string]*page{"docs": &all.docs, "verify-email": &all.verifyEmail, "invitation": &all.invitation} {
-		made, err := newPage(name, product)
+	for _, p := range []struct {
+		name, script string
+		target       *page
+	}{
+		{"docs", "docs", &all.docs},
+		{"verify-email", "verify-email", &all.verifyEmail},
+		{"invitation", "invitation", &all.invitation},
+		{"password-forgot", "send", &all.forgotPassword},
+		{"password-reset", "send", &all.resetPassword},
+	} {
+		made, err := newPage(p.name, p.script, product)
 		if err != nil {
-			return pages{}, fmt.Errorf("make page %s: %w", name, err)
+			return pages{}, fmt.Errorf("make page %s: %w", p.name, err)
 		}
-		*target = made
+		*p.target = made
 	}
 	return all, nil
 }
 
 // newPage puts script and style into the page and their hashes into its policy, so that nothing that might be
 // injected runs, and nothing is loaded from elsewhere.
-func newPage(name string, product mail.Product) (page, error) {
-	script, err := pageFiles.ReadFile("pages/" + name + ".js")
+func newPage(name, scriptName string, product mail.Product) (page, error) {
+	script, err := pageFiles.ReadFile("pages/" + scriptName + ".js")
 	if err != nil {
 		return page{}, err
 	}
@@ -97,6 +106,16 @@ func (s *Server) ShowInvitation(context.Context, api.ShowInvitationRequestObject
 	return s.pages.invitation, nil
 }
 
+// ShowForgotPassword is the page that asks for the address of who forgot the password.
+func (s *Server) ShowForgotPassword(context.Context, api.ShowForgotPasswordRequestObject) (api.ShowForgotPasswordResponseObject, error) {
+	return s.pages.forgotPassword, nil
+}
+
+// ShowPasswordReset is the page that the built-in link of a reset leads to: it asks for the new password.
+func (s *Server) ShowPasswordReset(context.Context, api.ShowPasswordResetRequestObject) (api.ShowPasswordResetResponseObject, error) {
+	return s.pages.resetPassword, nil
+}
+
 // VisitShowDocsResponse writes the page.
 func (p page) VisitShowDocsResponse(w http.ResponseWriter) error { return p.write(w) }
 
@@ -105,6 +124,12 @@ func (p page) VisitShowEmailVerificationResponse(w http.ResponseWriter) error { 
 
 // VisitShowInvitationResponse writes the page.
 func (p page) VisitShowInvitationResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowForgotPasswordResponse writes the page.
+func (p page) VisitShowForgotPasswordResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowPasswordResetResponse writes the page.
+func (p page) VisitShowPasswordResetResponse(w http.ResponseWriter) error { return p.write(w) }
 
 func (p page) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -17,5 +17,8 @@ UPDATE sessions SET last_seen_at = now() WHERE id = @id AND last_seen_at < now()
 -- name: SessionEndAll :exec
 UPDATE sessions SET ended_at = now() WHERE user_id = @user_id AND ended_at IS NULL;
 
+-- name: SessionEndOthers :exec
+UPDATE sessions SET ended_at = now() WHERE user_id = @user_id AND id <> @id AND ended_at IS NULL;
+
 -- name: SessionEraseOld :execrows
 DELETE FROM sessions WHERE expires_at < now() - make_interval(secs => @older_than_seconds::float8);

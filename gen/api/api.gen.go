@@ -37,6 +37,7 @@ const (
 	FieldCodeInvalidNickname   FieldCode = "invalid_nickname"
 	FieldCodeInvalidURL        FieldCode = "invalid_url"
 	FieldCodeMalformed         FieldCode = "malformed"
+	FieldCodeMismatch          FieldCode = "mismatch"
 	FieldCodeMissingDigit      FieldCode = "missing_digit"
 	FieldCodeMissingLowercase  FieldCode = "missing_lowercase"
 	FieldCodeMissingSpecial    FieldCode = "missing_special"
@@ -55,6 +56,7 @@ const (
 	FieldCodeTooPersonal       FieldCode = "too_personal"
 	FieldCodeTooShort          FieldCode = "too_short"
 	FieldCodeTooSmall          FieldCode = "too_small"
+	FieldCodeUnchanged         FieldCode = "unchanged"
 	FieldCodeUnknownClient     FieldCode = "unknown_client"
 	FieldCodeUnknownField      FieldCode = "unknown_field"
 	FieldCodeWrongType         FieldCode = "wrong_type"
@@ -80,6 +82,8 @@ func (e FieldCode) Valid() bool {
 	case FieldCodeInvalidURL:
 		return true
 	case FieldCodeMalformed:
+		return true
+	case FieldCodeMismatch:
 		return true
 	case FieldCodeMissingDigit:
 		return true
@@ -116,6 +120,8 @@ func (e FieldCode) Valid() bool {
 	case FieldCodeTooShort:
 		return true
 	case FieldCodeTooSmall:
+		return true
+	case FieldCodeUnchanged:
 		return true
 	case FieldCodeUnknownClient:
 		return true
@@ -190,9 +196,15 @@ func (e HealthStatus) Valid() bool {
 
 // Defines values for LastMailKind.
 const (
+	LastMailKindEmailChange         LastMailKind = "email_change"
+	LastMailKindEmailChangeAttempt  LastMailKind = "email_change_attempt"
+	LastMailKindEmailChangeNotice   LastMailKind = "email_change_notice"
+	LastMailKindEmailChanged        LastMailKind = "email_changed"
 	LastMailKindInvitation          LastMailKind = "invitation"
 	LastMailKindLocked              LastMailKind = "locked"
 	LastMailKindNone                LastMailKind = "none"
+	LastMailKindPasswordChanged     LastMailKind = "password_changed"
+	LastMailKindPasswordReset       LastMailKind = "password_reset"
 	LastMailKindRegistrationAttempt LastMailKind = "registration_attempt"
 	LastMailKindRoleChanged         LastMailKind = "role_changed"
 	LastMailKindSignInFailures      LastMailKind = "sign_in_failures"
@@ -204,11 +216,23 @@ const (
 // Valid indicates whether the value is a known member of the LastMailKind enum.
 func (e LastMailKind) Valid() bool {
 	switch e {
+	case LastMailKindEmailChange:
+		return true
+	case LastMailKindEmailChangeAttempt:
+		return true
+	case LastMailKindEmailChangeNotice:
+		return true
+	case LastMailKindEmailChanged:
+		return true
 	case LastMailKindInvitation:
 		return true
 	case LastMailKindLocked:
 		return true
 	case LastMailKindNone:
+		return true
+	case LastMailKindPasswordChanged:
+		return true
+	case LastMailKindPasswordReset:
 		return true
 	case LastMailKindRegistrationAttempt:
 		return true
@@ -337,6 +361,7 @@ const (
 	ProblemCodeInternalError          ProblemCode = "internal_error"
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
+	ProblemCodeInvalidCurrentPassword ProblemCode = "invalid_current_password"
 	ProblemCodeInvalidCursor          ProblemCode = "invalid_cursor"
 	ProblemCodeLastAdmin              ProblemCode = "last_admin"
 	ProblemCodeMalformedRequest       ProblemCode = "malformed_request"
@@ -383,6 +408,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeInvalidAccessToken:
 		return true
 	case ProblemCodeInvalidCredentials:
+		return true
+	case ProblemCodeInvalidCurrentPassword:
 		return true
 	case ProblemCodeInvalidCursor:
 		return true
@@ -457,26 +484,31 @@ func (e RegistrationMode) Valid() bool {
 
 // Defines values for Rel.
 const (
-	RelCollection Rel = "collection"
-	RelCreate     Rel = "create"
-	RelDelete     Rel = "delete"
-	RelDowngrade  Rel = "downgrade"
-	RelEdit       Rel = "edit"
-	RelFirst      Rel = "first"
-	RelInvitation Rel = "invitation"
-	RelLast       Rel = "last"
-	RelLock       Rel = "lock"
-	RelNext       Rel = "next"
-	RelPrev       Rel = "prev"
-	RelRole       Rel = "role"
-	RelSelf       Rel = "self"
-	RelUnlock     Rel = "unlock"
-	RelUpgrade    Rel = "upgrade"
+	RelClearLoginWaits   Rel = "clear-login-waits"
+	RelCollection        Rel = "collection"
+	RelCreate            Rel = "create"
+	RelDelete            Rel = "delete"
+	RelDowngrade         Rel = "downgrade"
+	RelEdit              Rel = "edit"
+	RelFirst             Rel = "first"
+	RelInvitation        Rel = "invitation"
+	RelLast              Rel = "last"
+	RelLock              Rel = "lock"
+	RelNext              Rel = "next"
+	RelPasswordResetMail Rel = "password-reset-mail"
+	RelPrev              Rel = "prev"
+	RelRole              Rel = "role"
+	RelSelf              Rel = "self"
+	RelUnlock            Rel = "unlock"
+	RelUpgrade           Rel = "upgrade"
+	RelVerificationMail  Rel = "verification-mail"
 )
 
 // Valid indicates whether the value is a known member of the Rel enum.
 func (e Rel) Valid() bool {
 	switch e {
+	case RelClearLoginWaits:
+		return true
 	case RelCollection:
 		return true
 	case RelCreate:
@@ -497,6 +529,8 @@ func (e Rel) Valid() bool {
 		return true
 	case RelNext:
 		return true
+	case RelPasswordResetMail:
+		return true
 	case RelPrev:
 		return true
 	case RelRole:
@@ -506,6 +540,8 @@ func (e Rel) Valid() bool {
 	case RelUnlock:
 		return true
 	case RelUpgrade:
+		return true
+	case RelVerificationMail:
 		return true
 	default:
 		return false
@@ -588,6 +624,19 @@ type Accepted struct {
 	//
 	// Example: If the address can be used, a mail is on its way.
 	Message string `json:"message"`
+}
+
+// ChangeOwnPasswordRequest defines model for ChangeOwnPasswordRequest.
+type ChangeOwnPasswordRequest struct {
+	// CurrentPassword The one that is used to sign in.
+	//
+	// Example: Analytic*1843
+	CurrentPassword string `json:"current_password"`
+
+	// NewPassword Another one; see `GET /settings` for the rules.
+	//
+	// Example: Compiler*1952
+	NewPassword string `json:"new_password"`
 }
 
 // CreateUserRequest defines model for CreateUserRequest.
@@ -683,6 +732,8 @@ type Document map[string]interface{}
 // - `repeated`: Given more than once.
 // - `unknown_client`: No such set of links.
 // - `taken`: Belongs to another account.
+// - `mismatch`: Not the current one.
+// - `unchanged`: The same as the current one.
 // - `duplicate_key`: The key appears twice.
 // - `malformed`: Cannot be read.
 //
@@ -723,6 +774,8 @@ type FieldError struct {
 	// - `repeated`: Given more than once.
 	// - `unknown_client`: No such set of links.
 	// - `taken`: Belongs to another account.
+	// - `mismatch`: Not the current one.
+	// - `unchanged`: The same as the current one.
 	// - `duplicate_key`: The key appears twice.
 	// - `malformed`: Cannot be read.
 	//
@@ -755,6 +808,19 @@ type FieldError struct {
 //
 // Example: body
 type FieldLocation string
+
+// ForgotPasswordRequest defines model for ForgotPasswordRequest.
+type ForgotPasswordRequest struct {
+	// Client The named set of mail links to use.
+	//
+	// Example: web
+	Client *string `json:"client,omitempty"`
+
+	// Email The address of the account.
+	//
+	// Example: ada@example.com
+	Email string `json:"email"`
+}
 
 // GrantedRole A role that staff can give. An unverified account takes it when its address is proven.
 //
@@ -896,6 +962,7 @@ type LoginProblem struct {
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
+	// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
@@ -916,7 +983,7 @@ type LoginProblem struct {
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `version_required`: 428. `If-Match` is missing.
-	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
@@ -1203,6 +1270,7 @@ type Problem struct {
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
+	// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
@@ -1223,7 +1291,7 @@ type Problem struct {
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `version_required`: 428. `If-Match` is missing.
-	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
@@ -1284,6 +1352,7 @@ type Problem struct {
 // - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 // - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 // - `missing_permission`: 403. The caller's role lacks the scope.
+// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 // - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 // - `email_not_verified`: 403. The password is right, but the address is not proven.
 // - `account_locked`: 403. The password is right, but staff locked the account.
@@ -1304,7 +1373,7 @@ type Problem struct {
 // - `validation_failed`: 422. `errors` names every broken field.
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 // - `version_required`: 428. `If-Match` is missing.
-// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 // - `too_many_requests`: 429. A limit per source was reached.
 // - `internal_error`: 500. Logged with the request id.
 // - `server_busy`: 503. The queue for password work is full.
@@ -1399,6 +1468,19 @@ type ResendVerificationRequest struct {
 	//
 	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
 	Token *string `json:"token,omitempty"`
+}
+
+// ResetPasswordRequest defines model for ResetPasswordRequest.
+type ResetPasswordRequest struct {
+	// Password See `GET /settings` for the rules.
+	//
+	// Example: Compiler*1952
+	Password string `json:"password"`
+
+	// Token From the mailed link.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
 }
 
 // Role ANONYMOUS accounts have not proven their e-mail address and cannot sign in; the other roles rank in this order.
@@ -1836,6 +1918,9 @@ type AlreadyVerified = Problem
 // BadRequest RFC 9457.
 type BadRequest = Problem
 
+// CurrentPasswordWrong RFC 9457.
+type CurrentPasswordWrong = Problem
+
 // Forbidden RFC 9457.
 type Forbidden = Problem
 
@@ -1916,6 +2001,9 @@ type TokenInvalid = Problem
 
 // TokenOrFieldsInvalid RFC 9457.
 type TokenOrFieldsInvalid = Problem
+
+// TooManyAttempts RFC 9457.
+type TooManyAttempts = Problem
 
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
@@ -2013,6 +2101,12 @@ type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 // LoginFormdataRequestBody defines body for Login for application/x-www-form-urlencoded ContentType.
 type LoginFormdataRequestBody = LoginRequest
 
+// ForgotPasswordJSONRequestBody defines body for ForgotPassword for application/json ContentType.
+type ForgotPasswordJSONRequestBody = ForgotPasswordRequest
+
+// ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
+type ResetPasswordJSONRequestBody = ResetPasswordRequest
+
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = RegisterRequest
 
@@ -2021,6 +2115,9 @@ type CreateUserJSONRequestBody = CreateUserRequest
 
 // UpdateOwnProfileJSONRequestBody defines body for UpdateOwnProfile for application/json ContentType.
 type UpdateOwnProfileJSONRequestBody = UpdateOwnProfileRequest
+
+// ChangeOwnPasswordJSONRequestBody defines body for ChangeOwnPassword for application/json ContentType.
+type ChangeOwnPasswordJSONRequestBody = ChangeOwnPasswordRequest
 
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
 type UpdateUserJSONRequestBody = UpdateUserRequest
@@ -2110,6 +2207,16 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ChangePassword Where to change a password
+	//
+	// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+	// forgotten password.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+	ChangePassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetJwks Public keys
 	//
@@ -2220,6 +2327,72 @@ type ClientInterface interface {
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ShowForgotPassword Page for a forgotten password
+	//
+	// A page that asks for the address and posts it here.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+	ShowForgotPassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgotPasswordWithBody Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgotPassword Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetPasswordWithBody Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetPassword Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPassword(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowPasswordReset Page of the mailed link
+	//
+	// A page that asks for the new password. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+	ShowPasswordReset(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReadiness Can requests be served
 	//
 	// Checks the database and its schema, at most once a second.
@@ -2322,6 +2495,30 @@ type ClientInterface interface {
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ChangeOwnPasswordWithBody Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeOwnPassword Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPassword(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteUser Delete a user
 	//
 	// The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
@@ -2359,6 +2556,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /users/{user_id} (the `UpdateUser` operationId).
 	UpdateUser(ctx context.Context, userID UserIDPath, params *UpdateUserParams, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	//
+	// The user may try again at once. A lock stays. Repeating it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+	ClearLoginWaits(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DowngradeUser Take the professional status back
 	//
@@ -2399,6 +2605,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 	LockUser(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendPasswordResetMail Mail a user a link to set a new password
+	//
+	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+	SendPasswordResetMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RestoreUser Restore a deleted user
 	//
@@ -2448,6 +2663,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/upgrade (the `UpgradeUser` operationId).
 	UpgradeUser(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendVerificationMail Mail a user's verification link again
+	//
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+	SendVerificationMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyEmailWithBody Prove an e-mail address
 	//
@@ -2510,6 +2734,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /verify-email/{user_id}/{token} (the `VerifyEmailLink` operationId).
 	VerifyEmailLink(ctx context.Context, userID UserIDPath, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ChangePassword Where to change a password
+//
+// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+// forgotten password.
+//
+// Codes: none.
+//
+// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+func (c *Client) ChangePassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangePasswordRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // GetJwks Public keys
@@ -2731,6 +2975,132 @@ func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParam
 	return c.Client.Do(req)
 }
 
+// ShowForgotPassword Page for a forgotten password
+//
+// A page that asks for the address and posts it here.
+//
+// Codes: none.
+//
+// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+func (c *Client) ShowForgotPassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowForgotPasswordRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgotPasswordWithBody Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *Client) ForgotPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgotPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgotPassword Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *Client) ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgotPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetPasswordWithBody Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *Client) ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetPassword Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *Client) ResetPassword(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowPasswordReset Page of the mailed link
+//
+// A page that asks for the new password. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+func (c *Client) ShowPasswordReset(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowPasswordResetRequest(c.Server, token)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetReadiness Can requests be served
 //
 // Checks the database and its schema, at most once a second.
@@ -2933,6 +3303,50 @@ func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileP
 	return c.Client.Do(req)
 }
 
+// ChangeOwnPasswordWithBody Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *Client) ChangeOwnPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeOwnPassword Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *Client) ChangeOwnPassword(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteUser Delete a user
 //
 // The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
@@ -3001,6 +3415,25 @@ func (c *Client) UpdateUserWithBody(ctx context.Context, userID UserIDPath, para
 // Corresponds with PATCH /users/{user_id} (the `UpdateUser` operationId).
 func (c *Client) UpdateUser(ctx context.Context, userID UserIDPath, params *UpdateUserParams, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateUserRequest(c.Server, userID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ClearLoginWaits End a user's waits after failed sign-ins
+//
+// The user may try again at once. A lock stays. Repeating it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+func (c *Client) ClearLoginWaits(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewClearLoginWaitsRequest(c.Server, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -3081,6 +3514,25 @@ func (c *Client) LockUserWithBody(ctx context.Context, userID UserIDPath, conten
 // Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 func (c *Client) LockUser(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLockUserRequest(c.Server, userID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendPasswordResetMail Mail a user a link to set a new password
+//
+// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+func (c *Client) SendPasswordResetMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendPasswordResetMailRequest(c.Server, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -3180,6 +3632,25 @@ func (c *Client) UnlockUser(ctx context.Context, userID UserIDPath, reqEditors .
 // Corresponds with POST /users/{user_id}/upgrade (the `UpgradeUser` operationId).
 func (c *Client) UpgradeUser(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpgradeUserRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendVerificationMail Mail a user's verification link again
+//
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+func (c *Client) SendVerificationMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendVerificationMailRequest(c.Server, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -3310,6 +3781,33 @@ func (c *Client) VerifyEmailLink(ctx context.Context, userID UserIDPath, token T
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewChangePasswordRequest constructs an http.Request for the ChangePassword method
+func NewChangePasswordRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/change-password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewGetJwksRequest constructs an http.Request for the GetJwks method
@@ -3620,6 +4118,147 @@ func NewGetOpenapiYamlRequest(server string, params *GetOpenapiYamlParams) (*htt
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewShowForgotPasswordRequest constructs an http.Request for the ShowForgotPassword method
+func NewShowForgotPasswordRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/forgot")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewForgotPasswordRequest calls the generic ForgotPassword builder with application/json body
+func NewForgotPasswordRequest(server string, body ForgotPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewForgotPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewForgotPasswordRequestWithBody constructs an http.Request for the ForgotPassword method, with any body, and a specified content type
+func NewForgotPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/forgot")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResetPasswordRequest calls the generic ResetPassword builder with application/json body
+func NewResetPasswordRequest(server string, body ResetPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResetPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewResetPasswordRequestWithBody constructs an http.Request for the ResetPassword method, with any body, and a specified content type
+func NewResetPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/reset")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowPasswordResetRequest constructs an http.Request for the ShowPasswordReset method
+func NewShowPasswordResetRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/reset/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -4021,6 +4660,46 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 	return req, nil
 }
 
+// NewChangeOwnPasswordRequest calls the generic ChangeOwnPassword builder with application/json body
+func NewChangeOwnPasswordRequest(server string, body ChangeOwnPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeOwnPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewChangeOwnPasswordRequestWithBody constructs an http.Request for the ChangeOwnPassword method, with any body, and a specified content type
+func NewChangeOwnPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeleteUserRequest constructs an http.Request for the DeleteUser method
 func NewDeleteUserRequest(server string, userID UserIDPath, params *DeleteUserParams) (*http.Request, error) {
 	var err error
@@ -4166,6 +4845,40 @@ func NewUpdateUserRequestWithBody(server string, userID UserIDPath, params *Upda
 	return req, nil
 }
 
+// NewClearLoginWaitsRequest constructs an http.Request for the ClearLoginWaits method
+func NewClearLoginWaitsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/clear-login-waits", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDowngradeUserRequest constructs an http.Request for the DowngradeUser method
 func NewDowngradeUserRequest(server string, userID UserIDPath) (*http.Request, error) {
 	var err error
@@ -4277,6 +4990,40 @@ func NewLockUserRequestWithBody(server string, userID UserIDPath, contentType st
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendPasswordResetMailRequest constructs an http.Request for the SendPasswordResetMail method
+func NewSendPasswordResetMailRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/password-reset-mail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4413,6 +5160,40 @@ func NewUpgradeUserRequest(server string, userID UserIDPath) (*http.Request, err
 	}
 
 	operationPath := fmt.Sprintf("/users/%s/upgrade", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSendVerificationMailRequest constructs an http.Request for the SendVerificationMail method
+func NewSendVerificationMailRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/verification-mail", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4636,6 +5417,18 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ChangePasswordWithResponse Where to change a password
+	//
+	// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+	// forgotten password.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+	ChangePasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ChangePasswordHTTPResponse, error)
+
 	// GetJwksWithResponse Public keys
 	//
 	// For services that verify access tokens themselves.
@@ -4759,6 +5552,76 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
 
+	// ShowForgotPasswordWithResponse Page for a forgotten password
+	//
+	// A page that asks for the address and posts it here.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+	ShowForgotPasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowForgotPasswordHTTPResponse, error)
+
+	// ForgotPasswordWithBodyWithResponse Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error)
+
+	// ForgotPasswordWithResponse Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error)
+
+	// ResetPasswordWithBodyWithResponse Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error)
+
+	// ResetPasswordWithResponse Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error)
+
+	// ShowPasswordResetWithResponse Page of the mailed link
+	//
+	// A page that asks for the new password. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+	ShowPasswordResetWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowPasswordResetHTTPResponse, error)
+
 	// GetReadinessWithResponse Can requests be served
 	//
 	// Checks the database and its schema, at most once a second.
@@ -4869,6 +5732,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
 
+	// ChangeOwnPasswordWithBodyWithResponse Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error)
+
+	// ChangeOwnPasswordWithResponse Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithResponse(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error)
+
 	// DeleteUserWithResponse Delete a user
 	//
 	// The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
@@ -4910,6 +5797,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /users/{user_id} (the `UpdateUser` operationId).
 	UpdateUserWithResponse(ctx context.Context, userID UserIDPath, params *UpdateUserParams, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserHTTPResponse, error)
+
+	// ClearLoginWaitsWithResponse End a user's waits after failed sign-ins
+	//
+	// The user may try again at once. A lock stays. Repeating it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+	ClearLoginWaitsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ClearLoginWaitsHTTPResponse, error)
 
 	// DowngradeUserWithResponse Take the professional status back
 	//
@@ -4954,6 +5852,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 	LockUserWithResponse(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*LockUserHTTPResponse, error)
+
+	// SendPasswordResetMailWithResponse Mail a user a link to set a new password
+	//
+	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+	SendPasswordResetMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendPasswordResetMailHTTPResponse, error)
 
 	// RestoreUserWithResponse Restore a deleted user
 	//
@@ -5009,6 +5918,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/upgrade (the `UpgradeUser` operationId).
 	UpgradeUserWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*UpgradeUserHTTPResponse, error)
+
+	// SendVerificationMailWithResponse Mail a user's verification link again
+	//
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+	SendVerificationMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendVerificationMailHTTPResponse, error)
 
 	// VerifyEmailWithBodyWithResponse Prove an e-mail address
 	//
@@ -5075,6 +5995,47 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /verify-email/{user_id}/{token} (the `VerifyEmailLink` operationId).
 	VerifyEmailLinkWithResponse(ctx context.Context, userID UserIDPath, token TokenPath, reqEditors ...RequestEditorFn) (*VerifyEmailLinkHTTPResponse, error)
+}
+
+// ChangePasswordHTTPResponse302Headers the declared response headers of an HTTP 302 response for ChangePassword
+type ChangePasswordHTTPResponse302Headers struct {
+	Location string
+}
+
+type ChangePasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers302 the parsed response headers for an HTTP 302 response
+	Headers302 *ChangePasswordHTTPResponse302Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangePasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangePasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangePasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangePasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type GetJwksHTTPResponse struct {
@@ -5650,6 +6611,275 @@ func (r GetOpenapiYamlHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetOpenapiYamlHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowForgotPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowForgotPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowForgotPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowForgotPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowForgotPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ForgotPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ForgotPassword
+type ForgotPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ForgotPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ForgotPasswordHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ForgotPasswordHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ForgotPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ForgotPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ForgotPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ForgotPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetPasswordHTTPResponse429Headers the declared response headers of an HTTP 429 response for ResetPassword
+type ResetPasswordHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ResetPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ResetPassword
+type ResetPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ResetPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ResetPasswordHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ResetPasswordHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowPasswordResetHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowPasswordResetHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowPasswordResetHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowPasswordResetHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowPasswordResetHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowPasswordResetHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6328,6 +7558,124 @@ func (r UpdateOwnProfileHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ChangeOwnPasswordHTTPResponse401Headers the declared response headers of an HTTP 401 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ChangeOwnPasswordHTTPResponse429Headers the declared response headers of an HTTP 429 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ChangeOwnPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ChangeOwnPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CurrentPasswordWrong
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyAttempts
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ChangeOwnPasswordHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ChangeOwnPasswordHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangeOwnPasswordHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON403() *CurrentPasswordWrong {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON429() *TooManyAttempts {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeOwnPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeOwnPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeOwnPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeOwnPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DeleteUserHTTPResponse401Headers the declared response headers of an HTTP 401 response for DeleteUser
 type DeleteUserHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -6675,6 +8023,96 @@ func (r UpdateUserHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ClearLoginWaitsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ClearLoginWaits
+type ClearLoginWaitsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ClearLoginWaitsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ClearLoginWaits
+type ClearLoginWaitsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ClearLoginWaitsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ClearLoginWaitsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ClearLoginWaitsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ClearLoginWaitsHTTPResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ClearLoginWaitsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ClearLoginWaitsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ClearLoginWaitsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ClearLoginWaitsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DowngradeUserHTTPResponse401Headers the declared response headers of an HTTP 401 response for DowngradeUser
 type DowngradeUserHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -6995,6 +8433,110 @@ func (r LockUserHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LockUserHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SendPasswordResetMailHTTPResponse401Headers the declared response headers of an HTTP 401 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// SendPasswordResetMailHTTPResponse429Headers the declared response headers of an HTTP 429 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// SendPasswordResetMailHTTPResponse503Headers the declared response headers of an HTTP 503 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type SendPasswordResetMailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendPasswordResetMailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendPasswordResetMailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendPasswordResetMailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SendPasswordResetMailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendPasswordResetMailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendPasswordResetMailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendPasswordResetMailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendPasswordResetMailHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7403,6 +8945,117 @@ func (r UpgradeUserHTTPResponse) ContentType() string {
 	return ""
 }
 
+// SendVerificationMailHTTPResponse401Headers the declared response headers of an HTTP 401 response for SendVerificationMail
+type SendVerificationMailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// SendVerificationMailHTTPResponse429Headers the declared response headers of an HTTP 429 response for SendVerificationMail
+type SendVerificationMailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// SendVerificationMailHTTPResponse503Headers the declared response headers of an HTTP 503 response for SendVerificationMail
+type SendVerificationMailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type SendVerificationMailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AlreadyVerified
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendVerificationMailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendVerificationMailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendVerificationMailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SendVerificationMailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON409() *AlreadyVerified {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendVerificationMailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendVerificationMailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendVerificationMailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendVerificationMailHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyEmailHTTPResponse429Headers the declared response headers of an HTTP 429 response for VerifyEmail
 type VerifyEmailHTTPResponse429Headers struct {
 	RetryAfter int32
@@ -7756,6 +9409,24 @@ func (r VerifyEmailLinkHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ChangePasswordWithResponse Where to change a password
+//
+// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+// forgotten password.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ChangePasswordHTTPResponse, error) {
+	rsp, err := c.ChangePassword(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangePasswordHTTPResponse(rsp)
+}
+
 // GetJwksWithResponse Public keys
 //
 // For services that verify access tokens themselves.
@@ -7945,6 +9616,112 @@ func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, pa
 	return ParseGetOpenapiYamlHTTPResponse(rsp)
 }
 
+// ShowForgotPasswordWithResponse Page for a forgotten password
+//
+// A page that asks for the address and posts it here.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+func (c *ClientWithResponses) ShowForgotPasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ShowForgotPassword(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowForgotPasswordHTTPResponse(rsp)
+}
+
+// ForgotPasswordWithBodyWithResponse Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ForgotPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgotPasswordHTTPResponse(rsp)
+}
+
+// ForgotPasswordWithResponse Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ForgotPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgotPasswordHTTPResponse(rsp)
+}
+
+// ResetPasswordWithBodyWithResponse Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error) {
+	rsp, err := c.ResetPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetPasswordHTTPResponse(rsp)
+}
+
+// ResetPasswordWithResponse Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error) {
+	rsp, err := c.ResetPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetPasswordHTTPResponse(rsp)
+}
+
+// ShowPasswordResetWithResponse Page of the mailed link
+//
+// A page that asks for the new password. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+func (c *ClientWithResponses) ShowPasswordResetWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowPasswordResetHTTPResponse, error) {
+	rsp, err := c.ShowPasswordReset(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowPasswordResetHTTPResponse(rsp)
+}
+
 // GetReadinessWithResponse Can requests be served
 //
 // Checks the database and its schema, at most once a second.
@@ -8115,6 +9892,42 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
 }
 
+// ChangeOwnPasswordWithBodyWithResponse Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *ClientWithResponses) ChangeOwnPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error) {
+	rsp, err := c.ChangeOwnPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnPasswordHTTPResponse(rsp)
+}
+
+// ChangeOwnPasswordWithResponse Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *ClientWithResponses) ChangeOwnPasswordWithResponse(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error) {
+	rsp, err := c.ChangeOwnPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnPasswordHTTPResponse(rsp)
+}
+
 // DeleteUserWithResponse Delete a user
 //
 // The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
@@ -8179,6 +9992,23 @@ func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, userID
 		return nil, err
 	}
 	return ParseUpdateUserHTTPResponse(rsp)
+}
+
+// ClearLoginWaitsWithResponse End a user's waits after failed sign-ins
+//
+// The user may try again at once. A lock stays. Repeating it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+func (c *ClientWithResponses) ClearLoginWaitsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ClearLoginWaitsHTTPResponse, error) {
+	rsp, err := c.ClearLoginWaits(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseClearLoginWaitsHTTPResponse(rsp)
 }
 
 // DowngradeUserWithResponse Take the professional status back
@@ -8247,6 +10077,23 @@ func (c *ClientWithResponses) LockUserWithResponse(ctx context.Context, userID U
 		return nil, err
 	}
 	return ParseLockUserHTTPResponse(rsp)
+}
+
+// SendPasswordResetMailWithResponse Mail a user a link to set a new password
+//
+// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+func (c *ClientWithResponses) SendPasswordResetMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendPasswordResetMailHTTPResponse, error) {
+	rsp, err := c.SendPasswordResetMail(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendPasswordResetMailHTTPResponse(rsp)
 }
 
 // RestoreUserWithResponse Restore a deleted user
@@ -8332,6 +10179,23 @@ func (c *ClientWithResponses) UpgradeUserWithResponse(ctx context.Context, userI
 		return nil, err
 	}
 	return ParseUpgradeUserHTTPResponse(rsp)
+}
+
+// SendVerificationMailWithResponse Mail a user's verification link again
+//
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+func (c *ClientWithResponses) SendVerificationMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendVerificationMailHTTPResponse, error) {
+	rsp, err := c.SendVerificationMail(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendVerificationMailHTTPResponse(rsp)
 }
 
 // VerifyEmailWithBodyWithResponse Prove an e-mail address
@@ -8434,6 +10298,35 @@ func (c *ClientWithResponses) VerifyEmailLinkWithResponse(ctx context.Context, u
 		return nil, err
 	}
 	return ParseVerifyEmailLinkHTTPResponse(rsp)
+}
+
+// ParseChangePasswordHTTPResponse parses an HTTP response from a ChangePasswordWithResponse call
+func ParseChangePasswordHTTPResponse(rsp *http.Response) (*ChangePasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangePasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 302:
+		var headers ChangePasswordHTTPResponse302Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers302 = &headers
+	}
+
+	return response, nil
 }
 
 // ParseGetJwksHTTPResponse parses an HTTP response from a GetJwksWithResponse call
@@ -8926,6 +10819,230 @@ func ParseGetOpenapiYamlHTTPResponse(rsp *http.Response) (*GetOpenapiYamlHTTPRes
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowForgotPasswordHTTPResponse parses an HTTP response from a ShowForgotPasswordWithResponse call
+func ParseShowForgotPasswordHTTPResponse(rsp *http.Response) (*ShowForgotPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowForgotPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseForgotPasswordHTTPResponse parses an HTTP response from a ForgotPasswordWithResponse call
+func ParseForgotPasswordHTTPResponse(rsp *http.Response) (*ForgotPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ForgotPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers ForgotPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetPasswordHTTPResponse parses an HTTP response from a ResetPasswordWithResponse call
+func ParseResetPasswordHTTPResponse(rsp *http.Response) (*ResetPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ResetPasswordHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ResetPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowPasswordResetHTTPResponse parses an HTTP response from a ShowPasswordResetWithResponse call
+func ParseShowPasswordResetHTTPResponse(rsp *http.Response) (*ShowPasswordResetHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowPasswordResetHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
+
 	}
 
 	return response, nil
@@ -9564,6 +11681,124 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 	return response, nil
 }
 
+// ParseChangeOwnPasswordHTTPResponse parses an HTTP response from a ChangeOwnPasswordWithResponse call
+func ParseChangeOwnPasswordHTTPResponse(rsp *http.Response) (*ChangeOwnPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeOwnPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CurrentPasswordWrong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ChangeOwnPasswordHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ChangeOwnPasswordHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangeOwnPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDeleteUserHTTPResponse parses an HTTP response from a DeleteUserWithResponse call
 func ParseDeleteUserHTTPResponse(rsp *http.Response) (*DeleteUserHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9902,6 +12137,90 @@ func ParseUpdateUserHTTPResponse(rsp *http.Response) (*UpdateUserHTTPResponse, e
 	return response, nil
 }
 
+// ParseClearLoginWaitsHTTPResponse parses an HTTP response from a ClearLoginWaitsWithResponse call
+func ParseClearLoginWaitsHTTPResponse(rsp *http.Response) (*ClearLoginWaitsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ClearLoginWaitsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ClearLoginWaitsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ClearLoginWaitsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDowngradeUserHTTPResponse parses an HTTP response from a DowngradeUserWithResponse call
 func ParseDowngradeUserHTTPResponse(rsp *http.Response) (*DowngradeUserHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10200,6 +12519,107 @@ func ParseLockUserHTTPResponse(rsp *http.Response) (*LockUserHTTPResponse, error
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers LockUserHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSendPasswordResetMailHTTPResponse parses an HTTP response from a SendPasswordResetMailWithResponse call
+func ParseSendPasswordResetMailHTTPResponse(rsp *http.Response) (*SendPasswordResetMailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendPasswordResetMailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SendPasswordResetMailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendPasswordResetMailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendPasswordResetMailHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -10591,6 +13011,114 @@ func ParseUpgradeUserHTTPResponse(rsp *http.Response) (*UpgradeUserHTTPResponse,
 	return response, nil
 }
 
+// ParseSendVerificationMailHTTPResponse parses an HTTP response from a SendVerificationMailWithResponse call
+func ParseSendVerificationMailHTTPResponse(rsp *http.Response) (*SendVerificationMailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendVerificationMailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AlreadyVerified
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SendVerificationMailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendVerificationMailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendVerificationMailHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseVerifyEmailHTTPResponse parses an HTTP response from a VerifyEmailWithResponse call
 func ParseVerifyEmailHTTPResponse(rsp *http.Response) (*VerifyEmailHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10910,6 +13438,9 @@ func ParseVerifyEmailLinkHTTPResponse(rsp *http.Response) (*VerifyEmailLinkHTTPR
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ChangePassword Where to change a password
+	// (GET /.well-known/change-password)
+	ChangePassword(ctx echo.Context) error
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context) error
@@ -10937,6 +13468,18 @@ type ServerInterface interface {
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error
+	// ShowForgotPassword Page for a forgotten password
+	// (GET /password/forgot)
+	ShowForgotPassword(ctx echo.Context) error
+	// ForgotPassword Mail a link to set a new password
+	// (POST /password/forgot)
+	ForgotPassword(ctx echo.Context) error
+	// ResetPassword Set a new password by the mailed token
+	// (POST /password/reset)
+	ResetPassword(ctx echo.Context) error
+	// ShowPasswordReset Page of the mailed link
+	// (GET /password/reset/{token})
+	ShowPasswordReset(ctx echo.Context, token TokenPath) error
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
@@ -10958,6 +13501,9 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// ChangeOwnPassword Change the own password
+	// (PUT /users/me/password)
+	ChangeOwnPassword(ctx echo.Context) error
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx echo.Context, userID UserIDPath, params DeleteUserParams) error
@@ -10967,6 +13513,9 @@ type ServerInterface interface {
 	// UpdateUser Change a user
 	// (PATCH /users/{user_id})
 	UpdateUser(ctx echo.Context, userID UserIDPath, params UpdateUserParams) error
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	// (POST /users/{user_id}/clear-login-waits)
+	ClearLoginWaits(ctx echo.Context, userID UserIDPath) error
 	// DowngradeUser Take the professional status back
 	// (POST /users/{user_id}/downgrade)
 	DowngradeUser(ctx echo.Context, userID UserIDPath) error
@@ -10976,6 +13525,9 @@ type ServerInterface interface {
 	// LockUser Lock a user
 	// (POST /users/{user_id}/lock)
 	LockUser(ctx echo.Context, userID UserIDPath) error
+	// SendPasswordResetMail Mail a user a link to set a new password
+	// (POST /users/{user_id}/password-reset-mail)
+	SendPasswordResetMail(ctx echo.Context, userID UserIDPath) error
 	// RestoreUser Restore a deleted user
 	// (POST /users/{user_id}/restore)
 	RestoreUser(ctx echo.Context, userID UserIDPath) error
@@ -10988,6 +13540,9 @@ type ServerInterface interface {
 	// UpgradeUser Upgrade to professional
 	// (POST /users/{user_id}/upgrade)
 	UpgradeUser(ctx echo.Context, userID UserIDPath) error
+	// SendVerificationMail Mail a user's verification link again
+	// (POST /users/{user_id}/verification-mail)
+	SendVerificationMail(ctx echo.Context, userID UserIDPath) error
 	// VerifyEmail Prove an e-mail address
 	// (POST /verify-email)
 	VerifyEmail(ctx echo.Context) error
@@ -11005,6 +13560,15 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ChangePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangePassword(ctx)
+	return err
 }
 
 // GetJwks converts echo context to params.
@@ -11139,6 +13703,49 @@ func (w *ServerInterfaceWrapper) GetOpenapiYaml(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOpenapiYaml(ctx, params)
+	return err
+}
+
+// ShowForgotPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowForgotPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowForgotPassword(ctx)
+	return err
+}
+
+// ForgotPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ForgotPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ForgotPassword(ctx)
+	return err
+}
+
+// ResetPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ResetPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResetPassword(ctx)
+	return err
+}
+
+// ShowPasswordReset converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowPasswordReset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowPasswordReset(ctx, token)
 	return err
 }
 
@@ -11330,6 +13937,15 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 	return err
 }
 
+// ChangeOwnPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeOwnPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeOwnPassword(ctx)
+	return err
+}
+
 // DeleteUser converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteUser(ctx echo.Context) error {
 	var err error
@@ -11418,6 +14034,22 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 	return err
 }
 
+// ClearLoginWaits converts echo context to params.
+func (w *ServerInterfaceWrapper) ClearLoginWaits(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ClearLoginWaits(ctx, userID)
+	return err
+}
+
 // DowngradeUser converts echo context to params.
 func (w *ServerInterfaceWrapper) DowngradeUser(ctx echo.Context) error {
 	var err error
@@ -11463,6 +14095,22 @@ func (w *ServerInterfaceWrapper) LockUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LockUser(ctx, userID)
+	return err
+}
+
+// SendPasswordResetMail converts echo context to params.
+func (w *ServerInterfaceWrapper) SendPasswordResetMail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendPasswordResetMail(ctx, userID)
 	return err
 }
 
@@ -11527,6 +14175,22 @@ func (w *ServerInterfaceWrapper) UpgradeUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpgradeUser(ctx, userID)
+	return err
+}
+
+// SendVerificationMail converts echo context to params.
+func (w *ServerInterfaceWrapper) SendVerificationMail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendVerificationMail(ctx, userID)
 	return err
 }
 
@@ -11651,10 +14315,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/verify-email/:user_id/:token", wrapper.VerifyEmailLink, options.OperationMiddlewares["verifyEmailLink"]...)
 	router.GET(options.BaseURL+"/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.POST(options.BaseURL+"/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.GET(options.BaseURL+"/password/forgot", wrapper.ShowForgotPassword, options.OperationMiddlewares["showForgotPassword"]...)
+	router.POST(options.BaseURL+"/password/forgot", wrapper.ForgotPassword, options.OperationMiddlewares["forgotPassword"]...)
+	router.POST(options.BaseURL+"/password/reset", wrapper.ResetPassword, options.OperationMiddlewares["resetPassword"]...)
+	router.GET(options.BaseURL+"/password/reset/:token", wrapper.ShowPasswordReset, options.OperationMiddlewares["showPasswordReset"]...)
+	router.GET(options.BaseURL+"/.well-known/change-password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.POST(options.BaseURL+"/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/invitations/:token", wrapper.ShowInvitation, options.OperationMiddlewares["showInvitation"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
+	router.PUT(options.BaseURL+"/users/me/password", wrapper.ChangeOwnPassword, options.OperationMiddlewares["changeOwnPassword"]...)
 	router.GET(options.BaseURL+"/users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
 	router.POST(options.BaseURL+"/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.DELETE(options.BaseURL+"/users/:user_id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
@@ -11667,6 +14337,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/users/:user_id/lock", wrapper.LockUser, options.OperationMiddlewares["lockUser"]...)
 	router.POST(options.BaseURL+"/users/:user_id/unlock", wrapper.UnlockUser, options.OperationMiddlewares["unlockUser"]...)
 	router.POST(options.BaseURL+"/users/:user_id/invitation", wrapper.ResendInvitation, options.OperationMiddlewares["resendInvitation"]...)
+	router.POST(options.BaseURL+"/users/:user_id/verification-mail", wrapper.SendVerificationMail, options.OperationMiddlewares["sendVerificationMail"]...)
+	router.POST(options.BaseURL+"/users/:user_id/password-reset-mail", wrapper.SendPasswordResetMail, options.OperationMiddlewares["sendPasswordResetMail"]...)
+	router.POST(options.BaseURL+"/users/:user_id/clear-login-waits", wrapper.ClearLoginWaits, options.OperationMiddlewares["clearLoginWaits"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetOpenapiYaml, options.OperationMiddlewares["getOpenapiYaml"]...)
@@ -11681,6 +14354,8 @@ type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
 type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type CurrentPasswordWrongApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
@@ -11785,6 +14460,15 @@ type TokenInvalidApplicationProblemPlusJSONResponse Problem
 
 type TokenOrFieldsInvalidApplicationProblemPlusJSONResponse Problem
 
+type TooManyAttemptsResponseHeaders struct {
+	RetryAfter int32
+}
+type TooManyAttemptsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyAttemptsResponseHeaders
+}
+
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter int32
 }
@@ -11810,6 +14494,27 @@ type URITooLongApplicationProblemPlusJSONResponse Problem
 type UserUpdateConflictApplicationProblemPlusJSONResponse Problem
 
 type ValidationFailedApplicationProblemPlusJSONResponse Problem
+
+type ChangePasswordRequestObject struct {
+}
+
+type ChangePasswordResponseObject interface {
+	VisitChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangePassword302ResponseHeaders struct {
+	Location string
+}
+
+type ChangePassword302Response struct {
+	Headers ChangePassword302ResponseHeaders
+}
+
+func (response ChangePassword302Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(302)
+	return nil
+}
 
 type GetJwksRequestObject struct {
 }
@@ -12410,6 +15115,342 @@ func (response GetOpenapiYaml304Response) VisitGetOpenapiYamlResponse(w http.Res
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(304)
 	return nil
+}
+
+type ShowForgotPasswordRequestObject struct {
+}
+
+type ShowForgotPasswordResponseObject interface {
+	VisitShowForgotPasswordResponse(w http.ResponseWriter) error
+}
+
+type ShowForgotPassword200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowForgotPassword200TextHTMLResponse) VisitShowForgotPasswordResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ForgotPasswordRequestObject struct {
+	Body *ForgotPasswordJSONRequestBody
+}
+
+type ForgotPasswordResponseObject interface {
+	VisitForgotPasswordResponse(w http.ResponseWriter) error
+}
+
+type ForgotPassword202JSONResponse Accepted
+
+func (response ForgotPassword202JSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword400ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword413ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword415ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword422ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword500ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword503ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPasswordRequestObject struct {
+	Body *ResetPasswordJSONRequestBody
+}
+
+type ResetPasswordResponseObject interface {
+	VisitResetPasswordResponse(w http.ResponseWriter) error
+}
+
+type ResetPassword204Response struct {
+}
+
+func (response ResetPassword204Response) VisitResetPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword400ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword410ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword413ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword415ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword422ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword429ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword500ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword503ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowPasswordResetRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowPasswordResetResponseObject interface {
+	VisitShowPasswordResetResponse(w http.ResponseWriter) error
+}
+
+type ShowPasswordReset200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowPasswordReset200TextHTMLResponse) VisitShowPasswordResetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowPasswordReset414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowPasswordReset414ApplicationProblemPlusJSONResponse) VisitShowPasswordResetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetReadinessRequestObject struct {
@@ -13239,6 +16280,169 @@ func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type ChangeOwnPasswordRequestObject struct {
+	Body *ChangeOwnPasswordJSONRequestBody
+}
+
+type ChangeOwnPasswordResponseObject interface {
+	VisitChangeOwnPasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangeOwnPassword204Response struct {
+}
+
+func (response ChangeOwnPassword204Response) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ChangeOwnPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword400ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword401ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword403ApplicationProblemPlusJSONResponse struct {
+	CurrentPasswordWrongApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword403ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword413ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword415ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword422ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword429ApplicationProblemPlusJSONResponse struct {
+	TooManyAttemptsApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword429ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword500ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword503ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteUserRequestObject struct {
 	UserID UserIDPath `json:"user_id"`
 	Params DeleteUserParams
@@ -13724,6 +16928,110 @@ func (response UpdateUser503ApplicationProblemPlusJSONResponse) VisitUpdateUserR
 	return err
 }
 
+type ClearLoginWaitsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type ClearLoginWaitsResponseObject interface {
+	VisitClearLoginWaitsResponse(w http.ResponseWriter) error
+}
+
+type ClearLoginWaits200JSONResponse User
+
+func (response ClearLoginWaits200JSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits401ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits403ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits404ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits500ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits503ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DowngradeUserRequestObject struct {
 	UserID UserIDPath `json:"user_id"`
 }
@@ -14138,6 +17446,127 @@ type LockUser503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LockUser503ApplicationProblemPlusJSONResponse) VisitLockUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMailRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type SendPasswordResetMailResponseObject interface {
+	VisitSendPasswordResetMailResponse(w http.ResponseWriter) error
+}
+
+type SendPasswordResetMail202JSONResponse Accepted
+
+func (response SendPasswordResetMail202JSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail401ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail403ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail404ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail429ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail500ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail503ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14663,6 +18092,143 @@ func (response UpgradeUser503ApplicationProblemPlusJSONResponse) VisitUpgradeUse
 	return err
 }
 
+type SendVerificationMailRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type SendVerificationMailResponseObject interface {
+	VisitSendVerificationMailResponse(w http.ResponseWriter) error
+}
+
+type SendVerificationMail202JSONResponse Accepted
+
+func (response SendVerificationMail202JSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail401ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail403ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail404ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail409ApplicationProblemPlusJSONResponse struct {
+	AlreadyVerifiedApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail409ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail429ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail500ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail503ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyEmailRequestObject struct {
 	Body *VerifyEmailJSONRequestBody
 }
@@ -15134,6 +18700,9 @@ func (response VerifyEmailLink503ApplicationProblemPlusJSONResponse) VisitVerify
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ChangePassword Where to change a password
+	// (GET /.well-known/change-password)
+	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
@@ -15161,6 +18730,18 @@ type StrictServerInterface interface {
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx context.Context, request GetOpenapiYamlRequestObject) (GetOpenapiYamlResponseObject, error)
+	// ShowForgotPassword Page for a forgotten password
+	// (GET /password/forgot)
+	ShowForgotPassword(ctx context.Context, request ShowForgotPasswordRequestObject) (ShowForgotPasswordResponseObject, error)
+	// ForgotPassword Mail a link to set a new password
+	// (POST /password/forgot)
+	ForgotPassword(ctx context.Context, request ForgotPasswordRequestObject) (ForgotPasswordResponseObject, error)
+	// ResetPassword Set a new password by the mailed token
+	// (POST /password/reset)
+	ResetPassword(ctx context.Context, request ResetPasswordRequestObject) (ResetPasswordResponseObject, error)
+	// ShowPasswordReset Page of the mailed link
+	// (GET /password/reset/{token})
+	ShowPasswordReset(ctx context.Context, request ShowPasswordResetRequestObject) (ShowPasswordResetResponseObject, error)
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
@@ -15182,6 +18763,9 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// ChangeOwnPassword Change the own password
+	// (PUT /users/me/password)
+	ChangeOwnPassword(ctx context.Context, request ChangeOwnPasswordRequestObject) (ChangeOwnPasswordResponseObject, error)
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
@@ -15191,6 +18775,9 @@ type StrictServerInterface interface {
 	// UpdateUser Change a user
 	// (PATCH /users/{user_id})
 	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	// (POST /users/{user_id}/clear-login-waits)
+	ClearLoginWaits(ctx context.Context, request ClearLoginWaitsRequestObject) (ClearLoginWaitsResponseObject, error)
 	// DowngradeUser Take the professional status back
 	// (POST /users/{user_id}/downgrade)
 	DowngradeUser(ctx context.Context, request DowngradeUserRequestObject) (DowngradeUserResponseObject, error)
@@ -15200,6 +18787,9 @@ type StrictServerInterface interface {
 	// LockUser Lock a user
 	// (POST /users/{user_id}/lock)
 	LockUser(ctx context.Context, request LockUserRequestObject) (LockUserResponseObject, error)
+	// SendPasswordResetMail Mail a user a link to set a new password
+	// (POST /users/{user_id}/password-reset-mail)
+	SendPasswordResetMail(ctx context.Context, request SendPasswordResetMailRequestObject) (SendPasswordResetMailResponseObject, error)
 	// RestoreUser Restore a deleted user
 	// (POST /users/{user_id}/restore)
 	RestoreUser(ctx context.Context, request RestoreUserRequestObject) (RestoreUserResponseObject, error)
@@ -15212,6 +18802,9 @@ type StrictServerInterface interface {
 	// UpgradeUser Upgrade to professional
 	// (POST /users/{user_id}/upgrade)
 	UpgradeUser(ctx context.Context, request UpgradeUserRequestObject) (UpgradeUserResponseObject, error)
+	// SendVerificationMail Mail a user's verification link again
+	// (POST /users/{user_id}/verification-mail)
+	SendVerificationMail(ctx context.Context, request SendVerificationMailRequestObject) (SendVerificationMailResponseObject, error)
 	// VerifyEmail Prove an e-mail address
 	// (POST /verify-email)
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
@@ -15236,6 +18829,29 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ChangePassword operation middleware
+func (sh *strictHandler) ChangePassword(ctx echo.Context) error {
+	var request ChangePasswordRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangePassword(ctx.Request().Context(), request.(ChangePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangePasswordResponseObject); ok {
+		return validResponse.VisitChangePasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // GetJwks operation middleware
@@ -15486,6 +19102,146 @@ func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlP
 	return nil
 }
 
+// ShowForgotPassword operation middleware
+func (sh *strictHandler) ShowForgotPassword(ctx echo.Context) error {
+	var request ShowForgotPasswordRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowForgotPassword(ctx.Request().Context(), request.(ShowForgotPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowForgotPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowForgotPasswordResponseObject); ok {
+		return validResponse.VisitShowForgotPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ForgotPassword operation middleware
+func (sh *strictHandler) ForgotPassword(ctx echo.Context) error {
+	var request ForgotPasswordRequestObject
+
+	var body ForgotPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ForgotPassword(ctx.Request().Context(), request.(ForgotPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ForgotPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ForgotPasswordResponseObject); ok {
+		return validResponse.VisitForgotPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResetPassword operation middleware
+func (sh *strictHandler) ResetPassword(ctx echo.Context) error {
+	var request ResetPasswordRequestObject
+
+	var body ResetPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetPassword(ctx.Request().Context(), request.(ResetPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResetPasswordResponseObject); ok {
+		return validResponse.VisitResetPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowPasswordReset operation middleware
+func (sh *strictHandler) ShowPasswordReset(ctx echo.Context, token TokenPath) error {
+	var request ShowPasswordResetRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowPasswordReset(ctx.Request().Context(), request.(ShowPasswordResetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowPasswordReset")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowPasswordResetResponseObject); ok {
+		return validResponse.VisitShowPasswordResetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetReadiness operation middleware
 func (sh *strictHandler) GetReadiness(ctx echo.Context) error {
 	var request GetReadinessRequestObject
@@ -15724,6 +19480,52 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 	return nil
 }
 
+// ChangeOwnPassword operation middleware
+func (sh *strictHandler) ChangeOwnPassword(ctx echo.Context) error {
+	var request ChangeOwnPasswordRequestObject
+
+	var body ChangeOwnPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeOwnPassword(ctx.Request().Context(), request.(ChangeOwnPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeOwnPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeOwnPasswordResponseObject); ok {
+		return validResponse.VisitChangeOwnPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // DeleteUser operation middleware
 func (sh *strictHandler) DeleteUser(ctx echo.Context, userID UserIDPath, params DeleteUserParams) error {
 	var request DeleteUserRequestObject
@@ -15824,6 +19626,31 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, userID UserIDPath, params 
 	return nil
 }
 
+// ClearLoginWaits operation middleware
+func (sh *strictHandler) ClearLoginWaits(ctx echo.Context, userID UserIDPath) error {
+	var request ClearLoginWaitsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ClearLoginWaits(ctx.Request().Context(), request.(ClearLoginWaitsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClearLoginWaits")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ClearLoginWaitsResponseObject); ok {
+		return validResponse.VisitClearLoginWaitsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // DowngradeUser operation middleware
 func (sh *strictHandler) DowngradeUser(ctx echo.Context, userID UserIDPath) error {
 	var request DowngradeUserRequestObject
@@ -15916,6 +19743,31 @@ func (sh *strictHandler) LockUser(ctx echo.Context, userID UserIDPath) error {
 		return err
 	} else if validResponse, ok := response.(LockUserResponseObject); ok {
 		return validResponse.VisitLockUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendPasswordResetMail operation middleware
+func (sh *strictHandler) SendPasswordResetMail(ctx echo.Context, userID UserIDPath) error {
+	var request SendPasswordResetMailRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendPasswordResetMail(ctx.Request().Context(), request.(SendPasswordResetMailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendPasswordResetMail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendPasswordResetMailResponseObject); ok {
+		return validResponse.VisitSendPasswordResetMailResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -16039,6 +19891,31 @@ func (sh *strictHandler) UpgradeUser(ctx echo.Context, userID UserIDPath) error 
 		return err
 	} else if validResponse, ok := response.(UpgradeUserResponseObject); ok {
 		return validResponse.VisitUpgradeUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendVerificationMail operation middleware
+func (sh *strictHandler) SendVerificationMail(ctx echo.Context, userID UserIDPath) error {
+	var request SendVerificationMailRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendVerificationMail(ctx.Request().Context(), request.(SendVerificationMailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendVerificationMail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendVerificationMailResponseObject); ok {
+		return validResponse.VisitSendVerificationMailResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -16194,309 +20071,333 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3/d9s2su+/gsu77+w2j5blb4mjnp69juskTh3HtZ1m2yZXgkRIYk0RKkFaVvv8v7+DGYAESVCkZCWx",
-	"W+8PW0cEQWAAzDfMfOZPZ8AnUx6yMBZO50+H3dDJNGDw98FgwKYx8+TfIplMaDR3OtmvrnNNg4TJpxMm",
-	"BB0xp+McD0k8ZoR6XsSEIAMakj4jiWCeSyiZUD8gviA8JH4syIzOW87trescBBGj3vwnFvlDv/RBfEiu",
-	"9VPjwwPuya9SbNI1mngspn7gdJzLsS8IHQx4EsZkTAWZRvya4QDUMFvklMdjPxzJsQVsGJOYy1fYNG45",
-	"rsOiiEfC6fz6yXX8UMQ0HMiPJlHYSRLf67S3nu9veXuDjWe03d541m63N/bl/7XT/w2HjutE7PeEibjr",
-	"e07HafiOiGmcCKez237uOiIZjZiIfR6qwcR+HDA7heL5NB2jYNGEhnTEos404v2ATTolgsEqJPGYhbE/",
-	"oPIb5+z3xI9Ki5FrQyLdyLImuZZdo2W6NBf+KCR+SGjoEcFCD7ZOzK8Y/Cr/IT/HI/8P/NqYUY9F92ZJ",
-	"thYtSSWd6lamgmxygb6nMe1Twd6H9Jr6Ae0HLL86ugFJjBblpfFUs26+mXFkGBEsuvYHTJ7gkMckYnQw",
-	"hjOjX26Ry2hO6Ij6uIZkwicsvC8HZq+9s2B1KuhUszRWssG68EEi515YDP2rsQB8ykI69Z2Os9Nqt3bU",
-	"27NwFFGPee8FiwrHTbLOiMzGnMyQdQ2ZED4PaWB22/e503E+RH7MoNEoohNBhjwiLBz5IRMkHtOYeJzI",
-	"tWQ3vojJnMFaDSJGY+Z1aex0nO329tON9tZGe++y/bzTbnfa7V/kek5wX1CP/o8SEK0Bn+gnGRfpxFHC",
-	"XGdI/YB53YCP/LBL45hNplK6tF1n6Eci7oZ0AmfEo47rjPx4nPS7cmp+wLpJJL80juOp6Gxu4kP5sU0K",
-	"rRvuhfaWbCu6AR9cyXENaSAY/JIjof49oCJOh1uiw46mAzRDWvzpFBtubQPBtmXDKz+U40ymuK5qX8o5",
-	"C7khblVXig4n/JoFdCB3YOCHV8zzwwpyzGazlm4CRPFDRRf5q9zkfzrjiA3VK53NzYAPaDDmIu7st/fb",
-	"m3I3ic2G9JuweMzlPF4dXTqu3LsRMiVYhBGLYb/KcxrAzIKhc+t+lgGcHVwevi4PIZl6NGa5UTDPjz/X",
-	"KL4/Ojm6PCoPw2MBKwwDf1rnQDbVZsqR5d3FpY0q0DA3Hv3yOgckz1b9aGSr3FDgtdtPLvzRjRgVPHQ6",
-	"YRIE8id5BGfUj7tJGMtzhr+H/uBKHRbc7tOIDVkUSSZDw1GCuicLN169gIfZEe+iQOjiVimyuaeXW+2M",
-	"zekzN/UHcRIVz576VbQMDigPX2sajuTkOMr995evj04vjw8PLo++Vz93Z2MWGkyy1KjJ4K5ZJGfkdHal",
-	"zDiSXOiSXrEwLy+ONkDFjuFJWfAju9ZPU3l/EKYK8syPxySWKjPDrrQmD0JDtIjS2VzCIymbCA15PGZR",
-	"qkqb4j/9bumLoJT3WcDDkQBlW/eCw5C9yI0Zw4ydPvfmcn2oFGtO589b15lyP4yltHQ2UTrd3lflvLAk",
-	"NTqGuUJyoV8zGsTj/CKr34zl1SNx+BW8dSxpE9LgSK5E/mX9iMAqWfaIrxp0dYNMXefyrEszacbkVol4",
-	"OJKmHE8iInyPtcg5m/IoBs09Iyjxh8SPiYjpXNwb7bC9YMVKJKpZswLFcAGuaeB70lYW4pKXzql6Dkam",
-	"EGjzWNcCmnWxWVc3yx8jZTAJ0O1Ut+GcTHjE0uOKevqDsJwqSFO7BhZKGStxmESifBTwSwN8Vk3+tEGe",
-	"8Pgz8ThD2iM/k+wMGGjgi7hFLmIaxcpMGkZ8AocD1GAypSN2b5ak3WBJUjo0XAzV3liGM8nCWcwikV+K",
-	"n+RDNJXReLCsxnXappu2yfEmMvRZ4AlCIwbrQaXZw+ZEjHkSeKTPvsUTjUsjCJi0HBxWkwq5xXk3oNGI",
-	"ldY+TCZ9FhE4fpxAm4LQ+j1hUU5qORN643ScrXbbyQuwwJ9IpfUrrv729oLVt61NzQYoL5XaA34Mv16U",
-	"jOXCM6tv8XLMiJ+2s/kRoZcGdrSP7UomNGqby5jEo4gOWI1RrIzMhlbxqwhNQZtdjONragNv38UGVgr5",
-	"IovXpIeyeLPlMWze3xOWyC2Qs3pV/1Z7N3u2TpN2+2ubtNv3wqTdvi8m7fZ9M2m372bSrnEcuWNUM5qI",
-	"CRZ6x+YbOCqjk9XN7ZHiRncyuLFXq3mNj7TxfPru9Oe3795f3M1wznOm1HDekhLizezqghVkj/rNEAZX",
-	"bI6chwYjacJdbO89BV/ptVyGDfzXFZB/S/4Vg+19KEckwMvnjxzXkdJ+uL/z7s3O99s3L7dejPavk/7z",
-	"+IRtjV6//eOnZ0/Z/mUinidnr6/Pfzp677iO7Oam+/Loj/Pk+WTn6euT026csKd7z09Op//58HR6OL+I",
-	"/auff/vh+MPxHm07t5/knE6oiA+8iV+wMeTPhMrffRFHNLaquMCRoVFJxfFBfSJBqZsWeUuvGBF8wnjI",
-	"CAsEI/IPEGMP4sLMSpoancagFBAdpKpN00B5CwrHo49+CR89juvzuejz/jSlsKiP1ygrjy76Rxf9Q3TR",
-	"J2EzjQbb5YcT2h31zsWYRgyv6qdUiBmPPPQaUzLgQcDoKIFj8kVc+Qs0i3vnuN+RYuMtDYY8mjDvHIVb",
-	"XnikT7X71CKxJ7pNN2uTu7nvc2+ur+37jESMei1yOGaDKzCWxTyM6Y0LQRdS+khdB0WPFNQeiWf+gNnd",
-	"Iemny66w/OeWcN9/Xcf9Iq+XbTFqdITy2sCa+0L44eiMRRNf4F7ILTo+JtPsuWXVsVE31yhdg595EhG5",
-	"YzNnJDSMwRN5b1SyRSEZVirUkbtMFEnvU8ViDjBIww98qZ+bJLe2MIhuhNco9aPEtlJ+qC928jOTrbpb",
-	"zxwX/tjdxj82+s4nc4SWGzz9qPIOT4+ka79U049BfZctWkR+BRR09HUSY6Rf4boupeT9urGrXrBsj5bW",
-	"pmZ/FpYKVp7HL3kSFqLqTnlMhvCzZb153NXPTD4fMXXnAzdyFI+69Rr2a9J5d8GRN2ddR8mUCJKI72bh",
-	"Ae68PBnfzdKLbAsh+SzsZk+r5JcnD0rMyVyyVJ512CIH4sq47Tbt4Ydg8uZpU0Nuk1SK4GeoY5UIrn+/",
-	"x5buF7Znq83Xr2VMTlgTUzG3mMsbjPmPLDQHLV9Co/DTw7EPFrke94qq/7Y8RGcw9LyvaEpHxtFxPibt",
-	"9s7gvzw+kAeUjONJAD8xfABnGX+QneGPm8avDnxmHnDqXXJ+AjeXuS+qh9mlpYVPTrFNt+LyUxkYvsAO",
-	"InmYQ/J0l/zgv7gvnHBrkaZpo0ENPyyTBBY04hNed93YZwOpMageHx2C9ylo1+oRBMN/MKbh6NEv+OgX",
-	"/Gv6BUGmmaN5bxmMwF1yzg0xDS8+BhGvVbN4e3B68OrovMrnmD1e3tt4TsMrqQjwWV4+yd9R/vGZRQOI",
-	"aHiFsg4e21Pp/CzobYbWknxNm0n31EJapBcUiFKjEuRoBLRmI1/ELGKe1VQyYqxBrMv9idIePOkR50PC",
-	"h2ZW4hqik+plv45Naibil4s/Wps9lI8H+pJGQmV4wvKRB7g/kKsdBlwUMyvN52SADSxH02jVTVvlT6hO",
-	"3eNTFqbnVZD+3Iye42EwfxjH0kqXutNpIRMugoh51CBCELUAD25JfEH6FMTUo+5+jxLuFMHMhDugy7yL",
-	"5HtMunvU3B+T7v56+vIXSrG7GIzZhL5LYngxLyzwGeH6YVlOC2jRNVrkXGg6lRwAKWJO+oxM/FEkmz6I",
-	"BPoyAWoEcpEeQGEWXbPoRSIKt7P4O+nLBxbKwtOueppRlXMyoeGcCH8UbvhS8cFENAVL8IDRCvL0qCO0",
-	"QR4kchz74UgUSax+NS+9jdSprmADHnrC6Txvt/FyF0BhfnVY6OQUcEhr6QYsHMVjp7PTdp2JH2b/dp2p",
-	"1Eei0Ok4//vrwcYvdOOP9sbzT9mf3Y1PT/4BGTEqmqjY5/be03yn+64z5YE/kBMB9Brhp4HPgJYhup4/",
-	"8mOtHaW/BnzGogEVrPRETNnAl/pJ4fdkOs2/oRp2B2Ma0QEmMjn/9T///Y//878fk3Z7++mTf33jtv79",
-	"0en8efv/0EGfueanEfeSQaqCSA5N3sL6yb1ILuYiZhOYRqa9Oh0AjcC1HCewbN/zWSFqQD8hnnxkOTTq",
-	"eVc9LxsMmMwkzH6MM/MwzkmBCHUnJUcTSd9LdlO4UYZfsvsZBd/RIQq9w3Ugt/PoZlpGyoEnhKlH5SXB",
-	"c5Y9zy+JVC1BOKgG6FeRBgYlIZsRHt6b1MGtRUFURSrUrEmeKLeawCp70EZglWtYSeDsuYXAZtJsixzy",
-	"6RxExmzMA4Yt0pRNaVLYo2V0tuOQRxMa28Lo5TcUoBG7mbKBNCxl66XiZlRK633NEiyuRqOF1s2LC33i",
-	"h1d/8cWeUkjh/zsv9jkTUx4KZlnp9FGFfiINj/mbcf/VwH/nv3n5/o/jrVP/WBxP4ukvh8dPj3878k8O",
-	"37TZfw7k87F3GP/u7fzoD39ssZ12a7AdSPmAbEZ0/VCpOWLAYR7KSulEjHpE/2MW+TFcFcNk1IxfMBqx",
-	"KJvSe2EXA4lYIAMSsUgA9Jl6n/CIRGwa0AHzSH+OgoBFD0wUJKK5HEhEKgT4WxrOVcy0KFJYaf6Rfmwj",
-	"NO/KNl2jTdl00A8xUNIX5MoPvRb5QP3YlQc6JPE9U4h2t58vpHiZMrWELxJK0v99GFSmO+Xcpmk6zaOn",
-	"9H5HOSThY+bTo5/00U/66Ce9q5/0fSiS6ZRHMfPeMs+nlyBgTBlhtCAT2YSAECpL6SRr2IWGXdUwg3nR",
-	"KLEYg4hqtqeANnPduyQJB3wyjZgQ98apuru1t0BcV9KpRmZXkA0WB5fTHpGgVVspvQUjr/z4ddJHxVPK",
-	"8kEglVvv4Ud2f6Wohcco7ocaxb0opEqdqEWasGCk78uzMR3PF56kzxHQ8xgQ8BgQ8KjoPiq6j4ruulP3",
-	"30+rUdrNyT4iv6xLNuB4P5cHpAzO/ugBeRQMq/JhT1dxqGfGadP8mNIOHsXDgwdpR4ER+ZB8EY4K/pDz",
-	"Y5VnAIMqeUEiXyUWwONc3JhGY1dIDsoXAcmYPEyTMffvVS7mIgiAAinqHB0mZYDCVVYYFUTEdDgkgjHA",
-	"932Ux4+22qNIfrTVHm21v4yttghrQdLvxC/Cq13moPdNkeDHbILM4FE4PAqHR+HwKBwehcNfUzhISkG9",
-	"jc7Wcsf83/Dad1sY5i+u/Ol37dpTHfgCjrVY5Vyv6YsgKFb/5NYKnwzZzR2+uL3CF6UAaPjF+kOGgjx3",
-	"zPAnvNtkN7EubSO34y9Xv3zYuj75cB70P+zHv7z6Ke7Pt+p+g9Bfecy24PRdpx3iaRL+H/hMEgTEfcxj",
-	"KWV31F/diAU6lJjd0AHitGWlWl5i2ZWHUGQnCa9CPgu70HEFyCERyWCMn14qaN4XGrL9L19dRxfPtiIj",
-	"Fh8aC7+sRlpGQq24Whcs6jbXMdUUJJs+5OEw8AflKQiAANBPLZsXm3SNJrm9m1YrUPBOGOSroogmjIax",
-	"P4EqdtQjvi7aRUOPRGzKaIwoJ/juvfGuLdxbZZLVba0iBY1lsRcE199YUAlcd2otAa4Duo4u6QhNqzlP",
-	"AEVaspbj4cZbGg/G9ybcer8BuZsX+y5R5vb2VvGytEga1ts/UXrZayiBLn/3mBhE/lSxwVf+NROkV1bk",
-	"emQGges6Zk4DRANF8bhrXc9l4be/f9duSeHky06x3rrjOtrKhKFs6LFIwkBar8rYPFH5mVvtdjuduogj",
-	"X3lrsQbfj1AXrTSBniFWe4RHMJfr7IchoWC16wqljAgK0iiQhMrP5uBHPQNdhE1NIC1gt2DcEz9Mf7DN",
-	"AkqvVkzi0oDgdclsTGMGiZWxIAMqWH6UZYZrG3Jq8dpGvL2323DAWgBUDPwDAvhPI37NwmwGPCptFVWl",
-	"o2qkmbgwh6wG1ec8YFTVZRzCwa7az5djRnqSJ/Q0XJJQSPaaDXXI7vY+7AaexMQvbOiPzvZHp2ofa66y",
-	"YCPYCKmG/A7GSINlh/4t4erNFPaJz0IdhPklhn/KQ9aU6uqGaYBpcootj+k165Cd9i6Zjf2ASSGJdTAj",
-	"nUtvzODZm5v2Lz9sRTvXP73/cdq+/s+H8M3ujwunJQe4eG7b7d19++wEVuSp2OD4kPTneC9k3dras2XZ",
-	"25n/q25bizPDXK4YjNlkhZHk/G414zmR1lXFMMCCIjxUnDU3gi3719F0Nr/psSFNAmlOt11HZUVCEeEd",
-	"MOPojT9JJmpPTvxQ/StdQampj1QGnYZXP6NY8bi8N2cUory1Clrip3prqeRKNehUY00T+1NltoKr7tl2",
-	"mB7eIt6vP9WE+VcwfGO01tHtNZBR5zxgixddJbhJ3b0gOwtqvG2ICj4yG94/0Oj+702AYwhZGItNfCo2",
-	"AT8S0Auu/OnCQcUcKsoQfs2ib8G4jPmIAd46CP2eUgZyA27bhwh2sznEhVsztznb1s0J2Yv2nfnSTBtm",
-	"HkTQFxWS4+9fHLz6+fVPN08PXh8cjA70/140cx7M7DtbF0e+y7aWtD/27DM79rQckNprfk5Nbw7Ko9aW",
-	"4aJxp8slVXtcLT2Pnad5UJH2xnO6Mfz05/7tRvr3boO/t7Zv/+GUKXIrh4XZx6h/ozL0LioV7RjwMFaF",
-	"bOl0Gvjok9hUyv3//U1gpRdFMpEa26ocRMW50c03jRr/t26x7Efdy/nBykk1O61nOHikQ34zHOSLfiB0",
-	"0ZgRhgXuU6VR/pZWIeER6fN43JJTOAikGjT/KXUorERCir0YfokaUhQ/uxZiQDCOQQilORvwnTDlF9Qs",
-	"9LTCbMsVheqmW6owtbb52gpLyUm+5FHf97yVD4WljE/tJEslldY2SyijpLVfGgQsqiiqZM78xfycImTF",
-	"V5u/m4ftrevBgAZeG+kUuSZ0DtTysBC+1nDTwvhp1aBb13nFQ7Yi2fJYMXXzzQH13Lom9EKjV9+LdbIO",
-	"pSnAIIwjBTAPNJyTCY8Y0Oc4lHKOBkdRxKMVCeWrPrpMd7JwuvlPrmXKF3zCsE7RjIUxmUU8HEnDA9w4",
-	"AD6lJguu7UN1FbLiZBGgZZB2UjNZ85PrOwnQn61kVuCL2JzsWc7Zt8KEy7cBDedsfHkt8wbdnmTOS7gi",
-	"Upc7kgXAqsPUT/jIDz+PaLzPtRQN+KDsc49VFtdSZbHxBoa9V3N6Ze82RQfeXS8nzvarZrt4fWrZrIWX",
-	"C3dbNvbKk4gI34MrrSmPYjNmvOt7xB8SH7bqXJibVEFI6s/cC9y/RVuoRLma/VMg5Bo3T0M5B93cVWtW",
-	"WlQal5eLgleWSRmOR+2lwssLajxgixaBiEgpyBTWgI2rjSIaxg8BU75En5odUyCXXHi05EMe5wzRbAmO",
-	"0CoGxLnsSqS4DpZejLV4N1U3d4DJkF4mpMojmfMEtGtaiQ35EFfHTrqaJbJQcs1SIa127QsS+aNx7JJ+",
-	"gjxVnxclM4Q/CokfZmfdwK9cl4Z3H8N6Gio4tjgAYDswBkleZREvFeojN8VXryv7JUJ91rapX+KSK18H",
-	"KD1y+RXxLSq7pbTgCtu5XEzvq5QoXLxZ/+LFC9evLlcQW2+dczbUvpa7GPUR81gY+zQQReUZGhCzgU2D",
-	"LndT2Dh5ZzbR5ZkM1q/OxD2Xr1sL9WUbsWqV5jLt1ryPjK6BEaWUxkgBWPIPHz5sHCTxWLYbQA5I8c7q",
-	"/OUhefpsr+2SnfyFFWK1SmsumHz30TEmCTEJje7Q9myhFbd6k1+OIx7HwcrbPAXfzBJ9rECn6eMFQKdG",
-	"mzLQKcqStFRCDcTpPd3jzaBPDTo0hT5NX1mnZYik1vU+ZhQDloydfc7iaL5xMIxtgTkXWI7BfDXd2E/b",
-	"jS5SS/fe+093a4My0q39PqTX1A9oP1hV7OuSJ90k31W2v7/XRVHMFuUtbu2owMZ1CTSlkEegrvqxSAuv",
-	"1NUDkUeJTaY8opEfzAufuveVECooWXMArISFI2DUFPnqlVoe9srcoZbLWmWtKvmhzgcNxYxFJOSzB8aU",
-	"7NCjK3CnCgzNe4tjen+tly+KcLp+O0YKaH1Xlw0RDJl1BADd3zCeLKhSTpXHL3kSrqrIhjzuDvX7iyeo",
-	"P7Suq9d8xhg44/WM3nIvddTm3/sZEnv4dF4IZzY44dElHZVfPBBmoPQSEdCNrI3ddpW5ccrjc0a9+Zp1",
-	"sYVLpZUKUxVMFy2r7FbXTaGunuwhV4ip9n2zCNbaLuyVPJSnEnZPWgriAcnEz+ieW7gixe+uN+Cs2rF0",
-	"FgGx/Xy+6yoO9mLWW92Mi4mKa5lxT+d19HQZoRgjSSQ3ImqMpYmbWXl3mHpkdNNk6udZxtrap556/2Gq",
-	"PIYaSkZa6wrTBHwQzASum+AJFfEB5gy7Dp+FXZp9eeGL72ahHuSaTkAu5MPjIbOG0NkLi69AJFvR7Now",
-	"wvLH16Ol6KrlNMJC5pi8UypgrsqI+gOm64h+bXGYt5UXi7KsAOraeCZgmMJlcOq0nvEIqp8NkwDTjWKz",
-	"Am0a3IpG4EMRdmrVP59favnFX9cSPvSlKZZsXDm218/6qA/QNUsHfp44XSWVJR/mQ8KTCEOb5VkTaeAP",
-	"CwSaUDCodxFesn4tasiBLB8gWoIR+Wz0hCseDGFJb/8V9UoV3+5yoRIZ/dQQL//d9QgzAnmTOhN4MEZH",
-	"zkM4y+9DmsRjHvl/rJ6wk13XLaVpHuTeyxRON/V85StCNot6PoB3Lvna/CmnHEuKEhwN7u0Hcmv5RRyo",
-	"C1fFOoL1GpALPHp5hOZVZm0iEtfONfva+rKVFAJ0LE3kKiBoleWJpWtMdJ0vmsG4qg12N5fp17XhsoBg",
-	"SyqIGlSqkhtRt1Nt9sLi2WC9vkimyOdRBPJxZ3BGK+LO0q8ZSDjHqQlopI9QD70hNDiL+JRFsS+nrGAU",
-	"psZPfzraLLLJWUZ6r44uyaZg4GIUvRSpI0oCVkCZOeSTqR+w6MnW8z0pW1Nhm37BzaNybO8WubDr3GwM",
-	"xmxwBZh5s276pk5Q+2rJ5vV545nk+TXNQ0/H/yl9g/d/YwPAaMXlw12XjvZPZ8KEQMDJY9wQOvZqQEOd",
-	"E+cSCvOVR4Njlu2MovWfX9y0s5KjnggmD8yAqUDpKYsED/OUW34Abq2YzRNKj89Gn8MUdXC1jQ3IxeV5",
-	"D9ksnbv4Vu4XRvoRo1foW7li0wJyy0rYx0UyLEKoMHd9jEiRziDwFTcryzjJzT0iWCxZBqwC4HZKVpoU",
-	"cTVmrF8cTR4tgG780d54/kn9t7vx6UkZBMAcoBrYbQrdXIJOgjsnuW8M59SIF7nFKKIDVsB7SjmGBnkq",
-	"QjuVhzXiG4UdlkeCtuGChaQMloKA0UXQoKarJjeR/LINcLo4gnchyaCn84OohKbO0B8i38KMmg5Tjkf+",
-	"e8zB9PvVyT7kfMqjRpfYLJ34wdxCOANd+q7Us6NTW+hnYlTbKViNZP25SGl+DYiZ4UKW9iALWURj5iEU",
-	"He2LEloUnI5asZMTl/pzt3b44uIgXhyekd1nLQJqIRlKKdor4NkpqDwamprYhHqsEmVMQyQvAc+T2wh6",
-	"tLcV+MnFScjllvoRLLt9J9QgLa9xO9xq6E8DBKoEH1SFryAFcYFn4rUGqAgtctDn14zkeiN+TELGPAxX",
-	"EAM+ZaQnexOdmRRZiAsUJhO5PYvjeHtwevDq6NxxnYPv3x6fSgFcjXm0iO2+igCD6hwhkG42lHQXGzAg",
-	"BY6kRlQS/8jnbcL/exX7Uy3z0b4vxnKQd1MWHpwdp8FDuV3xp8OnLKRT3+k4O612awcUy+K3QR8/hNCl",
-	"snDzB2NQflMHXeqUnjAWtz6GH8MN0tOT7HUIFlkoJPJAoxzQL7a04ftCW7AAwIXQ6xAdsiL/Kduzmyka",
-	"R9A0TAJM/KJBwGeFMWT3Z7IZviANdjHmUdzrkAv5X20u9yZ+2MvaSIOt1yEnhkHdm9Abo4WY0CDodcgL",
-	"FvBZ6XVpksvRw1YuvDlkM6SDkC1iEjAqYuwhl4rFmJfOk8ddP+zKHd7rkNPME93TE8d22juGR101VSFm",
-	"mnIQ65RvDntTtaZhMRECFD9DIc6/m0TGm7QveJDEjOS4FXl/fpLyUajR5IdDjt1IoVJYQZxeOkMQO4X5",
-	"pQin6ssEWTzRv5OYjvJvaJmh3tiRGuROmwRMqofCJZ4/8mPhkq4c9YaraoVQ1UD+CC1aasvDVZ8c7A9s",
-	"GqeWogo9zn95MKYRHciv9DrkkIdxxAOS/Si7Vk3J+9AfcE+9r6FhkumURQMq8DQQ+OeG/LceW/Gs6Rcl",
-	"PdMXCfyr0XswUXgH/qpsJ6Zs4NMAWqq/s3mV3pI7f8AnEx7CC+kNJewuiAmeMj4NYItlb6CpBh95K6Wx",
-	"chwoIf1PATCash+hxpbECQ2CeZfdDIJE+Ndy8ocpIxjwSd8PpTYCoHLAWnp6TadQwqXXIag4Tzjo9jQE",
-	"iZVnY2gZwF5C9qUsFDBO1OilsqH4g935g+28BD04rHvF5op/XbE5odMpo5FQOBI4OQ1+kJsTQBR8DA0B",
-	"aCRZFgHWM97quE6Re0rxp/mj+lsXZ9MMT/+s089y7Ex2mTEqJ3PWK80j+0EbPQYTcVynyAuMBkGGO1w8",
-	"0eAJx/NoPM0OmFR1ikfJ+C09JcZvsO+Nf6vdrSaMu1j9Q29Q2bq092BouK2MtVBmpeugU9N1clsANDON",
-	"ApJTVcrY0pkdCHI8hacoWhGMJOGExSjM+RBYawqob2gMhVw5vUr5TF1f30vXyollUnjxWyWnzkCpJovc",
-	"jZkOc5uNdSUn0PLzq3EBmQRoMIkT3fjWoFOFTlgPu+2WFDoqJVoc0VBgAQnUqV1kYVQoHYSGnlJZcrvj",
-	"FmZrDmGrbdEo0zW1XnM9b28R1ULrJZpC+aXYtPhFqsDFTTU7pXc2Ehd3Ubo3Utp+qlKIT4xFq/L4oI45",
-	"o8I0PdQe14CkCvtSoR3nDrNqWVoy08awbGKwoDTK0HAI23HkX7MWqAahxj9IrVgMavVjNG8NiEJ103CN",
-	"95UrmU7Zw9IsXjMaIKiowV10noDDr8oHXT9cfEqw3wtsW1x61YVtVXPvlckazrMADrBFibpLIRoO1CQS",
-	"v8rTgV/ZSPBmdlWYPw1GTsc5utjeewoV466djnO2gf+6goSLLflXDBAih1hGQ3bpgx3qdJzh/s67Nzvf",
-	"b9+83Hox2r9O+s/jE7Y1ev32j5+ePWX7l4l4npy9vj7/6ei94zqym5vuy6M/zpPnk52nr09Ou3HCnu49",
-	"Pzmd/ufD0+nh/CL2r37+7YfjD8d7tF1eEhhviVbBiEd+PC44o/SscqfVQhWYdbHPwyS6LrjaNF1y8N+W",
-	"/q58r8pyvWJzVzI1xWbgnuKfguBhzH9ty+LRK38qtqAX/8Dm6ko5R43DBqSA1f3TkitK0YmT6xE3QV2X",
-	"Nxbach55fkhj5pI+FezpbhIF+b6X21a1dJqvNIhldqrbAPHeZAxy5XDrSRLJEeLGwTVwYaPbuMab2dUF",
-	"i+2S7Nne1jOX7BUUqCs2R7iT+37WP5VOOw69BFef9AN/YIDbYTHGXMALbFVVRXMx+5Y8EdWIY2xunGka",
-	"RXReXjo5KtvanFARv7VqenBtxGZMxHhhBHHTiGLtgu730ZmNAdmPiDEi3kD4RPjvj05hOe9enLLAUWOr",
-	"RiEFMxnQCSN+qKO8oaP8EakYSOrW9WjMNmJ/UnCm77bR0sPgVnQlWvhodcJWmkenSP6DbHubzrXZSxfQ",
-	"uLS8sivdkyvps2itf1CDtKi1+lYc4uxonydxi/RCHho1cCIGD0OODdXlpRbqsi1WCzSXM3NRgylnxMgr",
-	"oAAoQggFIT1dtFAVmELj50pZflkFCX8USgt5SP1Asvm8KlH4fGmZ8tQsF9KBCHCv18EUkkhqgnKepBex",
-	"OJr74NNMSaXynjzfw+b0ihGAgoCWCgiC9AR6OoqvxZxfEV/2La786TT9KrotUyTbzLigBpQZgJWxCAzR",
-	"iE0DOmBei/QwNKXXIRFCxsBxHXHuWVYKpwrLggOWxEW7Wg3I0SV08zRWjcq09cOixtagvueENSnv+m4W",
-	"nuElT7EYZIFD4BdLSpdyq5avfRYOq/rCZ99uL+p51BxpP7x6iy1vi5O1MeO0RVp6Ql9Y4GZIUe4CRiHU",
-	"tXA/WCBfrQIC9K0pTMGCEi+Sr7m4ACklCtOzMqeMGtbZY09SCg1oEGSTnfnx2NzWuHVUUcqz9/D/qlav",
-	"qpab28XYvLyJVY3Y1cJIdAnZ0o04j9De/DYVpdJMinngZUtYAo50gR/MxoXc2IsxjZiXx1aaYQ2qAQ8C",
-	"RkcJu0NUCd6wl9YWJmZdPzM73GJxa0sQ+VYg5DpGkc/wKrIHefdQMgnDeHefS61wu+Ws4slSw1jRl9WB",
-	"wjNyp3mchOymcGG9Dqi/WncXs7sgNW2wdwKXHLnBFUGGCrfq9u8Iu6+ThXE0x9AlOfy86xN+Kvs+ATah",
-	"iQprOFoLmmxJlTWBGEpVb85PU27IB5joOSjQZFnshpytbGeMGbiDJZvdD0nvPxuKc2wce+gJ9E0I23/K",
-	"sz1athhMcXR2ti0qvDOvLy/PCD7MfRgAF6uzHPaePzdyHHbbltI+BbQKq2I5g4OBaXShiBn1Mo1mGLEM",
-	"O0FU76dc6afu1rP6GEtzZ+2U95XC1LCJG3m05JrhnVhuoWwYlLV7RkfyV2xfZjnLzQEta79fjDVViCEw",
-	"/XTHGI7d9MClPl9jz+eXO+UhmmlVCoemsrTAiQ6SeLydiTjgbORfmZTYbe180yKoIOnagBl31uEwRHAD",
-	"VZ5GHsHrIwF70iJm4Kn1iB+PQh6xPN9zmuxF1adgg8jmDlm5XyBJ177DTrnhksX4C03K/L1ERcj1dj72",
-	"81+61Tf//odNb6qODDfhfwtxlCEN5rE/eLK1v7uzWhA4BLlz2/wVUTuEZpVCpFwHEe/HWL5N/biI8hU3",
-	"QylirnW++YuvutKldXMsHOL00zUx4zqZ4wCzbP3ARwes6Z/JknbVGSxXqFYqbXrZmgcoyjiy/GN3G//Y",
-	"6DtlB1kuQ7jkw4GLfT+9H4SvaQCRYm3HYq3GRQGUB4JQcYWmsK2MYO0hy3T6RWqNJvY5tq4TjS+l5ONp",
-	"VLhkWIEP7oOcL3Cx4LMqdgvkXmEfGff/Jgycmm9+Aov213mF0fNhPNcLyiMjmAyW1rTcpBpg3OYbwQgV",
-	"F/m6ZWny6ZASnXFl5ErQm26gy+ChPZT9Ox/nfrDxiw51T//EaPdy0oTRa8lrn4ZQ5DbezsJin3s1maX5",
-	"gTf95N2+mNKm+Lmjw7cHG9tPt0nERklAI8JuAGytdBu9iKbLKjHG/F2T/tk4bbvVcIFY7i9T45sKEA58",
-	"FrKICAZ3v2UloUm6yGdIDKn1Qg8gDcbr2vzk7y8P69zh7abu8LI5ac/vOBBwuee5WeVxj08UOiUEDjWq",
-	"7V3Lowvls60y2X5vny/NXRYs68sPqV28z5UQUqRe7UBsuu/798ffXz9bqYppTTnS8ucLVZrLY1EXBlD0",
-	"1mjZTFVYc+JKLTW/SKbK0msMgZYL7oKMcoTAmWaN7ygRRGTxJeUihU3dmGIl6CT0f09Ys4LQdZrREpku",
-	"TRJVLP1nW7GLpnU3gbRxO0OGi8teYbf3iNyfRN2BtdZ1PfmFMmSW3oY6Caa+CLbrLKLl+8tDVztUgIDM",
-	"K+YbFcTd3l3EnUJ+K4/jLb9mAoWd3K9zGAc6/XtHl3TUS8P4f094XFASCu64p7umlva83X629fz59t7u",
-	"s9328+dbtRXhTZUJ+K6+FDX0fkO6mYzRBQXHemLsW6mCy1llmqtLoJer8decoJKczyk8uQ2SLZFmdTad",
-	"8MzKA15fvj0poJEm7fbO4L88PoAsmnE8CeAnhg/AnYY/yB7xx03j17JHwepTOFPW/BkP/IElCqgHh0OA",
-	"A60nrVpUIwcBFYIBJkAWtO2SXuiLuAdQb9AMtWTyr4szst9ubzzdefFNi7zg8VhdFhMMy059NQK811XJ",
-	"Aob5ZowKdpeI89Za/nnlrOtstu29p3nbZ991popShW/ovDIVh66YT/prFrFefKLj1Iu/Z3HvGioGG5pR",
-	"8h3nv/7nv//xf/5XLvn20yf/+sZt/fuj0/nz9v/hhlBbYSkLUuWzoFMawnEFocOYReT05Q95dR7Is7hQ",
-	"/10MyyVGsn/XcUzT/b/wri9/Wm7Ly1420DAFqYneb9ss5f5KOUHL9Z1uN9stHB+SXnmb9Zb7grFxLUZv",
-	"KRWqUee2vW/VIzUKpdDZTXmu2ui4LBuqqPaOu8BLYCGOdb1LG8qyclZqWEVN1QX5+ctD8nx379nf+sL7",
-	"8SL68SL68SL68SL6bhfRC/huVYb+nNAUBg4RJocqQzufMKpBMHsdsttu462zpb45RnC+uXh36hJK0rRE",
-	"TKVIk5QvX27suwbsKepRZhWTQgI0FMQ3P61K5MsRK08BAKEZOGmYKDv0A7gLgO4qsCSh360WOeWkj3iJ",
-	"eF8qOxelsZiwkfrNS50dgpgfuiY5h+sA+QkYHNR8R+sOMEuNEhos9IpZ8UY9O/2Z96ocvlFfEItEa4ul",
-	"Q0KGkbWBR+iURnE+33rKIviT48h3FC3B0/VPdSEc0MGVAZKhUptpeKWgCmfmqwo4UD4GNWfsj8ZKQmoH",
-	"Go/gVxZhT+VKu2Z/i6rkZt5rucWUBxvXNVdguUF/mPmGzU0DT+dxl5DMdZ+986NXxxeX5weXx+9Ov1PP",
-	"MoAFqFoCbXez1eKRsSV83Aoas2JK47FaIgjyLOAY7Lb39DziMd6MCBfjqDEmVMNpmLTVaeO77ef4ciEJ",
-	"tV+TTp5HTDQ70k8WdPEt6RmcqQebe6iverH/DMnR7Bt8VvAr0l7u7THHHAssiIyl5qE+NfRjIDPqji50",
-	"RqPcIXJ5XeKxgMUM0BfYhMeQeTkRLLhmwiUhRBJGERvAHvMjYhwvtbcCydbm+d36HJIl8+gzYBIGksCo",
-	"YBYTKTUiwRULu4oryL62FEMrYhvHnBOu8UzwrUQseEUyK8Sa05W8C8HxRENPFOtVQJfbLdKsggR0Uary",
-	"AX3sGFJB6oLXiqcDfLFCPzAQT+GdXXynDERqfduKEgv97LVSnBeFbYl4L3DJOOCelDIQA1QolZXuppJE",
-	"l91uS7KgbO2BP14op2Y/AqIbkDM5lG397h1AwHNLZUqq7f3iUpVAMnJ1KOEdeTbKNSQV6ogvTIkieBIN",
-	"mJvdOJhh1oVvaGBs/Q0NVT1lup8carWSbzGLQhp0Me65Q/akTD/ho5EG1YiNDeGrt4zCCPCK2ms19QoU",
-	"PoYFo9/spBIxH7+cr1CkX+xtAl/4A/2LHSUwZVPYvYGnQX8yi0P1Z9YrWthboahQyGYYsZdD6igpaCaC",
-	"BShJjlsJol0Bhu1W1DouqxFSKzVUg9RBnauk7zp5AV1MhFLFQlyj8JdOnyhgeZjwwSVo3xxGcB6413WK",
-	"bNxREKmaFaf/TnAopaI+rrVseA7B2a0u3WezF/K4/G65mI5rrcdbRqV3nfyZctxi8Ux7zdNi7a1iLa2c",
-	"D9u2z0oWFtZzeYQgXQqCVLJahITwBfHYNOBzyGwag/lxzSIakGEEQq1oBn9NvFI8SchRMB8JYEvJIZ9M",
-	"IT1H3/NFbEQjlb5UH+nyiGr6iGr6N0A1NWI8OtVQcr1uT6pkvY1eNZwcaQCQ2iTQtxIe9Q6I5xkzQA+P",
-	"vkM7ffnDoat8FYAVxkK2/tD4Rfjoj6CvXwX01YpoWhPFbxaJe1vhxcTg+d7Zu4tLshkpLaQHpd/Scne5",
-	"K3v5xJFSG1TPPBjP1B5afc4s5D0+OD0gEdNgWGAianHO5krF+FdPsGDYc0mPeX4s/wtpqgMIY3BJD462",
-	"/GMasWv535DdwL8lM+594+oUFkboIMW5UhOBJHDXkR2Dp1j3q2NbMIjlWqrLUlNBBp/GjYDDOWDwh0Ih",
-	"kD/xWaj/VqEqUnNPYQjysAaF1HgYjoV4goXeT4bOsFpO1JGPK414o8Ac0RPbwhvPHLiYPbPpIcLEm+G7",
-	"eQDLL6RPVdSTuERUWD/SHo6vUkyizDLs2Gen705/fvvu/UXKEciYXjPDnaycgAWHKQ1TJGDlisR4NnQ3",
-	"AWIzeMDxflFa/5HGh9KgaPrLjrtObGkoZBhDsj4P2IoJ+w3iD01EuVJevPzRxrYvlE5g3zSgH2RoDqnV",
-	"g/g6ctOKIpKO4aHoCixqBkGBiJAIoVO/Ogz4kal3rS3rxdCD/rJRWV4y0No/FH0ib+HiE+zRi7mI2aTg",
-	"vNHyspzrZl2uyuJ0kAMW5kChSOBfF66iYbXvVJbO2CzFsWidTmgJIFySRUNbbsBBTWiejbbVrokCb5Rd",
-	"BzGChe3YJEgsezG3yqWkWTpJIZJVS8nWgBzACKeSQnkuX7lRGkRxmDupDnCloAaWAp/MiRX6dk2zwQj/",
-	"1ZvBte9XG1+7lGpUiW4/HxRDZhV2focgdL4lANZGESgteK4gI6tRMFyy19pawCDl7py/GfdfDfx3/puX",
-	"7/843jr1j8XxJJ7+cnj89Pi3I//k8E2b/edAPh97h/Hv3s6P/vDHFttptwbbAbiYQbCLrh+qk6eLFCjD",
-	"oxMx6hH9D6xZoN2aamJYf3Axd7D5/N58uMRE9+ftp/vfpFZl70CVk6QYAWxDYrz7vE2Uo63n27aQLYMy",
-	"C1laChv5mZhZRep3msQCN/pZCotLBJtSdBb056Qf0PCqcJgXrm19Vri5+ovPM+z0tGCjeZALdxFGlznK",
-	"69lbD2naeTkGi88wbUpaJMYKmfqa2rafyqU0HeuZjWlwrmxAS9A6u6EDac5JY4XGXSjWoBwHGUL8Vpu0",
-	"220yofEgB+oELwOwHb6YH5R+WhoTVmvMUj5Xs7YOwJekIyBFTOcuVszokUHAKObY1lld99itvzg7x+bm",
-	"/1x+5eYjuVd+5ubD/qp+5+Wpe//80Hcg9RJ+6QO4Zp5m3un8nMBsZkI8Ftu6Z37X5XaH1WmCImMZ6L9l",
-	"hQXB3aWddyoSpc+MWKkR9UOpmqQQBH87CVMFJKAD1SSVVIAaRK8YByBzcCVh7AfEjyty/bFiXmvMp1MW",
-	"PawL2EdB+SgoH4CghAO2MX6Uk39BOSlstWnyCDoYYC4YewTP+XuD50CwXzfgIz/MgvgsjBtihAWG6AoN",
-	"1+gHAVFFePiMQkI6xO3mPr3QibS9tftsd3/n6e4zw5NkTR97hPn5GjA/KiC2fBeBqSn9OXKSZrg+XwI2",
-	"SO/kCjAXCHqAVA65l5lH/HAR19hZhmvUI/rIAWpO0qSixCMY0n0BQ5LnoBstgFHMZWz5q4k33LuSgXbB",
-	"PrJhPEizCVUmXVWXh0znMpipE3025JEU70CUOJrLJzpTSRW++EClGctCOMhZ3tG3BMNoINcDrwrYRH6Q",
-	"q7zptZyGR3ypR3ypJfGloPiM3P05XahxZMgjQNUjQNVqAFWWjVfUN6p0aQtbNzWrvGgxdYRFsFjSxDvx",
-	"RWwH5ZjSEcRIQJ0cV1cKg4Uq23qpkCybFPA+4SpoTPbaWKqCDVofXQLZeJajCB+mOJExDwppJVvtGvyi",
-	"2hAbuzaBZdX80bjPE3lMMZbEhbCSmV3TGLOI3UHV2LJF3LCbWGfGLUhvkc2QQH028kPxLZGsFlcLGVjL",
-	"diFeLyesUvE0mfRZlMbDwXfBobOlvgs6yZSOJNn6cwV/kF+1OtCpAj+qGKmJQhWx6waUks18nqhRS4Um",
-	"T6v0YCxPLOH/waq2b/HcNCZEnSUsrvxp1UeV1pd+uPHq1B2p4rDqVyfmsc3Ge81nWAsfuQvEE3wLnqge",
-	"vNHVweq9RUTLCzbL+CrGk/ZeH/1hxkyUhCEcXz3HUt9qY2j+pg6VWrn8Cc/v4kU8/ycleQ5Uzmi1MTSN",
-	"OB+mYdjKLzSihQK0f2qvlsUjVXQ44RqXKw9waxCwXFmsC9fIMVEKvloQY67CoJcv27CaY+0gmNG5IHL6",
-	"jdxpjWyaVSyXpVBYNfmtbkJbVP5n8R9ZamJ0q5RIpc4VlqPyFMyPZMPV4skrQvpeSmEWZ3AI8hx+lVyB",
-	"HAYTjLVMBikE2CCJ/Hh+IRcfZ8ZpEo+37csOkWh4rQwcIk2QFy3Su9mAHIEeEXKzz6C0NATmjan657dm",
-	"wr/HBr7HBN6CExojzpvKunZRLUhj+wCtH/BCxixskQOzqC4M582HS+HilQ/kMYwZuFCoIOcvD/efbe8B",
-	"jCqYwQGfwUTN0GKcGPxqBAY6HeecUYTO4bNQxwm2MttDhQxCPYZwxGwtgShpu1f+NU4JxgLCq6NSkzrO",
-	"9wjiIicQMRFLEQwtsqaQloR+U2iGHpZiK3PsNAiKj3UGlBoNoL/SK63lZIaPAeGGL+pJHIfXfqwJDfNW",
-	"X9CRke8jKRA2wWTJ3S7h3nIdtVckwTEdBAObM8oXKZybWn48xWnlaFWgcX45PrlGygoAwOVlUN2gPmVp",
-	"LV9o/J9ub28BpXDIETkyjOkAeNfibIbbYhSLGWbu6kwgM9fd1dc0rkr9ge0mezfQixAp52P45AngK4on",
-	"T+Aw9ugUAdF8Hm4qLLn/+5vgYU9FO+/uPfumRXoD7jGAdgFkE3Xp55IegsPBE1oAtPwYIqLlt4SS3e3t",
-	"SrQa7WcEiEQFbePq6pmAYQT4YVDGV84Mk3QjNmU0FvIzIulP/DhmHrmmQcJa5AgAL9MKrYiCqeH01F2W",
-	"qoKT4qpIylz4o1AqzH745ElH527CyeiphnKWOUS2mjhw8gErA2NjZUL64mOILNUrMtOMl+aKnyBKz8wl",
-	"ghOqYKQowkdp6DaElZL/AvM5dd7izE4kCdSSg43bIUMeBHxGeqB/Yt6ioab2WkS+FV7Jt3gIkHzK5yz7",
-	"AOP4iTQ6nuTt448hLJwfg0tebTgpqsPRkydQR1lorAZAnYO1UIg8XkfuIM90fPWp5J7CgBeCPo9gE0Uq",
-	"KSEtXpoH2PxWlzkVarOA8BKkl6EW9loADAi7F9aXeZnfWUUuoJBEiJvAHzCVBaEO8dvjSwBdCQyHKeT4",
-	"Aq1aPBptqpc2pWGQwUtW56ikfkKn3dpqtVU94pBOfafj6NSNKY3HwJM3WzMWBBsA7Lb52+xKtH5TVxYj",
-	"W107qHrLomt/wBYUvzeuBoDeh/LcdEiI2FRmBeFjVQz6zexKYJ0oWBIY2na7rTmfSnI1mY0eptK34A2R",
-	"wCiq9F7ddPPN7OqCKbUIdOEGRfrxhRJ3lbrSFZtLiWgoWShiRDKZ0GieKfNQud91YjqC4JwLJKQULjcb",
-	"AzoYs400r2yn3ZYdbnp8ICpX42JGRyMWkffHmt/NeAS3MJqdsBZ5Nxzi09737w4vvgMdt2cuiwH0Z1sd",
-	"Meaz7+UoapcnZjfx5jieBKuuC4D3N18V1dy6JuhEuXWd3fZuVT/pdDZPefwSYJoWLeL3CmQNpYKy0Etr",
-	"CauWJZOLTaxaCQontzlgL5iSLingF2SlReDVNwxyFxlyLkTSBBMEQAoIqsgtbhnv1C2C9rk5PD7Xhobn",
-	"VmLVuTakObcIH+faMNbcEnaam8dFcyugzmzbFMl8nGXxp/CyL7g3b85I8vaCc8gnUz9g0ZOt53vbTpo2",
-	"vg7jrvE+PyhMTduxt3nzL44SdvvFeGjRu9T82JbftJ5gyx5XB7pdf6BfUC+lkuvsbjV45RXH+M/drZ36",
-	"xmd4Qi45PwHgNHhvr/6999kheivPEKaLuc7u9nb9y5AD9i4ClHNxrGDW4OXnTV7mb2k4P9cYa7eus9eE",
-	"ksfqhKaw6nvtBvRR7PBFIuYLeSpubUJN7FGDq2Z7Xlg4659wGG8rxeMBOvAxFVuXVqEZ9CM54RykpdLn",
-	"eSiSCQImjhF+MmOjOZzPKjGZ4z5TGtEJw4z1X+30yprg2p7ReOzcfnqggnargaB9H/nyzHDlu6rUl9SF",
-	"pOFfa7g/Av+a/VG5Iy55MhjbV3iBcnriX7MQc4S+EHN9zWggt0LjFUpfKK3RgaTIYu30WGiHEOjwVL5R",
-	"qdqgp6dSm7GW+C4BfSsnQx7rWxX51oYUDfwr9i0WOwLvoD8ax1nHAaNRmMNZ0NHgSZhm3/BIRVi1PoYH",
-	"ANjVe3vwn+7Ju1fHp92Dy8ujt2eXFz1A3E+i1LugruIhLEq4ZBTxmeQSYFvzkJGYk6E/jJk0yf0wiZlo",
-	"FQz4DnlBhT8Av4avSoHXKmU2nHTXii/ulhDC16a0FbF216qj4d5pqpjdbMxmsw1Jp40kCgD0GK9cDE3N",
-	"LJduIiIYGlwRdy0r8126AGp83HI18L+qGpaHV2jOMIrvValgqVHfXPcC4hQUsPZWw/fOsVoDvrTT8KWX",
-	"POr7noeoLY30N3htVSUOXr6TJgc9LKvBwUuX44jHcYAU2mu8HMtpb2qCGbTuIulxgbq5KTDQnawERlqD",
-	"ZfNP/eftQv8SBbQk5OxwuwN3SgEj8XwqhTZ5wZAdM0ZCPkPnppReE1+waqXNyskasy4YyGl2Abmcdqdf",
-	"bKrgrYs76O8e4Nz8QK5fcyZR8XqJVxi1/n2sjqBjoOZQy2El9fBL2CdN9/iBuCIzNUmaVY1QkzW2vnnZ",
-	"ova/cr4u9queaZgm1EB45I98dPgDbAnUC2iiqr7Dj70RK5ggx8NTHjJwk7+G64cvuVO1c22J3Wm8YpVe",
-	"aeUdx3XwPgWGcXRJR9Yq++FIh9HGhbeNsqHOszc37V9+2Ip2rn96/+O0ff2fD+Gb3R8/Ok5RBzCnkYvt",
-	"tZVSkjPYaeipfMs9DHdYtGMvAYVOzYFQARcVDX3PT9u5jTunaGjaLSqIhwuUlY2wj2SEAL48wnuZFlnz",
-	"9v5ZjuiLb29Nh5XUNMiFb66dYfPHbb1wWy+3nbEeReVGPkRNIzbLZ0CJvVioMhguoTGZcKGumynBL+Q0",
-	"Dqs+4ZZrbrjFshkVG/6cUc9/sL4HOfp5q7FQPuUw38Uew0Ma6ttuQfoqxsirdFdo6OQFHguEVA5Nv0F6",
-	"ex56GikQKwJgnuE1My9mCqWkfAFAHMQf5vShUQpq7g81pPnH8ANczJk1uLqH704Pjw5OevgJ8IbIXrbb",
-	"26kKUqgellblCrnK+wCgEclvqX4YMjJisZyHnE+9M8JWMszNF+RyS5W11u2F+Dw3RemWWFaCoLNaIxHk",
-	"hMiKF03VAbVm9rJKSzYSO82EzVKQbaXvo/GJLlY9aeTh2PpM/EgPhnkK+W0J1pTBxdXcMrXIcVyARM5C",
-	"4yty5Q3he8IHFVh5WVZB5qEs58l1NjcBuHPMRdzZb++3NyEWbLNhnO0dJfR2e/szrR2eGC3Tl7jshFdK",
-	"C3YoBS8NmNeRTNRcmAGV66XqxSGPg6pVIcjvGZ2vfHXYRHCZVt8hAvDDqw2cOgc4gXeRtrUB++R+30Nm",
-	"tWoR5uGB30FKBcC4QlhszQsDBNyqR6qIPXBhqXg1DkLYSLCGAGXyls7lngVt1VN3k3if0NAaSgHJv5hu",
-	"mH6x+Xk2XrEyYKyrsnCBziug1ZfT/4GjVi7bqZnzCPaqCppS8YwAdoq/iCt/2iPJVC4sgpyiBqgq88It",
-	"FsCYYtg0n/T9MO+XLFQBdqsL+boVZXpdawlct+zytCpYd/CDBr4AfH6xtPZ04k/8+MeERXPn1q1tfQik",
-	"adz84sqfNm4MySCNW2vG3PiFcx40b3wsEBllucHrEJolPnNmhPur176cdy9NP27ON4xXSnxD5ywXtTA/",
-	"vGqapIvh6fvb+/vfFFwhUENggVL2b8jR+24Lyw9IZvBdG0sOfEsiFnz3EUrGfHRcsoaugB+t2tdWvq+Q",
-	"3azc1Xa+K2mKLOcbqlA9d5uJf+BiyBIaXye+D6kOgm1+nVi4SVz6yqKR/qTmc5axz6992ZHlgv1qZq98",
-	"us3JYXkcMf/HkLwoDEDuRiwARN20YtOtW+dz0UaRrhfMQ4a1oQzPS64udcyhpJEZL+uqDDRfEKzGLzt7",
-	"tk3GPIkaxMKuTfR+Ed/IXa4wAbcCgBbuj+cDYCUX+T5eRSU3x0j9ZM0mbixgDlNy3As3B2baeYiDsZSU",
-	"rHNt/JVcFStZ8F9GWPydrP17JqxUjmZeWunUVZBYCwUWFg7MjMRNzMe3XxMpUbKC1LgD6x6x2HBlfjG1",
-	"Pec+XZ/P1UiZrr3AvDSS/fzQhmDlfHS213FPuRKfuDcHIZeSXDgJtsx240C8M341jgUUvgR8n3gwtgTX",
-	"14PjS0PYtdUetKSeg9ck5CmMHQIlfQ7lrayXFUvj3wNdLSlUu1kh2gEiHd5NEeViHSobgDyvBtxsA8iV",
-	"e6W5nlNR/eerxt7ioLzPyCJz6dvr45c76+GXX0oVa6BYWfSpBqrNWQQ+Yr9wlfGoit1FAlmVMTtoSr0Q",
-	"girQhmb2p0IFusWdj2gqC2CL5NEZ8ZClIBE6pMcildIIDimKhhFj+lKY9JlGaUHnwk6beHQuXMCoUQeU",
-	"RVQUsjzW5lmIaHilvPozEGFpwrYqqd0FpA75Lz4Lu2ruVaJN/5Yfz8qiCldhJbeCfOnYw6Bot6lIqw7e",
-	"2y1vBcTZ8VpfyBB8MT+nCNm4ZNp5QzZ3FvEYKuakubN343Tb+8u9eq5Fxv2zAVPYnHzOvsJZqjUC1eu3",
-	"7trNPvuRzh3hu1mGdz56X/YeaE3eLbmgfwULchVP05Ks5QFcLSCAWe0pvbtNalYdK+gAVdXbOqr4WKzq",
-	"QdgLlEkNQpWI4En8Ba8dFioHtXcSS2sP6zCM16yBJGmdv6+ggdzFmJZb0xLquaRVvPQVxme2h9fM5KUN",
-	"DFVY0EP09zWD75MiKhcNl/tQ8Ya/ldH9V1KcF9nr9RK50kDf9PgsVOijVakX54CrB5CJ2vFrR1/5MsLy",
-	"LkawnuwDUsa/12P21q6W33smd8/OoAaELZzCywVYvYBtudCiTc+f9XgaeDqV51MuKA88FmHyk4j5VGiI",
-	"wa9wPmkAOXw5HJSGuUJLJAcJFnp3AHJafJa3P2f0CHRzsVwS9aJ0C7n8RuiVLZ/iwSsyB7indEDt/U5l",
-	"uLtcfwsGby6iDmzcKkytjJ0Y/MLKTxCvvIqTHIWeRlcSyMg6wNjk6/8UWJtGYxj7gkSIAtMilywIRNqS",
-	"9OcQFOimFa0AGApKId0Xi3uhQf2Vb5XlGq1HQVnR6tUFEZ2LMY2Yl4c9VRC2ED9KRwlbBo4J53UvrGCM",
-	"5/88KtXf0dS033k8XtGuLBiAUxdDu6HMRK21B69a2b+6H62WAB98adZlV6dJGAC22JgV/bAKEj+9jp1R",
-	"AVUrQjJhNAQoqBY5h+8BeCeKhtmYY5xEjFD2zLsHFmWt+/Vumqqk+AMyOM/VHfrfz9y8Y3Dwg7hqVaur",
-	"S0kwr4Kb2NmHKlc1TWJbBThVkaJCY2yRAyt6hzxlIqssNMNgDWHJ5q/QM7+gTvlgdEiBF87nfIWgxLWp",
-	"kZj4oSvyLJOLrMd+L1TFs4hPePx3UhYf1cQHoCbmCmflmTyWESOq/F6lngjPrYwey5jVOAqwRhFcqaPP",
-	"AArUQ4ELgkxMl6wSVaxbAUNjR2MKReuZ1yIX6H0QOkx5wCcMXKkP674ByfiQIn/C4DPaxY9XDXey/nBx",
-	"Gth/6vTaT/a05ravQscii24BjTzgB3kvqIjykA7q9PFO8D7fCar1UUiE6a3gwlM7Ne4BsV7bRloy2X5W",
-	"D3UtFKMCBxyhDqGhGfWmTC3AFpS2lZT8hSM9Q89PnJVLSKshQpFYOmFE7c4HXbmqMVO4zkoS36VK1dco",
-	"RWWppvxYheqxCtWDvTbNVx0CZFcaFhzSiwHhTH66idED1Wz1IA8gjOwQyzKPI8ZI7E+AOwJ2CULCpTVz",
-	"FLJrVTgG1gVM4WJTzgr5mVjWRsHV1vLYr+xhQiL+ZFQodj4DxOoSYKjF4SzF+R4ItOZxHk8TSh/B3pH/",
-	"nUacD9eMq/nomlmJR71F3wbLVfBGflAM5KhjVpnp1rCQHlzQ85CRfhLHuviyZHSQNwHgjCkk9hKl9XK2",
-	"VqM6ewYG3uDuUVru36E439I+189bzU9u2OqtWgUbduJfMV1X3dzKut67/ACWSvfDHEJ75XarMSeKaJpf",
-	"0jQ4QRLdm339F1DZlz4DSynsnwcsENbo76Bmk/4clIrFrKHabYJ+EqgJgEcFq+pvwt5WvdlwCNHLmCv5",
-	"MI34NTovikABLcfVpftzA5OHLd/1K8Q9Vl0bZfTSDnSZtPK7gCENSruUthM6Jx5POZwfAYSCge6m+jMh",
-	"FCr6FDEdDtPOVBcARR3SEWAXD6Rxkj4hfRbwmfpqRMMrl8C1NE6cR6AJ0iAwRoHep/L3D3SXcTYQPmUh",
-	"KJk8HrPIJK4ZhFruCyuOuFBP31Wo0EZdG01fhQl9++n2/wcAAP//",
+	"7H19e9s2su9XweHZ++y2l5blt7yozz57FNdJnDq2azvNtpscCRYhiTUFqARlWe31d78PZgASJEGJspXE",
+	"TrR/bGMRBIHBYDCYl9/85fXEaCw444n0Wn957IaOxhGDf7d7PTZOWKD+LSejEY1nXiv71feuaTRh6umI",
+	"SUkHzGt5h32SDBmhQRAzKUmPcnLJyESywCeUjGgYkVASwUmYSDKls4Z3e+t77ShmNJj9wuKwH5Y+iA/J",
+	"tXlqfbgnAvVVik06VpOAJTSMvJZ3MQwlob2emPCEDKkk41hcMxyAHmaDHItkGPKBGlvE+glJhHqFjZOG",
+	"53ssjkUsvdZ/PvpeyGVCeU99dBLz1mQSBq3m1vNnW8Feb+MpbTY3njabzY1n6v+a6f/6fc/3YvbHhMmk",
+	"EwZey6v5jkxoMpFea7f53PfkZDBgMgkF14NJwiRibgols3E6RsniEeV0wOLWOBaXERu1SgSDVZgkQ8aT",
+	"sEfVN87YH5MwLi1Grg2JTSPHmuRadqyW6dKchwNOQk4oD4hkPADWScQVg1/VH+pzIg7/xK8NGQ1Y/GCW",
+	"ZGveklTSadHKVJBNLdB+xGjMgneSxYVVUTssJtOhICM6I9LQdUBDbi/NZSi8lvc+DhMG+2AQ05EkfRET",
+	"xgchZ5IkQ5qQQBAuEsJuQpmQGYNN0IsZTVjQoYnX8rab2082mlsbzb2L5vNWs9lqNn9TqzLCdaUB/R8t",
+	"SBo9MTJPMm5rJfGE+V6fhhELOpEYhLxDk4SNxkoKNX2vH8Yy6XA6AloG1PO9QZgMJ5edcSz6YcQ6k1h9",
+	"aZgkY9na3MSH6mObFFrXXNHmlmorO5HoXalx9WkkGfyivsOkDAWnUfp7RGWSDrdEhx1DB2iGtPjLyzd8",
+	"crHVBIJtq4ZXIVfjVOvVCXlH0WMSM6m5TM1dMp54t7pLTY8jcc0i2mPqSyG/YkHIK8gynU4bpgkQJ+Sa",
+	"PupXxbJ/ecOY9fUrrc3NSPRoNBQyaT1rPmtuKraSmzXpOGLJUKj5vDq48HxPjFmMTAyLMWAJMK7adRHM",
+	"LOp7t/4nGcBp+2L/dXkIk3FAE5YbBQvC5FON4seDo4OLg/IwAhaxwjDwp1UOZHMyHsQ0YDmynJxfuKgC",
+	"DXPjMS+vckBqjy0ejWqVGwq8tspxjKmUUxEHGzGTLNmAfbpwWOp4OtUvnqn33uJrOEZXl7cffRh7J2ZU",
+	"Cu61+CSK1E9KekxpmHQmPFEiAn/nYe9K72/coeOY9VkcK/lI+WCC6hXjG69ewMNMOnXwROogd6OExj6N",
+	"UBiHvWQSF4WD/lU2LFGtpENjzAdqZgIPsncXrw+OLw732xcHP+qfO9Mh45Y0LzWyh1I8LPa0kLxmsRq/",
+	"19pWR9uPNKGXVLJ3nF7TMKKXEcsfcaYBmVgtylpHoJt18s0sbZARyeLrsMeUcqqOuZjR3hDUQfNyg1zE",
+	"Mzw94RglIzFi/KHognvNnTmKRwWdFmgdTrLBuojeRM29sBjmV2sBxJhxOg69lrfTaDZ29NtTDoJkvs4y",
+	"Ra08O2/XKssDUln2Lra2SyqLPiCCtaqyVlXWqspaVbm7quK4G4FEemDKS35wqfKyq465A0XFC3rFeP6I",
+	"OwDykgSelHUVPGHM01RFafPUXDUNkyFJhqEkDLsydjU452SDaAuKT0SsjlNCuUiGLE4NW7bGkn639EUw",
+	"kV2ySPCBBNOX6QWHoXpRPJzAjL1LEczU+lB1Enutv259byxCnqgD3ttkKUc9SFNZYUkWqEX2CqmFfs1o",
+	"lAzzi6x/s5bXjMQTV/DWoaINp9GBWon8y+YRgVVy8EioG3RMg8x4JpQcCPmATJlilVjwARGciElMZBiw",
+	"BjljYxEnYEfLCErCPgkTIhM6kw9GoW3OWbESiRasWYFiuADXNAqDdq/HpLwQpX2qn4PJV0q0QDrXApp1",
+	"sFnHNMtvI22+lKCO6m75jIxEzNLtileLR2HHrCDNwjVwUMpaif1JHDOemFPKvRo9bETMiTVnRXTTjtU0",
+	"d+MrdqXWBzaMW0COQjmiSW9YWly9rInVpeBsKflYGuoXFZU7NZbesQ41l7881xwLyLI0TL8oK6Rh2rHM",
+	"S0NYHvyZBILhOuGRpk40OEOjUCYNcp7QONGX+34sRrCacHkjYzpgD2ZXNustjawnE3N0s5bhVHEpS1gs",
+	"80vxi3qIvgu88jpW4zpt00nb5I4n0g9ZFEhCYwbrQdVlnc2IHIpJFJBL9gMKdVwaScAQI8CDOKpQXYTo",
+	"RDQesNLa88noksUEJLAg0KawL/+YsDi3Mb0RvfFa3laz6eX3aBSO1FXrC67+9vac1XetzQIGKC+V5oEw",
+	"gV/PSyaewjOns1eJ1jBt53LsQi81rD8htisZfvDCsYwhZxDTHltgytGmkZq2nFcxGjBc1hwcX13LzfZ9",
+	"LDf6TjbPTmPTQ9tpsuWxLDV/TNhEsUDOVqP7d1ppsmerNMRsf2lDzPaDMMRsPxRDzPZDM8RsPxBDzPZm",
+	"bhstGE3MJOPBof0GjsrqZJVjQ7mGx9wSJqJfrNdyFqJyf3e3Dw207PxUzix8ZKw9xyfHv749eXe+CjdV",
+	"ydKzpc6zN9Orc1Y4KfVv1tF1xWYoJ2k08Frewfn23hPwR1yrFdnAv65gJbbUvxIwFu2rEUmG8QCe7ynd",
+	"pP9s5+TNzo/bNy+3XgyeXU8unydHbGvw+u2fvzx9wp5dTOTzyenr67NfDt55vqe6uem8PPjzbPJ8tPPk",
+	"9dFxJ5mwJ3vPj47H/37/ZLw/O0/Cq19//+nw/eEebXq3H9WcjqhM2sEoLFyK1c+Eqt9DmcQ0cSrkcH5A",
+	"I9ddSWnWUambBnlLrxiRYsQEZ4RFkqlbFOrgjyLeykmaBRqYRSkgOugALr0ItQNQj9Z+sCX8YDiuzxC5",
+	"Y6tX+uMLVKu1G2ztBnuMbrAJr6d/Ybv8cPhX4wzzzoc0ZhicmhoQwTNDSU9EEaODCezsbzeyp8I5tqNO",
+	"OkXwsnkh/bXSsFAVK/6WRn0Rj1hwhud7sV/91Lg8HErLyLTpZG1y5uJLEcxMdNAlIzGjQYPsD1nvCoYi",
+	"ZzyhNz6ELasDWKl7ePoqXSUgyTTssQrLsvl02XaZ/9wSJuUva0GeZ6Z0LcYCNam8NrDmoZQhH5yyeBRK",
+	"5K3couNjMs6eO1YdG3VyjdI1+FVMYqJ2QGY9hoYJmI4fjFY6z17vpMIicpeJouh9rEVWG2PBwihUVxSb",
+	"5M4WFtGtKD6tgZXEYCpfjTM2PzPVqrP11PPhH7vb+I+NS++jPUKH1908qvS7m5F03I5w8xhuMKpFg6iv",
+	"wB0FjdPEGukXcLGnlHxYXvbqBct4tLQ2C/izsFSw8iJ5KSa84DQ8Fgnpw8+O9RZJxzyz5XzMtEMPvOgU",
+	"t7ozdOJL0nl3zpa3Z72IkikRFBFPpryNnJcn48k0DT5xEFJMeSd7WnV+BWqjJILMlEgVWYcN0pZXVoSK",
+	"bRJ4DLf+PG0WkNsmlSb4KepsJYKb3x/wZf8zX+mrb/Bf6j49YnVuy7nFXP7OnP/I3Bux40t4L/74eO4b",
+	"yycJnMLQ8+ayMR1YW8f7MGk2d3r/FYie2qBkmIwi+InhA9jL+IPqDH/ctH714DOzSNDgQogjcDXnvqgf",
+	"Zl5mh5wcY5tOhbdaXzBCiR3EajNz8mSX/BS+eCiScGuepumiwQJ5WCYJLGgsRmKRf/iS9ZTGoHtc20Qf",
+	"ZDqjbRQFQ0JvSPlgbRpdm0a/TtMonGn2aN45jY/AJWfCOqbhxXWuwreeVvm2fdx+dXBWZXbNHi9vcD2j",
+	"/ErpLmKaP1LV73hki6lDaYkpv8LjGR678TPCLLByihc89Zq52T3QS908VaZAlAVaTI5GQGs2CGXCYhY4",
+	"b3dWKgdoIoo/UUEBZ0IsRJ+Ivg1FsoIIuMXqiol/q6eVLBfjtrIrXD7m7HPeayqDSpaPF0H+QIm3HwlZ",
+	"hFOxn5MeNnBsTatVJ22V36EmqVmMGU/3qySXMztCU/Bo9ji2pZMui3ang0y4CDIRcY0oVFRcAnDshJJc",
+	"UjhZ19eNB5SKrAlmpyIDXWYdpjWOdTry+rKxTkdeq/jfQHwFJB+f94ZsRE8mCbyYP9/wGRHmYVm1kNCi",
+	"Y7XIGSoNLggA5yWCXDIyCgexavoo0FDKBFigQxTpARRm8TWLX0xkwQeOv5NL9cBBWXja0U8zqgpBRpQj",
+	"SNtGqHQ1TCjUGDOPGHomT49FhLbIg0ROkpAPZJHE+lc7tMBKKu1I1hM8kF7rebOJLnQAr/yPx7iXuzNA",
+	"tlcnYnyQDL3WTtP3RiHP/va9sVKhYu61vP/9T3vjN7rxZ3Pj+cfsn52Nj9//DRLFrKxVu8/tvSf5Tp/5",
+	"3lhEYU9NBFA2ZZjmAwCqn+wE4SBMjEKX/hqJKYt7VLLSEzlmvVCpVIXfJ+Nx/g3dsNMb0pj2ML/P+6//",
+	"+e+//Z///TBpNreffP+P7/zGvz54rb9u/x+6QTIHyDgWwaSXak3qUCFvYf0UL5LzmUzYCKaRKdxeCxCA",
+	"cC2HE1i2H8W0EJthnpBAPXJsGv28o5+X7ziY4yftfqw98zj2SYEIi3ZKjiaKvhfspuC3h18yL5jGYmoR",
+	"DcXke5D1fnAzLiN6whPC9KPykuA+y57nl0Rpw3A46AZoClJ3Iko4m5r06Afh0poXqlakwoI1yRPl1hBY",
+	"J9W6CKxTcCsJnD13ENiGE2iQfTGewZExHYqIYYs0k1lpUO6YJJME3BfxiCZVue0aeJXdjFlP3YVV66Wi",
+	"k3Sy/0NNni2uRq2FNs2LC30U8quvfLHHFMBNvuXFPmNyLLhkjpVOH1XoJ+riMXszvHzVC0/CNy/f/Xm4",
+	"dRweysNRMv5t//DJ4e8H4dH+myb7d1s9Hwb7yR/Bzs9h/+cG22k2etuROh9QzMhOyLWaI3sC5qFvKa2Y",
+	"0YCYP6ZxmIBDHiajZ/yC0ZjF2ZTeSfcxMJFzzoCJnHcAXDL9PhExidk4oj0WkMsZHgQsfmRHwUTWPwcm",
+	"Mj0ExFvKZ+3UGJensNb8U1udi9Cio9p0rDblqwNa/tIbRIO8p2Hiq63MSfLAVKHd7edzaV2myUKSF0lk",
+	"UV7nBFRRPjaP51DealOmvHmIgcChJFchD74G+luzrkv/9BVF/3c8qsxozNnY04y5tVn9YUfxTPg6uXFt",
+	"VF8b1ddG9W/QqP6Oy8l4LOKEBW9ZENILOBPtY81qQUaqCYFzs6xYTLKGHWjY0Q0zqCxT+gTDgvFOFmiI",
+	"7Vz3PpnwnhiNYyblg7HA727tzdEwKum0QM2oIBssDi6nO+LG3IOUwiEZeRUmryeXeEtR6kcPS6g8/mSL",
+	"LxSVs06seKyJFfNCBvWOmqe8S0YuQ7U3xsPZ3J30KQLW1gEv64CXtW6+1s3XuvkaUMR7N64uKWNPdg2h",
+	"tarjDMf7qexM5UoyazvT+iy7q8gOTMmpxYI6bZofU9rB+kRbV5T5UmdcHEIKFx8UrE5nhzpbCQZVsjXF",
+	"oU5Pgse5UE5TOkZD2GiLD2ShC55moT97UEno87BPCqRYZE6yKQMUrrrrUklkQvt9IhkDJPq1CrG+Ea+1",
+	"iPWNeH0jXt+IH2bxXLXkR2ERCvMiV9fGPsXChI1Qfq3Ps/V5tj7P1ufZ+jxbn2cP5DxTlIL6W62t5STT",
+	"v+C1f25hfpO8Csf/bC4URFEoQRLJu4iiFX0Rzra7f3LrDp/k7OYeX9y+wxfVmVXzi4s3IOoeOcmAP6Gf",
+	"nt0kptSdYsffrn57v3V99P4sunz/LPnt1S/J5Wxr0W+Q86C22Rbsvuu0Q9xNMvwTnymCgIaSiEQpBjv6",
+	"X52YRSaHgt3QHsKAZqXbXmIZtsdQdG/Cr7iY8g50XIGhS+SkN8RPL5UtFEpTFOWrr7b3ixaRTuDd4kNr",
+	"4ZdVostA2xVhIpLFnfpqsZ6CEtP7gvejsFeeggS4FvPUwbzYpGM1yfFuWg9IowdijL2OiBsxypNwBIWN",
+	"aUBCU8ST8oDEbMxogohU+O6DsWHO5a0yyRaxVpGC1rKcYTZw4F6W2DytXharSTk48eCCDvA2OBMTKFKg",
+	"RMthf+MtTXrDB5Pt8KwGua151iR3+sbt7a2WZWnR1Havx8bJkdbLXjMaoGU5YLIXh2MtBl+F10ySblmR",
+	"65Ip5I2Y+E9TfwAoitvd6Ho+4z/88c9mQx1Ooep0iB/zPXMxhqFsmLEowgCegU5VP9KJ6VvNZjOdukzi",
+	"UNvEsSbvz1AntTSBrnWsdomIYS7X2Q99QsHQYIrWMyIpnEaRIlR+Nu2fzQxMUVY9gbSg7Zxxj0Ke/uCa",
+	"BVTjr5jEhYXw7pPpkCYMMsoTSXpUsvwoywLXNeT0ku4a8fbebs0BmwOgYuDvsd7MOBbXjGczEHGJVXQd",
+	"rKqRZseFPWQ9qEshIkZ1qe4+bOwqfr4YMtJVMqFroO2kLpRixFCL7G4/A24Qk4SEBYb+4G1/8Kr42EiV",
+	"OYzgIqQe8gmMkUbLDv0HIvSbKUSfmHITUPw5hn8sOKtLde3H62F+sBbLQ3rNWmSnuUumwzBi6pDEutix",
+	"ARGxZvD0zU3zt5+24p3rX979PG5e//s9f7P789xpqQHOn9t2c/eZe3YSa95VMDg+JJcz9L45WdsY4xy8",
+	"nZnsFrG1PLWuyxWDsZvcYSQ5U+GC8Ryp21XFMOAGRQTXkjU3gi331/HqbH8zYH06idR1uul7Oh285YU8",
+	"2YFrHL0JR5OR5slRyPVf6QoqTX2gU4dN9Y5TqlbaxZtTChkLRgUtyVPDWjqrXA861VhTRJNUma2Qqnsu",
+	"DjPDmyf7zafqCP8KgW+N1jm6vRpn1JmI2PxF1/mlSncvnJ0FNd41RI1OnA3vb3jp/u9NwKHhjCdyE5/K",
+	"TYAnBtiWq3A8d1CJgAJoRFyz+Ae4XCZiwKCcBxz6Xa0M5AbcdA8R7s32EOeyZo45m07mhLRtN2e+tPES",
+	"WADZIEWF5PDHF+1Xv77+5eZJ+3W7PWib/72oZzyYujkbQQDux9aK9oeBe2aHgTkHlPaan1NdZ0d51OZm",
+	"OG/c6XIp1R5Xy8xj50keTam58Zxu9D/+9ex2I/33bo1/b23f/s0rU+RWDQthF1D/RmXoJC7VhOoJnujK",
+	"c3Q8jnRN402t3P/f3yUWEtMkk+llW1cbqtg3pvkm6G34sVu/WFVq0cv5wapJ1dutpzh4pEOeGdr5mlKI",
+	"2TZkhIENOlMa1W9pkSsRk0uRDBtqCu1IqUGzX1KDwp1ISLEXyy6xgBTFz66EGBDyZBFCa84W1DJM+QW1",
+	"6wjeYbblgnWLplsqYLiy+brqFnp4r1P6n3FZvI91XNkdpmtwZbRK2bHB0ObOWiPmFIayurnrAWUVOkNJ",
+	"pmqiQIGXIr4Mg+DOYsFRJ2/hMpdqFq5srlCn0Oj/NIpYXFG10J75i9kZRbSiLzZ/Pw8yv6gHC8h+dWyC",
+	"5BrRGVArEEApo+MrDSex8O6Bgq8EZ3ckWx4mbNF8cxhtt76NulPr1XdylcJT60owCEuoAMIP5TMyEjED",
+	"+hxyddLT6CCORXxnsYJ9dJjpZIEwsT+5kimfixHDQoBTJUZAdKirFxiyAHdQT9aIMXmPyaYyVNaarP3J",
+	"VQpMqQ7/ck3KKJSJPdnTnLnzDhMu+0Nqztn68krmDbcbkplvwUmm3VtKBGQHxpEYhPzTKAcPuVixhRyX",
+	"fW5dxnglZYxrMzDw3oLdq3p3qXrw7molccavRuyiA9nBrIWXC949l3gVk5jIMACn3ljEiZ2b0AkDEvZJ",
+	"CKw6kzaTavRg85kHAfk6j4VKlFvAPwVCrpB5ap5z0M19tWatRaXBlLlsC303K+OBaV4qvDynIhG2aBAI",
+	"Y1UHmUYOcUm1QUx58hgqoJTos4BjCuRSC4+2DC6S3FU8W4IDtAsA2GjmFCqug6MXay1Oxtp3CQgrqTsl",
+	"VR7JTExAu6aVsMCPcXXcpFuwRA5KrvhUsC+/cTgYJj65nKBMNftFnxkyHHAS8myvW9DFq9LwHmJgU00F",
+	"xxUJAWIHxqDIq2/ESwU7Kab44oXbP0ew08qY+iUuubZ1gNKjll8T36GyO2r33oGdy9Vqv0gN4PnM+pVX",
+	"B169ulxBbMM6Z6xvbC33udTHLGA8CWkki8ozNCB2A5cGXe6mwDh5cz4xxQTLds8Hfr5uzdWXXcRaqDSX",
+	"abdiPrK6BkGUUhpjJWDJ379/v9GeJEPVrgeJO0Wv3dnLffLk6V7TJzt5lx3CdKvbXDT65wfPmiREZdTy",
+	"Iu65gktuDZNfDGORJNGd2byMvvwgMK4fKI9/Duzr1d0MkdSm1NOUYsiWxdlnLIlnG+1+4gpNOsdKPPar",
+	"KWM/adZyJZc8/8+e7C4MS0lZ+x2n1zSM6GV012PfVLvqTPJdZfz9o6mHZbcos7izo4IYNwU7tUIeg7oa",
+	"JjKtubWoFJTaSmw0FjGNw2hW+NSDL4JTQckFG8BJWNgCVjmpL16k63GvzD3KeK30rNXVnvT+oFxOWUy4",
+	"mD4yoeQGEr6DdKpAxH2wqMQP9/byWfGKV3+PUQe08dVlQ4SLzCpCoB5uIFMWVqqmKpKXYsLvqshykXT6",
+	"5v35EzQfWpXrNZ8zB8Z4M6O3IkgNtfn3foXUJjGeFQK6LUl4cEEH5Rfb0g4VXyIGvNZtY7dZdd04FskZ",
+	"o8FsxbrY3KUySoWtCqaLlhX1XNRNoaSq6iFXg2/h+3b9w5U57PV5qHYlcE9ai+YRnYmf0Dw3d0WK311t",
+	"yF21Yek0BmKH+YzfuxjYi3l/i2ZcTNVcyYy7JrOlayrIJVbonR5jaeJ2XuI9ph5b3dSZ+lmWs7fyqafW",
+	"f5iqSKB8npXYe4dpAqgL5kIvmuARlUkbs6Z9T0x5h2ZfnvviyZSbQa5oB+RCPgLBmTOE7swqFLsfibtb",
+	"We2Ks51e2tP8MMLyx1ejpeAE0RAoxoxj+lLIr8MEXSiCRzOY/zne9U0J6S99HObvyvOPsqz29cpkJsD7",
+	"gjM4NVpPRQyFL/uTCBOuErv4eBrcipfAx3LY6VX/dHap5Rd/VUv42JemWK33zrG9YdbH4gBdu2rsp4nT",
+	"1aeyksOiT8QkxtBmtddkGvjDIolXKBjUSYxO1i9FDTWQ5QNES0Aqn4ye4OLBEJbU+6+pVyr2uSqHygLi",
+	"5b+7kpmfxuJa8UbOlfgIPQGOOqD3WZTY6qfOopzZNTHvr2EQSOc1Ceq9IVrXHsM6vON0kgxFHP559zyy",
+	"zIe6lPrfzr2X3QL81ByZr9BcLxS9De9ciJUZuY4FlvgmOBoUOI/ElfxZrNpzV8U5gtXe6ueYWfPw7HeZ",
+	"tQ1HvnCu2ddWl0Km4d8TGg9YFQq8Tj7G6mA26NNnTay968X4fnbsL3uxzqK0Hfk5elDpPckKhR4bWwQs",
+	"ngtt7rOk73wa7SwfDAh7tCIYMP2aBdB0mN7LrZweGqCJikansRizOAnVlDW6x9j66S/PznQtnrOMdF8d",
+	"XJBNycDuK7spgEw8iVgB/GhfjMZhxOLvt57vqbM1PWzTL/h5sJjt3aIU9r2bjd6Q9a4AynGaZeGarMEv",
+	"hoGwGM4gO3n+k8IjpOP/mL4hLn9nPUA7xuVDrktH+5c3YlIiDuohMoQJiOtRbhIVfUJhvmprCEz+nlI0",
+	"yeQXN+2s5D0hkqkN02M6en3MYil4nnLLD8BfeMzmCWXG56LPPuDdnUx5Bkl7F/52ZXSXzw2w8A0pCBtI",
+	"BU1EFkue4yZOo1kS9r7fera7U5fL58Km+HlWLy+VFo+Csx+geMdD2ZOFtSwRujAx5xqngKd3W1zAeS/z",
+	"dp9NU/6WPyiZwMhlzOgVGjWv2LgAGnUnpPgiq89bZZuKCYLUer0o1CdWmR/ViR0QyRJ1LMBOA8hgxZaT",
+	"IqTPlF0WR5MHKqEbfzY3nn/U/+1sfPy+jD9iD1AP7DYFui+htoGzV/GcZRUeiCL3DWLaYwWouZQDDb5c",
+	"EVWuPKyB2ChtGRs33wVJyEkZpwnh9Yt4ZXVXTTGR+rILnr84ghNOMqD+/CAqgfwz4Jk4dBw4dYepxqP+",
+	"Hgq43v/Hyz7kfcxj7JeOUjoKo5mDcBYW/32p58byd9DPRvR3U7Aa9/9TkdL+GhAzg6Qt8SDjLKYJCxAF",
+	"k17KElAd7I6FqkVO/JrP3bqR04uDeLF/SnafNgio/qSvNKVuAUpTo3RSbmvbIxqwSoBDg86+BDJYjhHM",
+	"aG8roNuLk1DLrXRgWHY3JywAeV8hO9wa1GELf66EXFYFbKKUrYLMRH8iqIEN0r4U14zkeiNhQjhjAcYJ",
+	"yZ4YM9JVvcnWVB1ZCEnGJyPFnsVxvG0ft18dnHm+1/7x7eGxOoCr4dbmid1XMcDfnSH62s2GPvXlBgxI",
+	"47LpEZXUApTzrsP/Rx10V33mow2nqA6RkzHj7dPDNGovxxV/eWLMOB2HXsvbaTQbO3B5KH4b7lz7EDNY",
+	"PtzC3hCUqdQynnqDRowljQ/8A98gXTPJbotgSZpCBh00ymGMY0sXtDi0hVsemIm6LWK0PvWnas9uxngB",
+	"hqZ8EmHGJY0iMS2MIXNcq2b4QiJERw5FnHRb5Fz915hEuqOQd7M26lLebZEjy2jSHdEbq4Uc0SjqtsgL",
+	"Folp6XUaD2D0wMqFN/tsinSQqkVCIkZlgj3kciAZC9J5iqQT8o7i8G6LHGcuoK6ZOLYzFlDc6rqpju00",
+	"lIMgw3xz4E3dmvJiBhIoftalJ//uJLbepJdSRJOEkZy0Iu/OjlI5CkX4Qt4X2I06VAoriNNLZwjHTmF+",
+	"Kbiy/jJBEU/M7yShg/wb5szQb+woDXKnSSKm1EPpkyAchIn0SUeNesPXlZWobqB+hBYNzfLgY1eD/YmN",
+	"k/TmoWP+81/uDWlMe+or3RbZFzyJRUSyH1XXuil5x8OeCPT7BpNpMh6zuEcl7gYCf26ov83YinvNvKjo",
+	"mb5I4K9a78FE4R34V2U7OWa9kEbQUv87m1fpLcX5PTEaCQ4vpE4o4C4Ixh8zMY6AxbI38DoOH3mrTmNt",
+	"HNKH9N8lIPiqfqQe2ySZ0CiaddhNL5rI8FpNfj8VBD0xugy50kYAzxJES9es6RgKXnVbBBXnkQDdnnI4",
+	"sfJiDG8GwEsovvQNBS4nevRK2dDywW3gS6k5grgjZEw74Erw9LMaMF/LN0De1kGzpcbBBM1+rHPFZvqF",
+	"KzYjdDxmNJYaEQa/bWBMckQCsJEP3DpRrXTpYrGITFire25BHKvz1Ahc/W9TztNIUPOzSSTNyUfVZSb5",
+	"vMzDo1WZ7Adzi7Kkkud7ReFiNYgyDPWiiAD3CW5w62m2Y5XuVNyb1m/ptrN+g41k/a23i54wbgv9h+F4",
+	"1brEzDA05FNrLfQ91ffQEg6fGWkQ55R1lEJmcwZogAbmJ6cSleHzs/sm6Asp/kzxtsLIhI9YgkqD6IMI",
+	"T2uGWJpJIRnWLF4+FT80gScLz6NlcvTxWyUDYU+rQPNM15mudJuN9U4GxeXnt8CcaBOgxiSOTONbi04V",
+	"uufiygJ+SXGk6uRMYsol1shB3d1HUUml1nUoD7RqlOOOW5itPYStpkNzTdfU6TJ93twiuoXRfwyF8kux",
+	"6bC/VNVPsNX5lN7ZSHzkopQ3Utp+rFK8j6xFq7IsoS47pdK+4mgeN5jLGt5XA7rnNrNuWd7IIh6I5J4m",
+	"5UdruHMUzE7jWeeXiFiJ3a721dC+cTpEDdynDdhbvw9CYxBeswYoitzA0KQ2DcwtCBM0dlhYudq3eI0R",
+	"Cne6SGcPS7z2mtEI0a2tM8Cka3niqiyOzcP5sgz7Pce2RaLqLlxUzb3n8DPMsjg6sEwQ7T0lBpfaJpK4",
+	"ytNBXLlI8GZ6VZg/jQZeyzs43957AtVWr72Wd7qBf11B3tuW+lcCSE77WM9JdRkCU3ktr/9s5+TNzo/b",
+	"Ny+3XgyeXU8unydHbGvw+u2fvzx9wp5dTOTzyenr67NfDt55vqe6uem8PPjzbPJ8tPPk9dFxJ5mwJ3vP",
+	"j47H/37/ZLw/O0/Cq19//+nw/eEebZaXBMZbolU0EHGYDAumSTOrnEx1UAVmXexzfxJfFwSEoUuuDoWj",
+	"v6swqLJjXLGZr44efRiAZ/LvkqDIzH9ty2HfLX8qccDo/8RmOogkR439GqSA1f3LkbJP0aSX6xGZYFGX",
+	"Nw7aChEHIacJ88kllezJ7iSO8n0vx1YL6TS70yCW4VS/RukVWzColUPWUyRSI0TGwTXwgdFdUuPN9Oqc",
+	"JW594+ne1lOf7BXU3Cs2Q9Sph77XP5Z2Ow69VDdlchmFPQtjFAsZ50LcgFV1Ber54lvJRFT2DrG5tadp",
+	"HNNZeenUqFxrc0QlFml16yJsymSCWgikr2A5BR809A/edAgAq0QOEXgMAqb4vz54heW8f2HngkRNnHqf",
+	"OphJT93wQ26SbaCj/BapGEiqnwQ0YRtJOCq4VnabeE3HHAM0LDvkaHXebJrOrEn+k2p7m8613kvn0Li0",
+	"vKor05Ov6DNvrX/Sg3RcPkwcDETW0ksxSRqkywW3irHFDB5ygQ21K9sc6qotlq21lzNzWMA93EpV0sHd",
+	"UA0XiikHpnpudvtOkR4nPCtlFA54J8S4KyXmrViZDpQXtn/IusJgO/y78GeHiyTsFX8tvpQOOKe6FKZb",
+	"Yov86pUryEHiT9BtYeZgrDRPRVfSjVkSz0KwqKdLo9NdgzDA5vSKEUAAgpYa/4d0JdrZiq8lQlyRUPUt",
+	"r8LxOP0qGs1TAPPsykktBEvAqMRIEhKzcUR7LGiQLga/dVskRqQwEA8DIQIHZ+BUgQ1wwGox0QijB+SZ",
+	"cvd5GutGZdqGvKgh1qiBPWJ1SrGfTPkpuhiLVZALEgm/WFLytFG/7HScO6xqd+MztxXBzGOBCAn51Vts",
+	"eVucrDOiybRIay4ZdxkyQwpuGjEKwfQF73SBfAsVHqDvgopMLCrJPvWajwuQUqIwPacwzKjhnD32pE69",
+	"Ho2ibLLTMBnabI2so6sxn76D/9d19XVl+xwXY/MyE+t67nczJ5ja6aV4DBHj/faH9OhW17JEREG2hCW8",
+	"YB/kwXRYgEQ4H9KYBfk8mCkWX+yJKGJ0MGH3iGnC+I7S2sLEnOtng4I4bvjm5olyK5JqHeM4ZGj77wLc",
+	"CtQKxESB3edKC91ueHexb+ph3NHC2YKKa4rTAkE4uylYUlaB8LrQCMrchmlDG+ydgIstN7gitlzBFOX+",
+	"jnRbwBlP4hkGzqnh5w3i8FPZIg5oOXVUZsv8XtCcS6qzjb9TKvd2dpxKQ9FDD1KvQJNlIXtyd3O3YMww",
+	"fRwgJiEn3X9vaMmxcRigfTi0kcv/rvb2YNkqaMXRucW2rLAGvb64OCX4MPdhwNmtzqPae/7cyqLabTpq",
+	"2hVAipyK7BQ2BmZPc5kwGmQaTT9mGWSOrOannDWzs/V0cRS3zVk7Zb7SUEqu40ZtLbVm6JHNLZQLengh",
+	"z5hcoQr2ZY69XB/HeOH3i9HsGigKpp9yjGXuTzdc6gmweD6/3KkMMUKr8nCoe5YWJFF7kgy3syMOJBv5",
+	"R3ZK7DZ2vmsQVJBMUdxMOptgLCKFVUyExgFB07oEnnQcM/DUucUPB1zELC/3vDq8qPuUrBe7zC937hdI",
+	"0nFz2LGwTMAY/WNImfdWVQSQb+cdGP8wrb77199cetP8mHzzdAUB+GWxh5FrFURtEZoViFLnOhzxYYJ1",
+	"S/WP8yhf4S9MgdKd8827Qxc5ZBbNsbCJ008vyEox6WJtBFcIoxANvrY9KMNq0Hswi4PV9WWNSpt65vO4",
+	"dJlEVv/Y3cZ/bFx6ZYNcDhiiZDOCsJIw9RrD1wxuVLGocbFI8bzw3bYkVF7hVdhVP3fhJst0+nlqjSH2",
+	"GbZedDS+VCefSHMSlMCKQjAf5GyP8w8+p2I359wr8JEVLGKjf+r55icwj7/OKi4974czs6AitkIZYWnt",
+	"m5tSA6zQDytypSK8w7QsTT4d0sTkdFrZWPSmE5n6r3gfyv7OO2vbG78Zf236T3TZltOyrF5LXoI03ibH",
+	"eDtzq1zvLchdzw+87ifv98WUNsXPHey/bW9sP9kmMRtMIhoTdgMYm6UYhXk0XVaJsebv2/TPxuniVssE",
+	"4vCXppdvKuFwEFPOYiIZ+JrLSkKdZKVPkJa00OrdgySsoOOyy7+72F9kfm/WNb+Xr5PuIIW2BGdi4KOB",
+	"AvFZRxqUGKLM3HXNqw9It4xGw7BdQ6g6WCIfJ2C+miOodbCsLjtp4eJ9qnSkIvUWDsSl+757d/jj9dM7",
+	"le9eUIe7/HkJNEAxQh1EeKcdFFDt3WpZT1VYcdrUQmp+ljyppdcYQpnm+J6sKrQgmaa1faKIHTXfKTpP",
+	"YdMeWvXQJxMe/jFhoLSza1AQpVti1NCMlsizqpMm5eg/Y8UOXq07EwCmcAtkcJR2C9zeJYo/ifZ5NVbl",
+	"Dv1M+VlLs6FJwZrraxAICjiPlu8u9n1jUAECsqCY7VY47vbuc9xpwM/yON6KaybxsFP8OoNxoNG/e3BB",
+	"B900ieSPiUgKSkLBHPdk19bSnjebT7eeP9/e232623z+fGsBwlFeZQpT76nn23q/dbrZgtEHBce5Y9ys",
+	"VCHlnGeaXvSynF+4g0rnfE7hyTFItkRG1Ll0wlOnDHh98faoAEI9aTZ3ev8ViB7kcA2TUQQ/MXwA5jT8",
+	"QfWIP25av5YtCk6bggllPRVR2HNEHXVhc0gwoHXVrRbVyF5EpWQQBZpF+Puky0OZdAHhE5qhlkz+cX5K",
+	"njWbG092XnzXIC9EMtTOYoIx/KmtRoL1uipVxbq+WaMC7pIFn3z+eeWsF93Ztvee5O8+z3xvrClV+IbJ",
+	"atRJC1r4pL9m6Q3FJyapofh7liRhwKiwoZ1S0fL+63/++2//53/Vkm8/+f4f3/mNf33wWn/d/j9kCM0K",
+	"S90gdTYVGqUhSFsS2k9YTI5f/pRX54E81Zc8NGPd/WK5xEie3Xcc45T/5/r68rvltrzs5QsaJsDV0ftd",
+	"zFLur5SRtlzfKbu5vHCiT7plNusu9wWLcR2X3lIiXq3OXbzv1CMN+LA0uXV5qVpruywbGql5x59jJXAQ",
+	"x7neJYZyrJyTGs6jpspBfvZynzzf3Xv6TTu8147otSN67YheO6Lv54ieI3er8CFmhKZAk4hh29f4APns",
+	"YgOz222R3WYTvc4A79fL5RxjBOeb85Njn1CSJqti6kaaIn/xcuOZb6Fdox5lF68qpN9PYili+9P4C4xY",
+	"WwoAatFCYsQ07X4YgS8AuqtAq4V+txrkWJBLRGRFf6nqXJbGYgPTmjcvTDYKIs5okqkBsZux+gQMLkxU",
+	"f3C7A6hqq3IS40ERk8EqY2o+8w5zhe2yspC6nd5YWoQzjKyNAkLHNE7y2f5jFsM/BY58R9MSLF1/1w7h",
+	"iPauLIiW0kLkcNFy3egk9lKVW59MIX0n04ZooXSozt6n/Eojrk7tjjX+qXoMbw/DwTDNnEcrnYjhVxZj",
+	"T+Uq7nZ/8yqwZyZyxcfaTI7MkyveX6M/TOfD5rnsRA1VUKqSYfrsnh28Ojy/OGtfHJ4c/1M/yzBEoCIW",
+	"tN3NWELEFt+FyG8GlmVMk6HmA4gkLUB17Db3zDySIbpfpI/B2hh4ahBjbNoaZITd5nN8uZD/fLkAMSEP",
+	"/Gp3ZJ7M6eIH0rXEXxd2UN/4k7H/DJDW7hsMY/Ar0l5toKHAxBEESFSrNpMZEIMFMGs6OjdpmopD1PL6",
+	"JGARSxgAjLCRSCDpdyRZdM2kTziEK8Yx6wGPhTGx9rDmrUjJzlmeW59DBmgeYAnunZEiMGqxxexQA7px",
+	"xXhHix7V15aWmkXc/EQIIgxkD741kXNeURIRITPh6+UIfGLQVYq1kKDL7QapV50IuihVkII+dqyjRymc",
+	"1/rgABR2jbRhATfDO7v4ThlP2fm2E+wa+tlrpFBGGqIXIY3Ak9kTAYLz01IZxpSbSmqD6nZbkQUP8C4Y",
+	"/aW2nF7GQHQLVSlXwcG8e48CE7mlso/D7WfFpSrhwOQKIsA7am+gPEf+0KQax0INo5+L1/btwgUaeyeU",
+	"9skmxSTuMT/zfNivF4ZhSgCYYRhQ/jEz/eTw+fWRlrCY06iD8dctsqd0iyMxGBhomcTimVC/ZdXlgVc0",
+	"Oy4ol6NBXRwlYuxOKgu24JfzBfLMi91NEB1/op2zpQ9u1RQYPAoM9FV289H92eXy5vZWqGnH2RQjB3Pw",
+	"MiVF0YZdAWXN8yvLBVTA/vsVpfbL6kz+Y0XoVluxSG3otnaghpY73ou5YbqMlW+VpDQZHgVsGhtDvYRv",
+	"ngNKz6OX+17xEPA0TrQR5OnfExxKqdyc7yi65+dh7P3qorKuK02+YoxfLvPmOyvFl0tz+F5+u3l+sayz",
+	"uxp3sSpkscpjzszuYsHSJRArja0xepeC+lBSGLFMQkkCNo7EDJKvhnBDumYxjUg/hiOxeFP/koC+uJNQ",
+	"2GDKFOD6kn0xGkMGkXFFxmxAY51htTgYZw37u4b9/QZgf60wlFY11mK301XaWnejW423SGogCNeJRa7E",
+	"D75H2YdMGKARyrj5jl/+tO9rcwpg3zHOVh+9P69IxBoV+YugIjtxnRYkGtjlS99WGFoxvr97enJ+QTZj",
+	"rYV0oShpWog1F1Wgnnjq1AbVM49PNHZHf58xB3kP28dtEjOD4gYXTHOcs5lWMf7RlSzqd33SZUGYqP9C",
+	"Jm0PIi180oWtrf4xjtm1+i9nN/C3Esbd73yTZcMI7aUAbXoikKfue6pjMGabfk34DcbZXEONhZtEK8lp",
+	"aAvYxCMG/9DADOonMeXm3zqaRmnuKTJDEenBVgU2Cku6ASgN5tdexGi8EYlByDfU5VQWc/9hMg7SS8aD",
+	"X6zP3C3p6yBEPkE4XxCtaGpuoEs3h6m3BnNbmTZWUZLnAkGXw9hYV75IPR6HwJHsnsB/61pJX6hWUgUQ",
+	"4PHJ8a9vT96dp2cBGdJrZrkhtPG4YGinPAVJ1yZsDLZE2xuA2YPnBJ3foSQiNmBpBiHQfNnzVwm7D8WV",
+	"E0CSEBG7I5pEjeBYG16xBNqgfnStwblmbPeGBybPoEbS+y6CTSn+lkVYKcts1ZFY0xMiVhHUFeL6/uMx",
+	"MFjYGvfKUrKszfzVhgwGk56590HNQ/IWvPJgiTifyYSNCmY7oymVEzGdy1VZmxUSFHkOIY1E4XVBEMJq",
+	"36sqq8UsxbEYbV6a01v6JAvVd4RnIIZ07VTJreaCFIVaqZ8QwFpgxzoRjNmLuVUuZXTTUYoer1sqsQbk",
+	"AEE4VhTKnwKVjFIjxMjmpEVoQIULQCkqz55YoW/fPimt2HTDDL6bX11y7UIp0CW6/douxnPrsiItglVF",
+	"HNHZLopAZd0zjZ9aDdHik73G1hwBqbhz9mZ4+aoXnoRvXr7783DrODyUh6Nk/Nv+4ZPD3w/Co/03Tfbv",
+	"tno+DPaTP4Kdn8P+zw2202z0tiPwO4BSJjsh1zvP1G/RV85WzGhAzB9YzsUYtPXEsPzufOngsva+eX+B",
+	"KAzPm0+efZeqRt22rqZMMTzdBUt6/3nbEFxbz7dd8YQWZeaKtBRD9RMJswpcgjTDCsJNsvwqn0g2pmgm",
+	"upyRy4jyq8Jmnru2iyEL7NWfv5+B09N6xfZGLjiorC5zlDezd27StPNygKCYYk6fuk1aK2Tra5ptP5Yr",
+	"SXvOPZvQ6Ezf/h0ZFeyG9tRFXl00adKBOjbaZJQVz9hqkmazSaAegT0UeBlQHvHF/KDM09KYsFhxlo98",
+	"t5tyG6yIJjxXJnTmYzGhLoE7vKxzY37ADp35qWMuB8+n8ijUH8mD8jDUH/YX9TgsT92H54G4B6mX8Ei0",
+	"IfZgnPkl8nOCazOTcl2H8IFZ3JfjDqfBC4+MZXAplz0sCHKXMbzq8KRLZsXYDWjIlWqS4mN8cydMFcqF",
+	"CXBUVNKBjRDSZG2AzMA14UkYkTCpAKLAYqKNoRiPWfy4XO/rg3J9UD6CgxI22MZwfU5+heekdJXTysM7",
+	"YWKCZGyN7PRtIzuB56wDru4sfNMhuO1UHWmwRMMoIroilZhSQEuAYO7cp+cakba3dp/uPtt5svvUsiQ5",
+	"cxvXGFRfAoNKh0KXfRGY0nQ5Q0lSD3Tqc2BaGU6uQBqCcBdIAVK8zAIS8nlSY2cZqbEYbkoN0EiSOuVV",
+	"1khdDwWpS+2DTjwH4zOX6Rfe7XhD3lUCtAP3IxcAibo2ocpkCo4LzkyCi51Pc8n6IlbHOxAliWfqiclw",
+	"01VZ3lN1jWUcNnKWr/YDwQAqyBFCVwEbqQ8KndS/kt2wBj9bg58tCX4GlZgU9+d0odqRIWv0tDV62t3Q",
+	"0xyMV9Q3qnRph1i3Nav80WLrCPMw29QV7yiUiRsxZkwHECMBRZx8UzYPFqp810sPyfKVAt4nQgeNqV5r",
+	"n6pwB10cXQIpmo6tCB+mOJGhiAoJRVvNBeBaC0Ns3NoE1hgMB8NLMVHbFGNJfAgrmbo1jSGL2T1UjS1X",
+	"xA27SUy65JzEJtUMCXTJBiGXPxAlanG1UIA1XA7xxeeE81Q8nowuWZzGw8F3waCzpb8LOsmYDhTZLmca",
+	"myO/aosQ0QryqGKkNkRazK5rUEo1C8VEj1opNHlapRtjeWLJ8E9Wxb7FfVObEItuwvIqHFd9VGt96Ydr",
+	"r86iLVUc1uLVSUTiuuO9FlMyonympQvEE/wAlqguvNExaQrdeUTLH2yO8VWMJ+19cfSHHTNROgxh+5o5",
+	"lvrWjGHkm95UeuXyOzzPxfNk/i/65GnrbOHqy1Au297YhQa0UI35L2PVclikigYnXONyWQzhDAJWK4tF",
+	"C2sZJkrBV3PyA3QY9PI1Re5mWGtHUzqTRE2/ljmt1p3mLjeXpSCCDfmdZkJXRsUnsR85CrZ0qpRIrc4V",
+	"lqNyF8wOVMO7xZM/vlyCMhnUIcB6kzhMZudq8XFmgk6S4bZ72SESDd3KICFS1ATZIN2bDcgR6BKpmB2B",
+	"miAwb0j1nz/YKBAB64UBk+gFJzRBEEKdb++jWpDG9kEpCcCZGTLeIG27wjQM5837C+mjywfyGIYMTChU",
+	"krOX+8+ebu8Bxi9cgyMxLaWt4MTgVysw0Gt5Z4wi5JKYchMn2MjuHjpkEIqF8AFztQSipO1ehdc4JRgL",
+	"HF4tnZTW8n5E8B81gZjJRB3B0CJrCglpaDeFZmhhKbayx06jqPjY5L7p0QA0Mb0yWk528bHwBfFFM4lD",
+	"fh0mhtAwb/0FExn5LlYHwiZcWXLeJeQt39O8ogiO6SAY2JxRvkjh3NTy4ylOK0erAo3zy/HRt1JWAJ0w",
+	"fwYtGtTHLK3lM43/4+3tLUBo9gXCmvKE9kB2zc9muC1Gsdhh5r7JBLJTG33jpvF16g+wm+rdQr1ChKUP",
+	"/PvvAfxTfv89bMYuHSNaXyj4pgY6/L+/S8G7Otp5d+/pdw3S7YmAASQQwN1op59PuohcCE9oAW31A0e4",
+	"1R8IJbvb25UoR8bOCPidGhLJN6VdAfsKwO2gxrSaGaZnx2zMaCLVZ+TkchQmCQvINY0mrEEOAI01LR+M",
+	"EK0G61H7snSJphRsR1HmPBxwpTCH/PvvWyZrF3ZGVzdUs8zBBS6IAyfvsWw1NtZXyFB+4ChSg6IwzWRp",
+	"rjIPojtNfSIFoRp+jCLsmMEVRDgy9Rdcn1PjLc7sSJFALznccVukL6JITEkX9E/MObXU1G6DqLf4lXpL",
+	"cMCL1DZn1Qdcjr9Xl47v8/fjDxwWLkzAJK8ZTh3VfPD991DkWxqUDoBEhLXQME1BS3FQYBu+LqmSntKC",
+	"pYI+D4CJYp2UkFbWzaO//mBq8ErNLHB4SdLNIDW7DUCtBO6F9WVBZnfWkQt4SCLuURT2mM6C0Jv47eEF",
+	"wO1ElsEUsruBVg0RDzb1S5vqYpBhn1bnqKR2Qq/Z2Go0dbFsTseh1/JM6saYJkOQyZuNKYuiDQAE3EQR",
+	"v2EflwNX6cWXNmaVhjmV5B8fvDZ5r3r7CeAF350dAX/Dgan2hcnckR88n7zf2f+uldbeJt2jw+OfOvuv",
+	"28evDjqn7fPz9ydnP3ZNirjQQF6DVDb0RTwQScK4De/1ge+rHdoiHNHT7ELah+qcxAmeWihPmgeAFjtN",
+	"hzJ0aJQRtNvgxoTmR6JXESB/oQdbp3C6Gf4mzsizFTqdAgfqus7Sy0zELrjYW1vTw3NOTkYjGs8yA4cw",
+	"JzklVgpRQgcQMJTS5qPqKscdv0+vZON37dCq5Aul84U9IybhnJnlsuCk5Tiqs2YDlryZXsniYm03m+Zc",
+	"1Onr9lFkhqmpD2/ICYyi6lZkmm6+mV6dM600p6Sfd49KXyidvYoRrthM6UtzFkZf9VRDayXOkZBK9bjZ",
+	"6NHekG2kWYc7zSYsTyB6snI1zqd0MGAxeXdoTsOpiMFHZw4b1iAn/T4+7f54sn/+T7gBde1lseBDXasj",
+	"h2L6oxrFwuVJ2E2yOUxG0V3XBeqO1F8V3dy5Jrg5b31vt7lb1U86nc1jkbwE+LZ5i/ijhm5EnUHbb0pr",
+	"CauWgUzITSy4C9cR4TLPnzOte6TyFnIWY/D5WOYaH4/rXACtDVEKQDUQcpNb3DJUs1+EAvVzKJ++C2PT",
+	"r0TA9F34lX4RlNJ3wTL6JbhFPw+l6FegI7rYFMl8aKN76A+9EMGsviDJ3yZLMAYmVXEFV//afN4uTM1Y",
+	"OW7zxgF1ltx+NhlatD3W37blN5072MHjekM3F2/oFzTFv1CvbNV45ZXA6ODdrZ3FjU9xh1wIcQSAivDe",
+	"3uL33mWb6K3aQ5hM6Hu729uLX4YMwZMYCjTIQw2/CC8/r/OyeEv57MxgL9763l4dSh7qHZpWhNhr1qCP",
+	"FocvJnI2V6YiaxNqIxpbUjXjeemQrH/BZrytPB7bqE9ior6pCpXpRA1yJASclvq2J7icjBBjdYigtpkY",
+	"zaEHVx2TOekzpjEdMcQz+I+bXlkTXNtTmgy924+P9KDdqnHQvotDtWeEtmxW6kvaXW1ZX2vyRxResz8r",
+	"OeJCTHpD9wrPUU6PwmvGMYPsMwnX14xGihVqr1D6QmmN2ooi87XTQ2nMhaDDU/VGpWqDdsBKbeZEaZ7b",
+	"mS4DpfhLNQq0CSpfpgCNv+k1m0bhFfsB67SB7TgcDK0yAhGjMc+hcJhcgQlPc7NErOPvGh94G4D8um/b",
+	"/+4cnbw6PO60Ly4O3p5enHeh7MAkTm1POlADguakTwaxmCopAZYXweGC1Q/7CWOcjEI+SZhsFMw7LfKC",
+	"yrAHVq8QC+4vVspcJR58Z9UCv1R3YGVKWxHBe6U6GvJOXcXsZmM6nW4oOm1M4gig1NEhZ2lqwF4GucG6",
+	"7FoaXBGPcSLVbEYu92Dt7XakJvIg1LA8+EZ9gVF8r0oFSy/19XUvIE5BAWtu1XzvDAvN4Es7NV96KeLL",
+	"MAgQ06eW/gav3VWJg5fvpclBD8tqcPDSxTAWSRIhhfZqL8dy2pueYAa5Pe/0OEfd3D4w0NmgD4y0fNTm",
+	"X+aft3PtSxSwtFCyg+8PPI4RI8lsrA5t8oKhOGaMcDFF07c6vUahZNVKm1OS1RZdMJDjzD29nHZnXqyr",
+	"4K1KOpjvtnFuYaTWr76QqHi9JCsMjCn6IdTCmAi5GVSIuZN6+DnuJ3V5vC2vyFRPkma1aPRkLda3XXGa",
+	"/7Vpfr5d9dSAeKEGIuJwEKI7CEBtoApJHVX1BD/2Rt7hCnLYPxacgRPlNdjAPyenGuPaEtxpveI8vdKi",
+	"YXmj/sEFHZQXAH3+0s7ay962Kh57T9/cNH/7aSveuf7l3c/j5vW/3/M3uz9/8O5r1ve9nZqWyrciwGCY",
+	"eRx7ARiFeg6ESnBj1bQ9P2nmGHdG8aLpvlFBtGSkb9kI6EoGCOwtYvTaNciK2ftXNaLPzt6GDndS0wAp",
+	"ob52hs3XbD2XrZdj56IbbimrkR02CeZ5IRPwu4PXsAbzyqGYvoQPV/kmH4WZZ5HNpm/0t4Lr1u1/9CuM",
+	"CFCULeRQKAlrQ0K/nAzFJMZ7eJhIErAoVPKkQdoJGQmpo0SovpXrOu1KTUzCEZgcdAfYmV5PDYwLJZHg",
+	"ozIRY/mBa1eadriAVUL7iYlUhz/ks6O9wDhoTPQV1CNUSufiS/8qbu33UGv7ZZa8o8+kKnK4Nvfld8dS",
+	"l+vtT6SUoHXaiKQlfDXwSmkfHebDr4dUWpYrX/EtDSOoz8WBv6d0dnePx0N1YmQ1ehFB4GEp+m8BRBvl",
+	"QCIAF58iasrCQIr0fIG6AXMspODFPeCBMTfq4q++/hNSdbHqSL+AsaDkCwSD6Ri/nglUpdpYCUJJ/Rfi",
+	"/bHgKBcmHoxjV/ID5wIrJfIGOUwcvmalqllG1TQGKzOt+mQ6FNLITbvW6bUIg2/SAx3b6PtfkfvZWVWg",
+	"llzedUQ76GiFVCG1N9fav/u1+XfPSwJU4wrkapPWFap38/iWuGzlft9scyjJv3b9rtj1q07jahbB0qSV",
+	"LLGPFuTErqSqTkIouw6T9BUf2NcHvDnm2MB5CPjl8qt+sYJqhSHjjNEgfLQ+ZTV6VE1rCYtjAfOdLyn2",
+	"KTcx7pJc6syioNINbUplzdGzsIQWt/3Bacw8D0x9gFTXAy3IVoIKhcdDCfCbJOzn7NyDtIhd2Dcl7D7w",
+	"9xBwaVds7+yfHO8ftI+6+In0Prnd3E5Ny4Va82kNdy402gPAi4JyZh5yRgYskfrysFjvchWY9/Pl2/1S",
+	"HfZVe5c/lf6lWWJZAYx3NoM/mDMOrvgynMcs02BkFpyTDdNUSq2t9Gkvocnlq9zWUuK2PpE8MoNhgcZ7",
+	"X0I0ZSDxC6IH4X6TL4SUJcRXIOTVSgDIsASyyJM6yQCQAbZZM7v2npbXR2MY2VcHL41Y0FJC1F6YHlXr",
+	"RdS1cMUGkjoHl+3N28eCi/BqDXW8jRM4iY0PFRBPH59p5hHfPZQCYFkx5ntppVX6y6lH6jw9CE3QWWoC",
+	"DmELVg3SkslbOlM8C14IbbnWFumaXq60DNln0w3TL9bfz9YrTgGsSwLOW6CzioJqy/l1QKJWLtuxjXQE",
+	"fkidDKOzGKHECf4ir8Jxl0zGamGxtAlqgP0wSiCxM2YEipdgsrQYXYY8H2+SRvCZvrt0kgwZT/QapRXy",
+	"7XA/u3SM+h2y8PmgkyXkg6pVCGVZtSMgCiVU5ZNLa09H4ShMfp6weObd+gtb7wNpajc/vwrHtRsDBETt",
+	"1kYw137hTET1Gx9KxENdbvAmNWKJz5xaSf76tc8XtZGCjtWXG9YrJblhkMqKWpi6/9eE5sKk9Gfbz559",
+	"V3BxQ+XAOUrZvwCZ559bWHRQCYN/NrHQ4A8kZtE/P0CR3w+eT1bQFciju/a1le+Ls5s7d7Wd70pdRZbz",
+	"+Veonrv1jn+QYigSaoeJvuPUJDfWDxMtRIguHYpWS3/S8znNxOeX9m1lCDD/sTErPt7mzmG1HRH1wzp5",
+	"8TCAczdmEdTRSSt0VzruU5uLuRQp7UeKEROcYaK3ZXmxc36Ms83Og/Q17kwuCODpNvjwa+Q4ruzo/Sy2",
+	"kfuEpgJaJcArPhzLBxSTmGf7eBWXzBwD/ZMTQ6z2AbOfkuNBmDkQXydA9MulTslFpo2vyVRxpxv85zks",
+	"vqXb/gM7rDQyU/60MoBVcGLNPbBAEHjZJXETUfjcbiJ9lNzh1LiH6B6wxDJlfja1PWc+XZ3N1QJKWxiY",
+	"emFB/ITchVvtffC2VxF/eic58WA2Qg6IrLATXHh21oY4sX61toW6xSCqb9IbOlzoi0viqYtwijOWi4ot",
+	"A86B1YSLFLy+FDC7MuWtrJdp/ur0BO9HYe8hxFtOCjVu7xDFDhHsJ2PEtlyFygalne5WrslVFkfxSn09",
+	"p6Lm7xfNqcRBBZ9QROZA21YnL3dWIy8/lypWQ7Fy6FM1VJvTGGzEYcGVsVbF7nMCOZUxN1Tq4kOIBWGS",
+	"18w2bUy68cSholkhswLCJXTgLBw9V2EUSTtgSEutqZhEgMDKoG4gaWvQgd4kjtU5l4alwc0IAvdpIe62",
+	"QS6Y6jwZsg8cUDMvZzWjLe6kTaY+BDXAjhngI0nxx2NeCcIVBMIWaeDI5uds2qmMl61vMyiO+r5hrvu6",
+	"VA+BhCXDqAPBJBF3hzH6ZDfefSS0mf372Jg9v1pfddsUY/livuo7y9iFmQgoUv/S8Oq3yJ0ISz0H/11p",
+	"IwPBWYq2a6IkHYp+GhSntPt+zJiJsyGXzMBdo712p0kCOpM+gH1rnYfFVBYAUVZmrI0pv9KO0incClJs",
+	"Q590IdIKII/VX2LKO3ruVbcF81t+PHfW/nEV7mSpVS8dBhgl7Ne9JVTnuTpEFgKWmxj8T25bezE7o1j7",
+	"ZkmExpqa42ksEig9nsLM3U953H623Ktn5tB4eGa1FH88D2+pAesX2tX067f+yi1p7i2d28L3M7bde+t9",
+	"Xtf6ihwGakG/BqPcXYz3S4qWR+CtxUoQC3fp/c18bdITcQwytKgD6Kqil4xkofUDGvIWgXJ2eNjnPU4k",
+	"rc6QJiKygIhJ8hk9uXOVg4Vu3qW1h1Vc11asgaD98QtpIPexTyrWdETPL2loXNor/IlNjCsW8oRKLGeN",
+	"Rvdv17L4kBRRtWi43PtaNnxTdsyvSXGedz1ffCIXbZ7pBX0TTtwNQMfcgDz+6qy2dKubEt5w7qbFXEgb",
+	"kv3hQJcNcgZlTaBijfHAudNcP88Re58gJ0UiwCWECuWPRInfV6NeuZh/BFf0B7ZxofxWYd8ecKNG/11q",
+	"9Awn6sbcEJPSxnXu70BMuS7TVrWvv56dmk72EV22fzRjXm/VL71VTeW8wm69mFPUEIqAzbVYpfvPuT0t",
+	"aPm5524RI8xU2/kC+5NGAHuQgwSvmV69FJ4ND+5R02D+Xt7+lAG30M35cnii8zJU1fJb0equFNRHf1Fp",
+	"I0+ZHKSHnf15f70dob5ySQigS1eVl8jEiSUvnPIEC7tWSZIy8lcLBJvWRKCIvyn2GEoSIyC6FYRA7BgE",
+	"rIMpJpg6ETMqdRnPB2BRm2sw+8KBeGqNVqOg3NGqhUvltbzzoboi5CuA6WpukHJDBxO2TGUCnNeDsHJh",
+	"CuSnUam+RVOS26e5jmpb6b0Q63EvtObAq07xb3bxBkSdbWBCVNVp0JamjHABn7hLAsFkg5wntN8nkkGy",
+	"a4oSBEoo1+BmWcIc1cVxC6iMSk+VlmvmCyisq1ZOlWqag11Tx/kj0VDVUFesm1YCozxomffVa5faK1MP",
+	"T7YkYlyCxClxdMRVtZR5HybDkGfBWBMeQWGfISt6dg1eognwmlIJkNacjBjlUIelQc7ge4CgiDOcDgUG",
+	"sydYZZwFD8CGtdChe7+7saL4IzJxnemovG/PwHXPDM5HEbylV9dU+WdBhf7iFh9C4w67ou5fiyiQhCZV",
+	"d9QGaTshFhEHHy6lImJkiuGf0gG5VnGz/Yy32Edza5UYwnYm7pA5trKLK2bnv20ft18dnHnLAEaZsT+I",
+	"y+lpLEYi+Zaup+uL6SO4mKrtVaFTvgqvlYSPRS7DqqQ2wnOnoJ/wGqZJihEEUGtgQUGCKtGtAbixoyGV",
+	"hPGABQ1yjvZOaXJJe2LEwHnzuDycSMbHFEvMo09oiVs7N+9lb8LFqWFx0rvXvbPHC+ILKnSsuRFCFljT",
+	"o4xE0ER5TBt1vI5CeMhRCHp9NFx8Gocwd9eO50Qe4K0JGWeBofhC5ICRq2r+NMj7oQCrTYjAU7CJ1RnM",
+	"RWYQnrEEYeOTnF8b8U6/sTAHyXjwi7UOa0PyOrzh6zJA/10SW9Dg1i7GOpQEV1k2gQiDn2cbbL602jc1",
+	"dYqlflqEcjsVSFuLQBgphlOXl4JWMkXjdcK4htGWunyGVYxR75hHXXestsTCJQDA4PugK3yJWmK/ZEN/",
+	"EEYgIw1Su8VyM8m9OQ+sEXLjdQGKdZWzR1blrG7xyFOoIER5wac2v/CALU83MeRyTrTAyuvckqXL3D74",
+	"mrZIRFul+6J1bc9Kw/kGats6q5GuC9w+kAK3yZDV0AgXCavsGluzLCNENQrOyOUkSQTHOyxWUk8EFgFJ",
+	"S68tUaIxd2OsVa/RqrXQu39ou/8tVHhc+kr2WUtCFli1Cp7+KLxiJtzOZuWun9WjBVYmIc9VAqxktwXX",
+	"iWLVls95NThCEj0Yvv4KVPal98BSCvunKUoBa/QtqNnkcgZKxXzRUG1MQfsJwB7iVgE0W28TeFv35qp3",
+	"gY6SXGnRcSyu0XhRRE9reL6n4StyA1ObLd/1K6yvpbsGk69aSauDc/TCOt49N+/mQg0tIYe3AHUUC/AF",
+	"UVuuWp9IgeXK34B6aHAxUN2M6IwEIv1AGANUnVWpQHdow4FW9Ckh4Nl0pruAsmqcDqAOV09dgNIn5JJF",
+	"Yqq/GlN+5ROI3kHiihi0TRpF1ijQ1lX+ftt0mWQDEWPGQZEFzFF7Ae3soHJfWD3XJ1cM0e9CSQLRm4xY",
+	"jh6mvtntx9v/HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

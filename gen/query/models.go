@@ -16,27 +16,34 @@ import (
 type AuditAction string
 
 const (
-	AuditActionUserRegistered     AuditAction = "user_registered"
-	AuditActionUserCreated        AuditAction = "user_created"
-	AuditActionEmailVerified      AuditAction = "email_verified"
-	AuditActionInvitationSent     AuditAction = "invitation_sent"
-	AuditActionInvitationAccepted AuditAction = "invitation_accepted"
-	AuditActionVerificationSent   AuditAction = "verification_sent"
-	AuditActionLoginSucceeded     AuditAction = "login_succeeded"
-	AuditActionLoginRefused       AuditAction = "login_refused"
-	AuditActionLoginThrottled     AuditAction = "login_throttled"
-	AuditActionProfileUpdated     AuditAction = "profile_updated"
-	AuditActionUserUpdated        AuditAction = "user_updated"
-	AuditActionEmailCorrected     AuditAction = "email_corrected"
-	AuditActionUserDeleted        AuditAction = "user_deleted"
-	AuditActionUserRestored       AuditAction = "user_restored"
-	AuditActionUserErased         AuditAction = "user_erased"
-	AuditActionUserUpgraded       AuditAction = "user_upgraded"
-	AuditActionUserDowngraded     AuditAction = "user_downgraded"
-	AuditActionRoleChanged        AuditAction = "role_changed"
-	AuditActionUserLocked         AuditAction = "user_locked"
-	AuditActionUserUnlocked       AuditAction = "user_unlocked"
-	AuditActionPermissionDenied   AuditAction = "permission_denied"
+	AuditActionUserRegistered         AuditAction = "user_registered"
+	AuditActionUserCreated            AuditAction = "user_created"
+	AuditActionEmailVerified          AuditAction = "email_verified"
+	AuditActionInvitationSent         AuditAction = "invitation_sent"
+	AuditActionInvitationAccepted     AuditAction = "invitation_accepted"
+	AuditActionVerificationSent       AuditAction = "verification_sent"
+	AuditActionLoginSucceeded         AuditAction = "login_succeeded"
+	AuditActionLoginRefused           AuditAction = "login_refused"
+	AuditActionLoginThrottled         AuditAction = "login_throttled"
+	AuditActionProfileUpdated         AuditAction = "profile_updated"
+	AuditActionUserUpdated            AuditAction = "user_updated"
+	AuditActionEmailCorrected         AuditAction = "email_corrected"
+	AuditActionUserDeleted            AuditAction = "user_deleted"
+	AuditActionUserRestored           AuditAction = "user_restored"
+	AuditActionUserErased             AuditAction = "user_erased"
+	AuditActionUserUpgraded           AuditAction = "user_upgraded"
+	AuditActionUserDowngraded         AuditAction = "user_downgraded"
+	AuditActionRoleChanged            AuditAction = "role_changed"
+	AuditActionUserLocked             AuditAction = "user_locked"
+	AuditActionUserUnlocked           AuditAction = "user_unlocked"
+	AuditActionPermissionDenied       AuditAction = "permission_denied"
+	AuditActionPasswordResetRequested AuditAction = "password_reset_requested"
+	AuditActionPasswordReset          AuditAction = "password_reset"
+	AuditActionPasswordChanged        AuditAction = "password_changed"
+	AuditActionEmailChangeRequested   AuditAction = "email_change_requested"
+	AuditActionEmailChanged           AuditAction = "email_changed"
+	AuditActionEmailChangeRevoked     AuditAction = "email_change_revoked"
+	AuditActionLoginWaitsCleared      AuditAction = "login_waits_cleared"
 )
 
 func (e *AuditAction) Scan(src interface{}) error {
@@ -97,6 +104,13 @@ func AllAuditActionValues() []AuditAction {
 		AuditActionUserLocked,
 		AuditActionUserUnlocked,
 		AuditActionPermissionDenied,
+		AuditActionPasswordResetRequested,
+		AuditActionPasswordReset,
+		AuditActionPasswordChanged,
+		AuditActionEmailChangeRequested,
+		AuditActionEmailChanged,
+		AuditActionEmailChangeRevoked,
+		AuditActionLoginWaitsCleared,
 	}
 }
 
@@ -111,6 +125,12 @@ const (
 	MailKindLocked              MailKind = "locked"
 	MailKindUnlocked            MailKind = "unlocked"
 	MailKindSignInFailures      MailKind = "sign_in_failures"
+	MailKindPasswordReset       MailKind = "password_reset"
+	MailKindPasswordChanged     MailKind = "password_changed"
+	MailKindEmailChange         MailKind = "email_change"
+	MailKindEmailChangeNotice   MailKind = "email_change_notice"
+	MailKindEmailChanged        MailKind = "email_changed"
+	MailKindEmailChangeAttempt  MailKind = "email_change_attempt"
 )
 
 func (e *MailKind) Scan(src interface{}) error {
@@ -158,6 +178,12 @@ func AllMailKindValues() []MailKind {
 		MailKindLocked,
 		MailKindUnlocked,
 		MailKindSignInFailures,
+		MailKindPasswordReset,
+		MailKindPasswordChanged,
+		MailKindEmailChange,
+		MailKindEmailChangeNotice,
+		MailKindEmailChanged,
+		MailKindEmailChangeAttempt,
 	}
 }
 
@@ -270,8 +296,11 @@ func AllSigningKeyStateValues() []SigningKeyState {
 type TokenPurpose string
 
 const (
-	TokenPurposeVerifyEmail TokenPurpose = "verify_email"
-	TokenPurposeInvitation  TokenPurpose = "invitation"
+	TokenPurposeVerifyEmail        TokenPurpose = "verify_email"
+	TokenPurposeInvitation         TokenPurpose = "invitation"
+	TokenPurposeResetPassword      TokenPurpose = "reset_password"
+	TokenPurposeConfirmEmailChange TokenPurpose = "confirm_email_change"
+	TokenPurposeRevokeEmailChange  TokenPurpose = "revoke_email_change"
 )
 
 func (e *TokenPurpose) Scan(src interface{}) error {
@@ -313,6 +342,9 @@ func AllTokenPurposeValues() []TokenPurpose {
 	return []TokenPurpose{
 		TokenPurposeVerifyEmail,
 		TokenPurposeInvitation,
+		TokenPurposeResetPassword,
+		TokenPurposeConfirmEmailChange,
+		TokenPurposeRevokeEmailChange,
 	}
 }
 
@@ -406,6 +438,7 @@ type Mail struct {
 	State     MailState
 	CreatedAt time.Time
 	StateAt   time.Time
+	Recipient *string
 }
 
 type OneTimeToken struct {
@@ -420,6 +453,9 @@ type OneTimeToken struct {
 	DeliveredAt  *time.Time
 	SupersededAt *time.Time
 	UsedAt       *time.Time
+	Email        *string
+	SessionID    *uuid.UUID
+	IsLasting    bool
 }
 
 type Password struct {

@@ -103,6 +103,15 @@ func (q *Queries) SessionEndAll(ctx context.Context, userID uuid.UUID) error {
 	return err
 }
 
+const sessionEndOthers = `-- name: SessionEndOthers :exec
+UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL
+`
+
+func (q *Queries) SessionEndOthers(ctx context.Context, userID uuid.UUID, iD uuid.UUID) error {
+	_, err := q.db.Exec(ctx, sessionEndOthers, userID, iD)
+	return err
+}
+
 const sessionEraseOld = `-- name: SessionEraseOld :execrows
 DELETE FROM sessions WHERE expires_at < now() - make_interval(secs => $1::float8)
 `
