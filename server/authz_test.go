@@ -302,9 +302,11 @@ func authzBody(operation, login string) any {
 		return "token=AQIDBAGYHVx6AHAA"
 	case "verifyEmail":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA"}
-	case "acceptInvitation":
+	case "acceptInvitation", "resetPassword":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA", "password": goodPassword}
-	case "resendVerification":
+	case "changeOwnPassword":
+		return map[string]string{"current_password": goodPassword, "new_password": "Compiler*1952"}
+	case "resendVerification", "forgotPassword":
 		return map[string]string{"email": uniqueEmail()}
 	case "createUser":
 		return map[string]string{"email": uniqueEmail()}

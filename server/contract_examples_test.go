@@ -91,6 +91,20 @@ func (w *exampleWorld) does(action string, body any) func() {
 	}
 }
 
+func (w *exampleWorld) forgets() {
+	w.signsIn()
+	w.token = forgotten(w.system, "ada@example.com")
+}
+
+// mistypes her password until she has to wait, and is told.
+func (w *exampleWorld) mistypes() {
+	w.signsIn()
+	for range 5 {
+		signInAttempt(w.system, "ada@example.com", "Analytic*1834")
+	}
+	w.idle()
+}
+
 func (w *exampleWorld) isDeleted() {
 	w.signsIn()
 	if got := w.call(http.MethodDelete, "/users/"+w.ada, w.callers[query.UserRoleMANAGER], nil, "If-Match", "*"); got.status != http.StatusNoContent {
@@ -105,8 +119,12 @@ func (w *exampleWorld) before(operationID string) func() {
 		return func() {}
 	case "verifyEmail", "verifyEmailLink", "resendVerification", "showEmailVerification":
 		return w.registers
-	case "acceptInvitation", "resendInvitation", "showInvitation":
+	case "acceptInvitation", "resendInvitation", "showInvitation", "sendVerificationMail":
 		return w.isInvited
+	case "resetPassword", "showPasswordReset":
+		return w.forgets
+	case "clearLoginWaits":
+		return w.mistypes
 	case "restoreUser":
 		return w.isDeleted
 	case "downgradeUser":

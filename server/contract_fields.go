@@ -52,6 +52,8 @@ var fieldDetails = map[api.FieldCode]string{
 	api.FieldCodeRepeated:          "Give this once.",
 	api.FieldCodeUnknownClient:     "There is no such client.",
 	api.FieldCodeTaken:             "This belongs to another account.",
+	api.FieldCodeMismatch:          "This is not the current one.",
+	api.FieldCodeUnchanged:         "This is the same as the current one.",
 	api.FieldCodeDuplicateKey:      "This key appears twice.",
 	api.FieldCodeMalformed:         "This cannot be read.",
 }

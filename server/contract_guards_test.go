@@ -22,8 +22,10 @@ import (
 
 // contractPublic are the operations that need no token. To open another door, write it down here, too.
 var contractPublic = []string{
-	"acceptInvitation", "checkNickname", "createSession", "getAuthorizationServer", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml", "getReadiness", "getSettings",
-	"login", "logout", "refreshSession", "register", "resendVerification", "showDocs", "showEmailVerification", "showInvitation", "verifyEmail", "verifyEmailLink",
+	"acceptInvitation", "changePassword", "checkNickname", "createSession", "forgotPassword", "getAuthorizationServer",
+	"getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml", "getReadiness", "getSettings", "login", "logout",
+	"refreshSession", "register", "resendVerification", "resetPassword", "showDocs", "showEmailVerification",
+	"showForgotPassword", "showInvitation", "showPasswordReset", "verifyEmail", "verifyEmailLink",
 }
 
 // contractOperation is an operation with what its path item knows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"usermanager/gen/api"
@@ -19,7 +20,7 @@ func (s *Server) AcceptInvitation(ctx context.Context, req api.AcceptInvitationR
 	if err := checkOpen(token); err != nil {
 		return nil, err
 	}
-	if err := s.checkInvitedPassword(ctx, token, req.Body.Password); err != nil {
+	if err := s.checkMailedPassword(ctx, token, req.Body.Password); err != nil {
 		return nil, err
 	}
 	hash, err := s.Hasher.Hash(ctx, req.Body.Password)
@@ -38,8 +39,8 @@ func (s *Server) AcceptInvitation(ctx context.Context, req api.AcceptInvitationR
 	return api.AcceptInvitation200JSONResponse(verifiedAccount(user)), nil
 }
 
-// checkInvitedPassword is the policy again, now that the token says whose words the password must not be made of.
-func (s *Server) checkInvitedPassword(ctx context.Context, token query.TokenByIDRow, password string) error {
+// checkMailedPassword is the policy again, now that the token says whose words the password must not be made of.
+func (s *Server) checkMailedPassword(ctx context.Context, token query.TokenByIDRow, password string) error {
 	user, err := s.query.UserByEmail(ctx, token.Address)
 	if isNoRows(err) {
 		return invalidToken() // the account is gone, or its address is another one now
@@ -47,13 +48,7 @@ func (s *Server) checkInvitedPassword(ctx context.Context, token query.TokenByID
 	if err != nil {
 		return fmt.Errorf("look user up: %w", err)
 	}
-	words := []string{user.Email, user.Nickname}
-	for _, name := range []*string{user.FirstName, user.LastName} {
-		if name != nil {
-			words = append(words, *name)
-		}
-	}
-	if broken := s.checkNewPassword("/password", password, words); len(broken) > 0 {
+	if broken := s.checkNewPassword("/password", password, wordsOf(user)); len(broken) > 0 {
 		return &Problem{Code: api.ProblemCodeValidationFailed, Errors: broken}
 	}
 	return nil
@@ -61,15 +56,34 @@ func (s *Server) checkInvitedPassword(ctx context.Context, token query.TokenByID
 
 // ResendInvitation mails the invitation again; the older link dies.
 func (s *Server) ResendInvitation(ctx context.Context, req api.ResendInvitationRequestObject) (api.ResendInvitationResponseObject, error) {
-	err := s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
-		user, err := s.target(ctx, q, req.UserID)
+	err := s.resendProof(ctx, req.UserID, "invitation:")
+	if err != nil {
+		return nil, err
+	}
+	return api.ResendInvitation202JSONResponse{Message: "The invitation is on its way."}, nil
+}
+
+const mailSent = "The mail is on its way."
+
+// SendVerificationMail mails the proof of the address again; the older link dies.
+func (s *Server) SendVerificationMail(ctx context.Context, req api.SendVerificationMailRequestObject) (api.SendVerificationMailResponseObject, error) {
+	if err := s.resendProof(ctx, req.UserID, verificationSubject); err != nil {
+		return nil, err
+	}
+	return api.SendVerificationMail202JSONResponse{Message: mailSent}, nil
+}
+
+// resendProof mails an unverified account of lower rank what it needs, unless its counter is at its limit.
+func (s *Server) resendProof(ctx context.Context, id uuid.UUID, counter string) error {
+	return s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
+		user, err := s.target(ctx, q, id)
 		if err != nil {
 			return err
 		}
 		if user.EmailVerified {
 			return fail(api.ProblemCodeAlreadyVerified)
 		}
-		within, wait, err := s.count(ctx, q, limitMailHour, "invitation:"+user.EmailCanonical)
+		within, wait, err := s.count(ctx, q, limitMailHour, counter+user.EmailCanonical)
 		if err != nil {
 			return err
 		}
@@ -82,8 +96,4 @@ func (s *Server) ResendInvitation(ctx context.Context, req api.ResendInvitationR
 		}
 		return s.sendProof(ctx, q, tx, user, account.Hash != "", "")
 	})
-	if err != nil {
-		return nil, err
-	}
-	return api.ResendInvitation202JSONResponse{Message: "The invitation is on its way."}, nil
 }

@@ -36,6 +36,7 @@ func (s *Server) newJobs() (*river.Client[pgx.Tx], error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &mailWorker{server: s})
 	river.AddWorker(workers, &signInFailuresWorker{server: s})
+	river.AddWorker(workers, &forgotPasswordWorker{server: s})
 	river.AddWorker(workers, &cleanUpWorker{server: s})
 	return river.NewClient(riverpgxv5.New(s.Pool), &river.Config{
 		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: jobWorkers}},

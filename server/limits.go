@@ -23,6 +23,7 @@ var (
 	limitMailMinute     = limit{"mail_minute", 1, time.Minute}
 	limitMailHour       = limit{"mail_hour", 3, time.Hour}
 	limitResendSource   = limit{"resend_source", 20, time.Hour}
+	limitForgotSource   = limit{"forgot_source", 20, time.Hour}
 	limitTokenGuesses   = limit{"token_guesses", 100, 10 * time.Minute} // wrong mailed tokens from one source
 	limitSignInFailures = limit{"sign_in_failures", 1, time.Hour}       // the mail about them
 )

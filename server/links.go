@@ -55,6 +55,9 @@ func (s *Server) userLinks(actor *actor, user query.User, isManageable, isWaitin
 		{"unlockUser", isManageable && (user.IsLocked || isWaiting)}, // it also ends the waits after failed sign-ins
 		{"listUserSessions", isManageable},
 		{"resendInvitation", isManageable && !user.EmailVerified},
+		{"sendVerificationMail", isManageable && !user.EmailVerified},
+		{"sendPasswordResetMail", isManageable && user.EmailVerified},
+		{"clearLoginWaits", isManageable && isWaiting},
 	}
 	links := []api.Link{}
 	for _, offer := range offers {

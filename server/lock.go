@@ -48,6 +48,32 @@ func (s *Server) LockUser(ctx context.Context, req api.LockUserRequestObject) (a
 	return api.LockUser200JSONResponse(user), nil
 }
 
+// ClearLoginWaits lets a user try again at once after failed sign-ins. A lock stays.
+func (s *Server) ClearLoginWaits(ctx context.Context, req api.ClearLoginWaitsRequestObject) (api.ClearLoginWaitsResponseObject, error) {
+	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
+		user, err := s.target(ctx, q, req.UserID)
+		if err != nil {
+			return err
+		}
+		ended, err := q.LoginFailureEndWaits(ctx, s.Secret.AddressKey(user.EmailCanonical))
+		if err != nil {
+			return fmt.Errorf("end waits: %w", err)
+		}
+		if ended == 0 {
+			return nil
+		}
+		return s.audit(ctx, q, auditEntry{action: query.AuditActionLoginWaitsCleared, subject: &user.ID})
+	})
+	if err != nil {
+		return nil, err
+	}
+	user, err := s.staffUser(ctx, req.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return api.ClearLoginWaits200JSONResponse(user), nil
+}
+
 // UnlockUser ends a lock and every wait after failed sign-ins. Sessions that the lock ended stay ended.
 func (s *Server) UnlockUser(ctx context.Context, req api.UnlockUserRequestObject) (api.UnlockUserResponseObject, error) {
 	err := s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {

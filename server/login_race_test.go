@@ -226,7 +226,8 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSystem(t, func(o *server.Options) { o.Hasher = hasher })
-	staff := s.signedIn(query.UserRoleADMIN).token
+	staff, owner := s.signedIn(query.UserRoleADMIN).token, s.signedIn(query.UserRoleAUTHENTICATED).token
+	current, next := goodPassword, "Compiler*1952"
 	busy, done := make(chan struct{}), make(chan struct{})
 	go func() { // holds the gate by hashing again and again
 		defer close(done)
@@ -248,6 +249,17 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 		"invitation": func() response {
 			_, token := invited(s, staff, nil) // a new one for each try: it may have passed the gate
 			return acceptInvitation(s, token, goodPassword)
+		},
+		"reset": func() response {
+			email, _ := invited(s, staff, nil)
+			return resetPassword(s, forgotten(s, email), "Compiler*1952")
+		},
+		"change": func() response {
+			got := changePassword(s, owner, current, next)
+			if got.status == http.StatusNoContent { // it passed the gate
+				current, next = next, current
+			}
+			return got
 		},
 	} {
 		s.eventually("a "+what+" to be shed", func() bool {

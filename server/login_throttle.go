@@ -127,6 +127,9 @@ func (s *Server) recordFailure(ctx context.Context, a attempt, userID uuid.UUID)
 		if userID != uuid.Nil {
 			entry.subject = &userID
 		}
+		if requestOf(ctx).actor != nil { // who is signed in has to prove the password again
+			entry.new = map[string]any{"operation": requestOf(ctx).operationID()}
+		}
 		if a.startsWait {
 			entry.action = query.AuditActionLoginThrottled
 			if err := s.enqueueSignInFailures(ctx, tx, userID); err != nil {

@@ -73,7 +73,11 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mailArgs]) error {
 	if err != nil {
 		return s.endMail(ctx, row.Mail, fmt.Errorf("render mail: %w", err))
 	}
-	err = s.Mail.Send(ctx, mail.Message{ID: row.Mail.ID, Kind: mail.Kind(row.Mail.Kind), To: row.User.Email, Content: content})
+	to := row.User.Email
+	if row.Mail.Recipient != nil {
+		to = *row.Mail.Recipient
+	}
+	err = s.Mail.Send(ctx, mail.Message{ID: row.Mail.ID, Kind: mail.Kind(row.Mail.Kind), To: to, Content: content})
 	if _, isPermanent := errors.AsType[*mail.PermanentError](err); isPermanent {
 		return s.endMail(ctx, row.Mail, err)
 	}
@@ -132,8 +136,11 @@ func (s *Server) mailData(ctx context.Context, row query.MailForSendingRow) (mai
 	if row.Mail.Role != nil {
 		data.Role = string(*row.Mail.Role)
 	}
-	if row.Mail.Kind == query.MailKindRegistrationAttempt {
+	if row.Mail.Kind == query.MailKindRegistrationAttempt || row.Mail.Kind == query.MailKindEmailChangeAttempt {
 		data.Link = fillTemplate(s.Links[""].SignIn, "", cmp.Or(s.Product.URL, s.issuer()))
+	}
+	if row.Mail.Kind == query.MailKindSignInFailures || row.Mail.Kind == query.MailKindPasswordChanged {
+		data.Link = s.changePasswordLink()
 	}
 	if row.Mail.TokenID == nil {
 		return data, 0, nil
@@ -147,7 +154,7 @@ func (s *Server) mailData(ctx context.Context, row query.MailForSendingRow) (mai
 	}
 	kind := tokenKinds[token.Purpose]
 	text, ok := s.Secret.MintTokenWithHash(token.Hash, kind.purpose, token.ID, token.UserID, token.Address)
-	if checkOpen(token) != nil || token.Address != user.EmailCanonical || !ok {
+	if checkOpen(token) != nil || token.Email == nil && token.Address != user.EmailCanonical || !ok {
 		return data, 0, errLinkDead
 	}
 	data.Link, data.ExpiresIn = s.linkFor(token.Purpose, token.Client, text, user.ID), kind.ttl

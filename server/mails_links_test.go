@@ -79,6 +79,10 @@ func TestMailLinksDoNotDependOnTheRequest(t *testing.T) { // A-68
 		"invited": func(email string) (string, string, any) {
 			return "/users", admin.token, map[string]any{"email": email, "first_name": "Ada"}
 		},
+		"reset": func(email string) (string, string, any) {
+			s.account(server.NewAccount{Email: email, FirstName: "Ada", EmailVerified: true})
+			return "/password/forgot", "", map[string]any{"email": email}
+		},
 		"already have": func(email string) (string, string, any) {
 			s.account(server.NewAccount{Email: email, FirstName: "Ada"})
 			return "/register", "", registrationBody(map[string]any{"email": email})
@@ -86,7 +90,7 @@ func TestMailLinksDoNotDependOnTheRequest(t *testing.T) { // A-68
 	}
 	wantLinks := map[string]string{
 		"confirm": s.url + "/verify-email/<user>/<token>", "confirm again": s.url + "/verify-email/<user>/<token>",
-		"invited": s.url + "/invitations/<token>", "already have": "https://product.example.com",
+		"invited": s.url + "/invitations/<token>", "reset": s.url + "/password/reset/<token>", "already have": "https://product.example.com",
 	}
 	for kind, request := range requests {
 		sent := map[string][]string{} // headers by address
@@ -120,7 +124,7 @@ func TestMailLinksDoNotDependOnTheRequest(t *testing.T) { // A-68
 func linkShape(s *system, m mail.InboxMail, email string) string {
 	text := m.Subject + "\n" + m.Text + "\n" + m.HTML
 	text = strings.ReplaceAll(text, userIDOf(s, email).String(), "<user>")
-	for _, path := range []string{"/verify-email/<user>/", "/invitations/"} {
+	for _, path := range []string{"/verify-email/<user>/", "/invitations/", "/password/reset/"} {
 		if at := strings.Index(text, path); at >= 0 {
 			rest := text[at+len(path):]
 			text = strings.ReplaceAll(text, rest[:strings.IndexAny(rest, "\n\"< ")], "<token>")
@@ -133,19 +137,21 @@ func TestMailLinksFollowTheTemplatesOfTheClient(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, trustedPeer, func(o *server.Options) {
 		o.Links = map[string]server.LinkTemplates{
-			"": {VerifyEmail: "https://app.example.com/verify?token={token}", Invitation: "https://app.example.com/welcome#{token}"},
+			"": {VerifyEmail: "https://app.example.com/verify?token={token}", Invitation: "https://app.example.com/welcome#{token}",
+				ResetPassword: "https://app.example.com/reset#{token}"},
 			"mobile": {
-				VerifyEmail: "com.example.app://verify#token={token}&from=mail",
-				Invitation:  "com.example.app:invitation/{token}?again={token}",
+				VerifyEmail:   "com.example.app://verify#token={token}&from=mail",
+				Invitation:    "com.example.app:invitation/{token}?again={token}",
+				ResetPassword: "com.example.app:reset/{token}",
 			},
 			"plain": {},
 		}
 	})
 	admin := s.signedIn(query.UserRoleADMIN)
-	for _, c := range []struct{ client, verify, invitation string }{
-		{"", "https://app.example.com/verify?token={token}", "https://app.example.com/welcome#{token}"},
-		{"mobile", "com.example.app://verify#token={token}&from=mail", "com.example.app:invitation/{token}?again={token}"},
-		{"plain", s.url + "/verify-email/{user}/{token}", s.url + "/invitations/{token}"},
+	for _, c := range []struct{ client, verify, invitation, reset string }{
+		{"", "https://app.example.com/verify?token={token}", "https://app.example.com/welcome#{token}", "https://app.example.com/reset#{token}"},
+		{"mobile", "com.example.app://verify#token={token}&from=mail", "com.example.app:invitation/{token}?again={token}", "com.example.app:reset/{token}"},
+		{"plain", s.url + "/verify-email/{user}/{token}", s.url + "/invitations/{token}", s.url + "/password/reset/{token}"},
 	} {
 		fields := map[string]any{}
 		if c.client != "" {
@@ -164,8 +170,11 @@ func TestMailLinksFollowTheTemplatesOfTheClient(t *testing.T) {
 		if got := acceptInvitation(s, token, goodPassword); got.status != http.StatusOK {
 			t.Errorf("client %q: got %d: %s", c.client, got.status, got.body)
 		}
-		if got := s.count("SELECT count(*) FROM one_time_tokens WHERE client = $1", c.client); got != 2 {
-			t.Errorf("client %q: got %d tokens that remember it, want 2", c.client, got)
+		fields["email"] = email
+		s.call(http.MethodPost, "/password/forgot", "", fields)
+		s.mustReset(checkMailedLink(s, s.mailTo(email, "reset"), c.reset))
+		if got := s.count("SELECT count(*) FROM one_time_tokens WHERE client = $1", c.client); got != 3 {
+			t.Errorf("client %q: got %d tokens that remember it, want 3", c.client, got)
 		}
 	}
 	waiting := s.account(server.NewAccount{}) // the newer link leads where the newer request came from
@@ -204,6 +213,7 @@ func TestMailLinksOfAnUnknownClientAreRefused(t *testing.T) {
 			"register": s.call(http.MethodPost, "/register", "", registrationBody(map[string]any{"client": client})),
 			"invite":   s.call(http.MethodPost, "/users", admin.token, map[string]any{"email": uniqueEmail(), "client": client}),
 			"resend":   s.call(http.MethodPost, "/verify-email/resend", "", map[string]any{"email": uniqueEmail(), "client": client}),
+			"forgot":   s.call(http.MethodPost, "/password/forgot", "", map[string]any{"email": uniqueEmail(), "client": client}),
 		} {
 			if codes := fieldCodes(got.problem(t, api.ProblemCodeValidationFailed))["/client"]; len(codes) != 1 || codes[0] != want {
 				t.Errorf("%s: %q got %v, want %s", name, client, codes, want)

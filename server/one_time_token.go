@@ -20,8 +20,11 @@ var tokenKinds = map[query.TokenPurpose]struct {
 	mail    query.MailKind
 	ttl     time.Duration
 }{
-	query.TokenPurposeVerifyEmail: {secret.PurposeVerifyEmail, query.MailKindVerifyEmail, 24 * time.Hour},
-	query.TokenPurposeInvitation:  {secret.PurposeInvitation, query.MailKindInvitation, 72 * time.Hour},
+	query.TokenPurposeVerifyEmail:        {secret.PurposeVerifyEmail, query.MailKindVerifyEmail, 24 * time.Hour},
+	query.TokenPurposeInvitation:         {secret.PurposeInvitation, query.MailKindInvitation, 72 * time.Hour},
+	query.TokenPurposeResetPassword:      {secret.PurposeResetPassword, query.MailKindPasswordReset, time.Hour},
+	query.TokenPurposeConfirmEmailChange: {secret.PurposeConfirmEmailChange, query.MailKindEmailChange, 24 * time.Hour},
+	query.TokenPurposeRevokeEmailChange:  {secret.PurposeRevokeEmailChange, query.MailKindEmailChangeNotice, 24 * time.Hour},
 }
 
 // undeliveredTTL bounds the life of a token whose mail never left.
@@ -30,23 +33,32 @@ const undeliveredTTL = 72 * time.Hour
 // sendToken makes a token for the user's present address and queues its mail. It kills the older link of the
 // same kind. The caller holds the user's row, or has just made it.
 func (s *Server) sendToken(ctx context.Context, q *query.Queries, tx pgx.Tx, user query.User, purpose query.TokenPurpose, client string) error {
-	kind := tokenKinds[purpose]
-	if err := q.TokenSupersede(ctx, user.ID, purpose); err != nil {
-		return fmt.Errorf("supersede token: %w", err)
-	}
-	id, err := newID()
+	id, err := s.createToken(ctx, q, query.TokenCreateParams{
+		UserID: user.ID, Purpose: purpose, Address: user.EmailCanonical, Client: client,
+	})
 	if err != nil {
 		return err
 	}
-	token := s.Secret.MintToken(kind.purpose, id, user.ID, user.EmailCanonical)
-	_, err = q.TokenCreate(ctx, query.TokenCreateParams{
-		ID: id, UserID: user.ID, Purpose: purpose, Address: user.EmailCanonical, Hash: secret.TokenHash(token), Client: client,
-		UndeliveredSeconds: undeliveredTTL.Seconds(),
-	})
-	if err != nil {
-		return fmt.Errorf("create token: %w", err)
+	return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: tokenKinds[purpose].mail, TokenID: &id})
+}
+
+// createToken stores a token of which params say what it is bound to, and kills the older one of the kind unless it
+// is lasting. The caller holds the user's row, or has just made it.
+func (s *Server) createToken(ctx context.Context, q *query.Queries, params query.TokenCreateParams) (id uuid.UUID, err error) {
+	if !params.IsLasting {
+		if err := q.TokenSupersede(ctx, params.UserID, params.Purpose); err != nil {
+			return id, fmt.Errorf("supersede token: %w", err)
+		}
 	}
-	return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: kind.mail, TokenID: &id})
+	if id, err = newID(); err != nil {
+		return id, err
+	}
+	params.ID, params.UndeliveredSeconds = id, undeliveredTTL.Seconds()
+	params.Hash = secret.TokenHash(s.Secret.MintToken(tokenKinds[params.Purpose].purpose, id, params.UserID, params.Address))
+	if _, err := q.TokenCreate(ctx, params); err != nil {
+		return id, fmt.Errorf("create token: %w", err)
+	}
+	return id, nil
 }
 
 // findToken looks a submitted token up and proves that it is one of ours for one of these purposes, whatever its state.
@@ -103,16 +115,8 @@ func checkOpen(t query.TokenByIDRow) error {
 func (s *Server) consumeToken(ctx context.Context, t query.TokenByIDRow, action query.AuditAction, do func(q *query.Queries, user query.User) error) (query.User, error) {
 	var user query.User
 	err := s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
-		// The account first, as whoever replaces its links does: in another order the two wait for each other.
-		if _, err := q.UserLock(ctx, t.UserID); isNoRows(err) {
-			return invalidToken() // the account is gone
-		} else if err != nil {
-			return fmt.Errorf("hold account: %w", err)
-		}
-		if _, err := q.TokenConsume(ctx, t.ID); isNoRows(err) {
-			return fail(api.ProblemCodeTokenUsed)
-		} else if err != nil {
-			return fmt.Errorf("consume token: %w", err)
+		if _, err := s.useToken(ctx, q, t); err != nil {
+			return err
 		}
 		var err error
 		user, err = q.UserVerify(ctx, t.UserID, t.Address)
@@ -128,6 +132,24 @@ func (s *Server) consumeToken(ctx context.Context, t query.TokenByIDRow, action 
 		return s.audit(ctx, q, auditEntry{action: action, subject: &user.ID, new: map[string]any{"role": user.Role}})
 	})
 	return user, err
+}
+
+// useToken holds the token's account and uses the token up.
+func (s *Server) useToken(ctx context.Context, q *query.Queries, t query.TokenByIDRow) (query.User, error) {
+	// The account first, as whoever replaces its links does: in another order the two wait for each other.
+	user, err := q.UserLock(ctx, t.UserID)
+	if isNoRows(err) {
+		return user, invalidToken() // the account is gone
+	}
+	if err != nil {
+		return user, fmt.Errorf("hold account: %w", err)
+	}
+	if _, err := q.TokenConsume(ctx, t.ID); isNoRows(err) {
+		return user, fail(api.ProblemCodeTokenUsed)
+	} else if err != nil {
+		return user, fmt.Errorf("consume token: %w", err)
+	}
+	return user, nil
 }
 
 func verifiedAccount(user query.User) api.VerifiedAccount {
@@ -146,6 +168,12 @@ func (s *Server) linkFor(purpose query.TokenPurpose, client, token string, userI
 		return fillTemplate(templates.VerifyEmail, token, s.absolute("/verify-email/"+userID.String()+"/"+token, nil))
 	case query.TokenPurposeInvitation:
 		return fillTemplate(templates.Invitation, token, s.absolute("/invitations/"+token, nil))
+	case query.TokenPurposeResetPassword:
+		return fillTemplate(templates.ResetPassword, token, s.absolute("/password/reset/"+token, nil))
+	case query.TokenPurposeConfirmEmailChange:
+		return fillTemplate(templates.ConfirmEmailChange, token, s.absolute("/email-change/confirm/"+token, nil))
+	case query.TokenPurposeRevokeEmailChange:
+		return fillTemplate(templates.RevokeEmailChange, token, s.absolute("/email-change/revoke/"+token, nil))
 	}
 	return ""
 }

@@ -41,6 +41,10 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			s.scan("SELECT id FROM users WHERE email = $1", []any{email}, &id)
 			return id, token
 		},
+		"reset": func() (string, string) {
+			user := s.account(verifiedUser)
+			return user.id.String(), forgotten(s, user.email)
+		},
 		"access": func() (string, string) { return admin.id.String(), admin.token },
 	} {
 		for endpoint, use := range map[string]func(id, token string) response{
@@ -49,12 +53,13 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 				return s.call(http.MethodPost, "/verify-email/"+id+"/"+token, "", nil)
 			},
 			"invitation": func(_, token string) response { return accept(token) },
+			"reset":      func(_, token string) response { return resetPassword(s, token, "Compiler*1952") },
 			"access":     func(_, token string) response { return s.call(http.MethodGet, "/users/me", token, nil) },
 		} {
 			id, token := mint()
 			got := use(id, token)
 			isRight := kind == endpoint || kind == "verification" && endpoint == "link"
-			if isRight != (got.status == http.StatusOK) {
+			if isRight != (got.status < http.StatusBadRequest) {
 				t.Errorf("%s token at %s: got %d: %s", kind, endpoint, got.status, got.body)
 			}
 			if !isRight && got.status != http.StatusUnprocessableEntity && got.status != http.StatusUnauthorized {
@@ -62,8 +67,8 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			}
 		}
 	}
-	if got := s.count("SELECT count(*) FROM users WHERE email_verified"); got != 1+2+1 {
-		t.Errorf("got %d proven addresses, want the admin's and those of the three right uses", got)
+	if got := s.count("SELECT count(*) FROM one_time_tokens WHERE used_at IS NOT NULL"); got != 2+1+1 {
+		t.Errorf("got %d used tokens, want those of the right uses", got)
 	}
 }
 
@@ -164,9 +169,14 @@ func TestTokenGuessesAreSlowedDownPerSourceAndRightOnesAreNot(t *testing.T) { //
 	admin := s.signedIn(query.UserRoleADMIN)
 	profile, token := unverified(s)
 	_, invitation := invited(s, admin.token, nil)
+	post := func(path, token string) response {
+		return s.call(http.MethodPost, path, "", map[string]string{"token": token, "password": goodPassword})
+	}
 	for i := range 100 {
 		var got response
-		switch i % 3 {
+		switch i % 4 {
+		case 3:
+			got = post("/password/reset", invitation)
 		case 0:
 			got = verifyByToken(s, "nonsense")
 		case 1:
@@ -178,6 +188,7 @@ func TestTokenGuessesAreSlowedDownPerSourceAndRightOnesAreNot(t *testing.T) { //
 	}
 	for _, got := range []response{
 		verifyByToken(s, "nonsense"), verifyByLink(s, profile.ID, "nonsense"), acceptInvitation(s, "nonsense", goodPassword),
+		post("/password/reset", "nonsense"),
 	} {
 		got.problem(t, api.ProblemCodeTooManyRequests)
 		seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
@@ -219,6 +230,8 @@ func TestTokenExpiresByTheDatabasesClock(t *testing.T) { // A-62
 			_, token := invited(s, admin.token, nil)
 			return token
 		}, func(token string) response { return acceptInvitation(s, token, goodPassword) }},
+		"reset_password": {1, func() string { return forgotten(s, s.account(verifiedUser).email) },
+			func(token string) response { return resetPassword(s, token, "Compiler*1952") }},
 	} {
 		token := c.mint()
 		var lives float64 // seconds from its first delivery
@@ -237,7 +250,7 @@ func TestTokenExpiresByTheDatabasesClock(t *testing.T) { // A-62
 			got.problem(t, api.ProblemCodeTokenExpired)
 		}
 		s.exec("UPDATE one_time_tokens SET expires_at = now() + interval '3 seconds' WHERE purpose = $1", kind)
-		if got := c.use(token); got.status != http.StatusOK {
+		if got := c.use(token); got.status >= http.StatusBadRequest {
 			t.Errorf("%s: got %d just before it expires: %s", kind, got.status, got.body)
 		}
 		s.exec("UPDATE one_time_tokens SET used_at = now() - interval '1 hour', expires_at = now() - interval '1 second' WHERE purpose = $1", kind)

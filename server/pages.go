@@ -28,7 +28,7 @@ type page struct {
 // pages are those that a deployment without a frontend of its own needs. They are made once: what differs
 // from link to link is in their address, which their scripts read.
 type pages struct {
-	docs, verifyEmail, invitation page
+	docs, verifyEmail, invitation, forgotPassword, resetPassword page
 }
 
 // pageData is what the templates may use.
@@ -42,12 +42,16 @@ type pageData struct {
 func newPages(product mail.Product) (pages, error) {
 	var all pages
 	for _, p := range []struct {
-		name, sheet string
-		target      *page
+		name, script, sheet string
+		target              *page
 	}{
-		{"docs", "docs", &all.docs}, {"verify-email", "pages", &all.verifyEmail}, {"invitation", "pages", &all.invitation},
+		{"docs", "docs", "docs", &all.docs},
+		{"verify-email", "verify-email", "pages", &all.verifyEmail},
+		{"invitation", "invitation", "pages", &all.invitation},
+		{"password-forgot", "send", "pages", &all.forgotPassword},
+		{"password-reset", "send", "pages", &all.resetPassword},
 	} {
-		made, err := newPage(p.name, p.sheet, product)
+		made, err := newPage(p.name, p.script, p.sheet, product)
 		if err != nil {
 			return pages{}, fmt.Errorf("make page %s: %w", p.name, err)
 		}
@@ -58,8 +62,8 @@ func newPages(product mail.Product) (pages, error) {
 
 // newPage puts script and style into the page and their hashes into its policy, so that nothing that might be
 // injected runs, and nothing is loaded from elsewhere.
-func newPage(name, sheet string, product mail.Product) (page, error) {
-	script, err := pageFiles.ReadFile("pages/" + name + ".js")
+func newPage(name, scriptName, sheet string, product mail.Product) (page, error) {
+	script, err := pageFiles.ReadFile("pages/" + scriptName + ".js")
 	if err != nil {
 		return page{}, err
 	}
@@ -102,6 +106,16 @@ func (s *Server) ShowInvitation(context.Context, api.ShowInvitationRequestObject
 	return s.pages.invitation, nil
 }
 
+// ShowForgotPassword is the page that asks for the address of who forgot the password.
+func (s *Server) ShowForgotPassword(context.Context, api.ShowForgotPasswordRequestObject) (api.ShowForgotPasswordResponseObject, error) {
+	return s.pages.forgotPassword, nil
+}
+
+// ShowPasswordReset is the page that the built-in link of a reset leads to: it asks for the new password.
+func (s *Server) ShowPasswordReset(context.Context, api.ShowPasswordResetRequestObject) (api.ShowPasswordResetResponseObject, error) {
+	return s.pages.resetPassword, nil
+}
+
 // VisitShowDocsResponse writes the page.
 func (p page) VisitShowDocsResponse(w http.ResponseWriter) error { return p.write(w) }
 
@@ -110,6 +124,12 @@ func (p page) VisitShowEmailVerificationResponse(w http.ResponseWriter) error { 
 
 // VisitShowInvitationResponse writes the page.
 func (p page) VisitShowInvitationResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowForgotPasswordResponse writes the page.
+func (p page) VisitShowForgotPasswordResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowPasswordResetResponse writes the page.
+func (p page) VisitShowPasswordResetResponse(w http.ResponseWriter) error { return p.write(w) }
 
 func (p page) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

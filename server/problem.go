@@ -66,6 +66,7 @@ var problemKinds = map[api.ProblemCode]problemKind{
 	api.ProblemCodeInvalidCredentials:     {401, "Invalid credentials", "The e-mail address or the password is wrong."},
 	api.ProblemCodeInvalidRefreshToken:    {401, "Invalid refresh token", "This session has ended. Sign in again."},
 	api.ProblemCodeMissingPermission:      {403, "Missing permission", "Your role does not permit this."},
+	api.ProblemCodeInvalidCurrentPassword: {403, "Invalid current password", "The current password is wrong."},
 	api.ProblemCodeRankTooLow:             {403, "Rank too low", "This account is not below your rank. Ask an administrator."},
 	api.ProblemCodeEmailNotVerified:       {403, "E-mail not verified", "Open the link that was mailed to you, or ask for a new one."},
 	api.ProblemCodeAccountLocked:          {403, "Account locked", "This account is locked. Write to support."},

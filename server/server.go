@@ -37,9 +37,10 @@ type Options struct {
 	Product   mail.Product // appears in mails and pages
 	// Links are the templates of mailed links by the name that a request gives as client; "" is for requests
 	// that name none. An empty template means the built-in page.
-	Links   map[string]LinkTemplates
-	Docs    bool   // serve /docs
-	Version string // of this build, for the start-up log
+	Links              map[string]LinkTemplates
+	ChangePasswordLink string // where someone sets another password; default: the page for a forgotten one
+	Docs               bool   // serve /docs
+	Version            string // of this build, for the start-up log
 
 	RegistrationOpen    bool
 	RegistrationConceal bool // answer 202 alike for known and unknown addresses
@@ -69,9 +70,12 @@ type Options struct {
 // LinkTemplates are where mailed links lead: any absolute URL, custom schemes and fragments included, with
 // {token} where the token goes.
 type LinkTemplates struct {
-	VerifyEmail string
-	Invitation  string
-	SignIn      string // without a token: where someone goes who has an account already
+	VerifyEmail        string
+	Invitation         string
+	ResetPassword      string
+	ConfirmEmailChange string // proves the new address
+	RevokeEmailChange  string // in the notice to the older one
+	SignIn             string // without a token: where someone goes who has an account already
 }
 
 // Server implements the operations. It is safe for concurrent use; nothing that another server on the same

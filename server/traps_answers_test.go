@@ -90,11 +90,11 @@ func linksArrive(t *testing.T, s *system) {
 		reader, of account
 		want       string
 	}{
-		{manager, user, "delete downgrade edit lock self sessions"},
+		{manager, user, "delete downgrade edit lock password-reset-mail self sessions"},
 		{manager, manager, "self"},
 		{manager, admin, "self"},
-		{admin, user, "delete downgrade edit lock role self sessions"},
-		{admin, admin, "edit self sessions upgrade"},
+		{admin, user, "delete downgrade edit lock password-reset-mail role self sessions"},
+		{admin, admin, "edit password-reset-mail self sessions upgrade"},
 	} {
 		got := trapUser(s, c.reader, c.of.id)
 		if rels := trapRels(got.Links); rels != c.want {

@@ -62,8 +62,10 @@ func privacyTraps() []trap {
 			}
 			secret := regexp.MustCompile(`(?i)argon2|hash|password|verification_token|address_key`)
 			for _, path := range []string{"/users/me", "/users?limit=100", trapPath(user, "")} {
-				if got := s.call(http.MethodGet, path, admin.token, nil); secret.Match(got.body) {
-					t.Errorf("%s says %s", path, secret.Find(got.body))
+				got := s.call(http.MethodGet, path, admin.token, nil)
+				body := strings.NewReplacer("password-reset-mail", "", "sendPasswordResetMail", "").Replace(string(got.body)) // a link
+				if secret.MatchString(body) {
+					t.Errorf("%s says %s", path, secret.FindString(body))
 				}
 			}
 			if own := s.call(http.MethodGet, "/users/me", user.token, nil); strings.Contains(string(own.body), "failed_login_attempts") {

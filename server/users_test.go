@@ -212,6 +212,7 @@ func TestNoResponseHoldsMoreThanItsReaderMaySee(t *testing.T) {
 	}
 	for _, path := range []string{"/users/me", "/users?limit=100", "/users/" + user.id.String(), "/users/" + invited.ID.String()} {
 		body := string(s.call(http.MethodGet, path, admin.token, nil).body)
+		body = strings.NewReplacer("password-reset-mail", "", "sendPasswordResetMail", "").Replace(body) // a link, not a secret
 		for _, secret := range []string{hash, "$argon2", tokenHash, "hash", "password"} {
 			if strings.Contains(body, secret) {
 				t.Errorf("GET %s contains %q", path, secret)

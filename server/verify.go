@@ -125,9 +125,12 @@ func (s *Server) resendAddress(ctx context.Context, body *api.ResendVerification
 	return token.Address, err
 }
 
+// verificationSubject and an address are what the limits of these mails count, whoever asks for them.
+const verificationSubject = "verify:"
+
 func (s *Server) resend(ctx context.Context, address, client string) error {
 	return s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
-		within, err := s.withinAll(ctx, q, "verify:"+address, limitMailMinute, limitMailHour)
+		within, err := s.withinAll(ctx, q, verificationSubject+address, limitMailMinute, limitMailHour)
 		if err != nil || !within {
 			return err
 		}

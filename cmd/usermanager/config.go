@@ -52,6 +52,10 @@ type config struct {
 	SupportEmail           string          `name:"SUPPORT_EMAIL" kind:"mailbox" about:"Whom a user can ask for help."`
 	LinkVerifyEmail        string          `name:"LINK_VERIFY_EMAIL" kind:"token link" shown:"the built-in page" about:"Frontend page that proves an address; {token} stands for the token."`
 	LinkInvitation         string          `name:"LINK_INVITATION" kind:"token link" shown:"the built-in page" about:"Frontend page that accepts an invitation; {token} stands for the token."`
+	LinkResetPassword      string          `name:"LINK_RESET_PASSWORD" kind:"token link" shown:"the built-in page" about:"Frontend page that sets a new password; {token} stands for the token."`
+	LinkConfirmEmailChange string          `name:"LINK_CONFIRM_EMAIL_CHANGE" kind:"token link" shown:"the built-in page" about:"Frontend page that confirms a new e-mail address; {token} stands for the token."`
+	LinkRevokeEmailChange  string          `name:"LINK_REVOKE_EMAIL_CHANGE" kind:"token link" shown:"the built-in page" about:"Frontend page that undoes a change of the e-mail address; {token} stands for the token."`
+	LinkChangePassword     string          `name:"LINK_CHANGE_PASSWORD" kind:"plain link" shown:"the built-in page" about:"Frontend page for changing a password; /.well-known/change-password and warning mails lead there."`
 	LinkSignIn             string          `name:"LINK_SIGN_IN" kind:"plain link" about:"Frontend page for signing in."`
 	BootstrapAdminEmail    string          `name:"BOOTSTRAP_ADMIN_EMAIL" kind:"mailbox" about:"Made an administrator at a start that finds none."`
 	BootstrapAdminPassword hidden          `name:"BOOTSTRAP_ADMIN_PASSWORD" kind:"password" secret:"yes" about:"Password of that administrator; not needed afterwards."`
@@ -224,7 +228,8 @@ func (l *loaded) checkTogether() {
 		c.ProductURL = c.PublicURL.String()
 	}
 	l.links[""] = server.LinkTemplates{
-		VerifyEmail: c.LinkVerifyEmail, Invitation: c.LinkInvitation, SignIn: c.LinkSignIn,
+		VerifyEmail: c.LinkVerifyEmail, Invitation: c.LinkInvitation, SignIn: c.LinkSignIn, ResetPassword: c.LinkResetPassword,
+		ConfirmEmailChange: c.LinkConfirmEmailChange, RevokeEmailChange: c.LinkRevokeEmailChange,
 	}
 }
 

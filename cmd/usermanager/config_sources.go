@@ -194,12 +194,14 @@ func (l *loaded) readClients(clients map[string]any) {
 		}
 		links, isMap := clients[name].(map[string]any)
 		if !isMap {
-			l.refusef("clients.%s must be a map with link_verify_email, link_invitation and link_sign_in.", name)
+			l.refusef("clients.%s must be a map of link_* keys, such as link_verify_email.", name)
 			continue
 		}
 		var set server.LinkTemplates
 		targets := map[string]*string{
 			"link_verify_email": &set.VerifyEmail, "link_invitation": &set.Invitation, "link_sign_in": &set.SignIn,
+			"link_reset_password": &set.ResetPassword, "link_confirm_email_change": &set.ConfirmEmailChange,
+			"link_revoke_email_change": &set.RevokeEmailChange,
 		}
 		for _, key := range slices.Sorted(maps.Keys(links)) {
 			target, known := targets[key]

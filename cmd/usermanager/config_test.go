@@ -249,6 +249,22 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkInvitation != "" }},
 			bad:  []string{"https://a.example/"},
 		},
+		"LINK_RESET_PASSWORD": {
+			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkResetPassword != "" }},
+			bad:  []string{"https://a.example/"},
+		},
+		"LINK_CONFIRM_EMAIL_CHANGE": {
+			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkConfirmEmailChange != "" }},
+			bad:  []string{"https://a.example/"},
+		},
+		"LINK_REVOKE_EMAIL_CHANGE": {
+			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkRevokeEmailChange != "" }},
+			bad:  []string{"https://a.example/"},
+		},
+		"LINK_CHANGE_PASSWORD": {
+			good: map[string]func(*config) bool{"https://a.example/pw": func(c *config) bool { return c.LinkChangePassword != "" }},
+			bad:  []string{"https://a.example/{token}", "pw"},
+		},
 		"LINK_SIGN_IN": {
 			good: map[string]func(*config) bool{"https://a.example/in": func(c *config) bool { return c.LinkSignIn != "" }},
 			bad:  []string{"https://a.example/{token}", "in"},
@@ -371,6 +387,9 @@ clients:
     link_verify_email: https://web.example/#/verify/{token}
     link_invitation: https://web.example/#/join/{token}
     link_sign_in: https://web.example/#/in
+    link_reset_password: https://web.example/#/reset/{token}
+    link_confirm_email_change: https://web.example/#/confirm/{token}
+    link_revoke_email_change: https://web.example/#/revoke/{token}
   ios_app:
     link_verify_email: acme:verify/{token}
   empty: {}
@@ -382,7 +401,8 @@ clients:
 		"": {SignIn: "https://a.example/in"},
 		"web": {
 			VerifyEmail: "https://web.example/#/verify/{token}", Invitation: "https://web.example/#/join/{token}",
-			SignIn: "https://web.example/#/in",
+			SignIn: "https://web.example/#/in", ResetPassword: "https://web.example/#/reset/{token}",
+			ConfirmEmailChange: "https://web.example/#/confirm/{token}", RevokeEmailChange: "https://web.example/#/revoke/{token}",
 		},
 		"ios_app": {VerifyEmail: "acme:verify/{token}"},
 		"empty":   {},
@@ -401,11 +421,12 @@ func TestBadClientsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
 		"clients: [web]": "clients must be a map",
-		"clients: {Web: {link_sign_in: 'https://a.example'}}":      `"Web"`,
-		"clients: {web: https://a.example}":                        "clients.web must be a map",
-		"clients: {web: {link_reset: 'https://a.example'}}":        "unknown key link_reset",
-		"clients: {web: {link_verify_email: 'https://a.example'}}": "clients.web.link_verify_email",
-		"clients: {web: {link_sign_in: {a: b}}}":                   "clients.web.link_sign_in",
+		"clients: {Web: {link_sign_in: 'https://a.example'}}":        `"Web"`,
+		"clients: {web: https://a.example}":                          "clients.web must be a map",
+		"clients: {web: {link_reset: 'https://a.example'}}":          "unknown key link_reset",
+		"clients: {web: {link_verify_email: 'https://a.example'}}":   "clients.web.link_verify_email",
+		"clients: {web: {link_reset_password: 'https://a.example'}}": "clients.web.link_reset_password",
+		"clients: {web: {link_sign_in: {a: b}}}":                     "clients.web.link_sign_in",
 	} {
 		if err := loadWith(t, nil, nil, file).err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", file, err, want)

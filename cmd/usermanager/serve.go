@@ -127,7 +127,7 @@ func (l *loaded) serverOptions(pool *pgxpool.Pool, logger *slog.Logger, sender m
 		Product: mail.Product{
 			Name: c.ProductName, URL: c.ProductURL, LogoURL: c.ProductLogoURL, SupportEmail: c.SupportEmail,
 		},
-		Links: l.links, Docs: c.Docs, Version: buildVersion(),
+		Links: l.links, ChangePasswordLink: c.LinkChangePassword, Docs: c.Docs, Version: buildVersion(),
 		RegistrationOpen: c.RegistrationOpen, RegistrationConceal: c.RegistrationConceal,
 		RegistrationLimit: c.RegistrationLimit,
 		PasswordPolicy:    c.PasswordPolicy, Hasher: hasher,

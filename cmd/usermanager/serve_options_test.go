@@ -25,7 +25,9 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 		"CORS_ORIGINS=https://app.example.com", "TRUSTED_PROXIES=10.0.0.0/8", "DOCS=false", "PRODUCT_NAME=Acme",
 		"PRODUCT_URL=https://acme.example", "PRODUCT_LOGO_URL=https://acme.example/l.png", "SUPPORT_EMAIL=help@acme.example",
 		"LINK_VERIFY_EMAIL=https://app.example.com/v/{token}", "LINK_INVITATION=https://app.example.com/i/{token}",
-		"LINK_SIGN_IN=https://app.example.com/in",
+		"LINK_SIGN_IN=https://app.example.com/in", "LINK_RESET_PASSWORD=https://app.example.com/r/{token}",
+		"LINK_CONFIRM_EMAIL_CHANGE=https://app.example.com/c/{token}", "LINK_REVOKE_EMAIL_CHANGE=https://app.example.com/n/{token}",
+		"LINK_CHANGE_PASSWORD=https://app.example.com/pw",
 	}, nil, "")
 	if err := l.err(); err != nil {
 		t.Fatal(err)
@@ -37,6 +39,8 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 	}
 	links := server.LinkTemplates{
 		VerifyEmail: "https://app.example.com/v/{token}", Invitation: "https://app.example.com/i/{token}", SignIn: "https://app.example.com/in",
+		ResetPassword: "https://app.example.com/r/{token}", ConfirmEmailChange: "https://app.example.com/c/{token}",
+		RevokeEmailChange: "https://app.example.com/n/{token}",
 	}
 	for name, holds := range map[string]bool{
 		"logger":          got.Logger == logger,
@@ -55,8 +59,9 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 		"version":  got.Version != "",
 		"product": got.Product.Name == "Acme" && got.Product.URL == "https://acme.example" &&
 			got.Product.LogoURL == "https://acme.example/l.png" && got.Product.SupportEmail == "help@acme.example",
-		"links": reflect.DeepEqual(got.Links, map[string]server.LinkTemplates{"": links}),
-		"inbox": got.Inbox == nil, // of dev only
+		"links":           reflect.DeepEqual(got.Links, map[string]server.LinkTemplates{"": links}),
+		"change-password": got.ChangePasswordLink == "https://app.example.com/pw",
+		"inbox":           got.Inbox == nil, // of dev only
 	} {
 		if !holds {
 			t.Errorf("the server has another %s: %+v", name, got)

@@ -2,6 +2,10 @@
 INSERT INTO passwords (user_id, hash) VALUES (@user_id, @hash)
 ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = now();
 
+-- name: PasswordReplace :execrows
+-- Compare-and-set for the owner's own change: whoever reset or upgraded it in the meantime is not overwritten.
+UPDATE passwords SET hash = @new_hash, changed_at = now() WHERE user_id = @user_id AND hash = @old_hash;
+
 -- name: PasswordUpgrade :exec
 -- Compare-and-set: a password changed in the meantime stays.
 UPDATE passwords SET hash = @new_hash WHERE user_id = @user_id AND hash = @old_hash;
@@ -52,6 +56,10 @@ WHERE address_key = @address_key AND source = @source;
 -- name: LoginFailureEndWaits :execrows
 UPDATE login_failures SET failures = 0, wait_until = NULL
 WHERE address_key = @address_key AND (failures > 0 OR wait_until IS NOT NULL);
+
+-- name: LoginFailureForget :exec
+-- Also which sources knew a password that is void.
+DELETE FROM login_failures WHERE address_key = @address_key;
 
 -- name: LoginFailureSummary :many
 -- For staff: failures that count, and the longest wait, of each address.

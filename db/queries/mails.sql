@@ -1,5 +1,7 @@
 -- name: MailCreate :one
-INSERT INTO mails (id, user_id, kind, token_id, role) VALUES (@id, @user_id, @kind, @token_id, @role) RETURNING *;
+INSERT INTO mails (id, user_id, kind, token_id, role, recipient)
+VALUES (@id, @user_id, @kind, @token_id, @role, @recipient)
+RETURNING *;
 
 -- name: MailForSending :one
 -- The mail with whom it is for. The token is there for the kinds that carry a link.

@@ -1,12 +1,23 @@
 -- name: TokenCreate :one
 -- Call TokenSupersede first, with the user's row held.
-INSERT INTO one_time_tokens (id, user_id, purpose, address, hash, client, expires_at)
-VALUES (@id, @user_id, @purpose, @address, @hash, @client, now() + make_interval(secs => @undelivered_seconds::float8))
+INSERT INTO one_time_tokens (id, user_id, purpose, address, hash, client, email, session_id, is_lasting, expires_at)
+VALUES (@id, @user_id, @purpose, @address, @hash, @client, @email, @session_id, @is_lasting,
+    now() + make_interval(secs => @undelivered_seconds::float8))
 RETURNING *;
 
 -- name: TokenSupersede :exec
 UPDATE one_time_tokens SET superseded_at = now()
 WHERE user_id = @user_id AND purpose = @purpose AND used_at IS NULL AND superseded_at IS NULL;
+
+-- name: TokenSupersedeAllButLasting :exec
+-- All but the links that undo an e-mail change: whoever took an account over cannot kill its owner's way back.
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = @user_id AND NOT is_lasting AND used_at IS NULL AND superseded_at IS NULL;
+
+-- name: TokenSupersedeNewer :exec
+-- What was made after this one; ids lie in the order in which they were made.
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = @user_id AND id > @id AND used_at IS NULL AND superseded_at IS NULL;
 
 -- name: TokenSupersedeAll :exec
 UPDATE one_time_tokens SET superseded_at = now()

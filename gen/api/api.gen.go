@@ -37,6 +37,7 @@ const (
 	FieldCodeInvalidNickname   FieldCode = "invalid_nickname"
 	FieldCodeInvalidURL        FieldCode = "invalid_url"
 	FieldCodeMalformed         FieldCode = "malformed"
+	FieldCodeMismatch          FieldCode = "mismatch"
 	FieldCodeMissingDigit      FieldCode = "missing_digit"
 	FieldCodeMissingLowercase  FieldCode = "missing_lowercase"
 	FieldCodeMissingSpecial    FieldCode = "missing_special"
@@ -55,6 +56,7 @@ const (
 	FieldCodeTooPersonal       FieldCode = "too_personal"
 	FieldCodeTooShort          FieldCode = "too_short"
 	FieldCodeTooSmall          FieldCode = "too_small"
+	FieldCodeUnchanged         FieldCode = "unchanged"
 	FieldCodeUnknownClient     FieldCode = "unknown_client"
 	FieldCodeUnknownField      FieldCode = "unknown_field"
 	FieldCodeWrongType         FieldCode = "wrong_type"
@@ -80,6 +82,8 @@ func (e FieldCode) Valid() bool {
 	case FieldCodeInvalidURL:
 		return true
 	case FieldCodeMalformed:
+		return true
+	case FieldCodeMismatch:
 		return true
 	case FieldCodeMissingDigit:
 		return true
@@ -116,6 +120,8 @@ func (e FieldCode) Valid() bool {
 	case FieldCodeTooShort:
 		return true
 	case FieldCodeTooSmall:
+		return true
+	case FieldCodeUnchanged:
 		return true
 	case FieldCodeUnknownClient:
 		return true
@@ -190,9 +196,15 @@ func (e HealthStatus) Valid() bool {
 
 // Defines values for LastMailKind.
 const (
+	LastMailKindEmailChange         LastMailKind = "email_change"
+	LastMailKindEmailChangeAttempt  LastMailKind = "email_change_attempt"
+	LastMailKindEmailChangeNotice   LastMailKind = "email_change_notice"
+	LastMailKindEmailChanged        LastMailKind = "email_changed"
 	LastMailKindInvitation          LastMailKind = "invitation"
 	LastMailKindLocked              LastMailKind = "locked"
 	LastMailKindNone                LastMailKind = "none"
+	LastMailKindPasswordChanged     LastMailKind = "password_changed"
+	LastMailKindPasswordReset       LastMailKind = "password_reset"
 	LastMailKindRegistrationAttempt LastMailKind = "registration_attempt"
 	LastMailKindRoleChanged         LastMailKind = "role_changed"
 	LastMailKindSessionReplayed     LastMailKind = "session_replayed"
@@ -205,11 +217,23 @@ const (
 // Valid indicates whether the value is a known member of the LastMailKind enum.
 func (e LastMailKind) Valid() bool {
 	switch e {
+	case LastMailKindEmailChange:
+		return true
+	case LastMailKindEmailChangeAttempt:
+		return true
+	case LastMailKindEmailChangeNotice:
+		return true
+	case LastMailKindEmailChanged:
+		return true
 	case LastMailKindInvitation:
 		return true
 	case LastMailKindLocked:
 		return true
 	case LastMailKindNone:
+		return true
+	case LastMailKindPasswordChanged:
+		return true
+	case LastMailKindPasswordReset:
 		return true
 	case LastMailKindRegistrationAttempt:
 		return true
@@ -342,6 +366,7 @@ const (
 	ProblemCodeInternalError          ProblemCode = "internal_error"
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
+	ProblemCodeInvalidCurrentPassword ProblemCode = "invalid_current_password"
 	ProblemCodeInvalidCursor          ProblemCode = "invalid_cursor"
 	ProblemCodeInvalidRefreshToken    ProblemCode = "invalid_refresh_token"
 	ProblemCodeLastAdmin              ProblemCode = "last_admin"
@@ -394,6 +419,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeInvalidAccessToken:
 		return true
 	case ProblemCodeInvalidCredentials:
+		return true
+	case ProblemCodeInvalidCurrentPassword:
 		return true
 	case ProblemCodeInvalidCursor:
 		return true
@@ -472,27 +499,32 @@ func (e RegistrationMode) Valid() bool {
 
 // Defines values for Rel.
 const (
-	RelCollection Rel = "collection"
-	RelCreate     Rel = "create"
-	RelDelete     Rel = "delete"
-	RelDowngrade  Rel = "downgrade"
-	RelEdit       Rel = "edit"
-	RelFirst      Rel = "first"
-	RelInvitation Rel = "invitation"
-	RelLast       Rel = "last"
-	RelLock       Rel = "lock"
-	RelNext       Rel = "next"
-	RelPrev       Rel = "prev"
-	RelRole       Rel = "role"
-	RelSelf       Rel = "self"
-	RelSessions   Rel = "sessions"
-	RelUnlock     Rel = "unlock"
-	RelUpgrade    Rel = "upgrade"
+	RelClearLoginWaits   Rel = "clear-login-waits"
+	RelCollection        Rel = "collection"
+	RelCreate            Rel = "create"
+	RelDelete            Rel = "delete"
+	RelDowngrade         Rel = "downgrade"
+	RelEdit              Rel = "edit"
+	RelFirst             Rel = "first"
+	RelInvitation        Rel = "invitation"
+	RelLast              Rel = "last"
+	RelLock              Rel = "lock"
+	RelNext              Rel = "next"
+	RelPasswordResetMail Rel = "password-reset-mail"
+	RelPrev              Rel = "prev"
+	RelRole              Rel = "role"
+	RelSelf              Rel = "self"
+	RelSessions          Rel = "sessions"
+	RelUnlock            Rel = "unlock"
+	RelUpgrade           Rel = "upgrade"
+	RelVerificationMail  Rel = "verification-mail"
 )
 
 // Valid indicates whether the value is a known member of the Rel enum.
 func (e Rel) Valid() bool {
 	switch e {
+	case RelClearLoginWaits:
+		return true
 	case RelCollection:
 		return true
 	case RelCreate:
@@ -513,6 +545,8 @@ func (e Rel) Valid() bool {
 		return true
 	case RelNext:
 		return true
+	case RelPasswordResetMail:
+		return true
 	case RelPrev:
 		return true
 	case RelRole:
@@ -524,6 +558,8 @@ func (e Rel) Valid() bool {
 	case RelUnlock:
 		return true
 	case RelUpgrade:
+		return true
+	case RelVerificationMail:
 		return true
 	default:
 		return false
@@ -674,6 +710,19 @@ type AuthorizationServer struct {
 	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
 }
 
+// ChangeOwnPasswordRequest defines model for ChangeOwnPasswordRequest.
+type ChangeOwnPasswordRequest struct {
+	// CurrentPassword The one that is used to sign in.
+	//
+	// Example: Analytic*1843
+	CurrentPassword string `json:"current_password"`
+
+	// NewPassword Another one; see `GET /settings` for the rules.
+	//
+	// Example: Compiler*1952
+	NewPassword string `json:"new_password"`
+}
+
 // CreateSessionRequest defines model for CreateSessionRequest.
 type CreateSessionRequest struct {
 	// Cookie Keep the refresh token in a cookie instead of answering it.
@@ -795,6 +844,8 @@ type Document map[string]interface{}
 // - `repeated`: Given more than once.
 // - `unknown_client`: No such set of links.
 // - `taken`: Belongs to another account.
+// - `mismatch`: Not the current one.
+// - `unchanged`: The same as the current one.
 // - `duplicate_key`: The key appears twice.
 // - `malformed`: Cannot be read.
 //
@@ -835,6 +886,8 @@ type FieldError struct {
 	// - `repeated`: Given more than once.
 	// - `unknown_client`: No such set of links.
 	// - `taken`: Belongs to another account.
+	// - `mismatch`: Not the current one.
+	// - `unchanged`: The same as the current one.
 	// - `duplicate_key`: The key appears twice.
 	// - `malformed`: Cannot be read.
 	//
@@ -867,6 +920,19 @@ type FieldError struct {
 //
 // Example: body
 type FieldLocation string
+
+// ForgotPasswordRequest defines model for ForgotPasswordRequest.
+type ForgotPasswordRequest struct {
+	// Client The named set of mail links to use.
+	//
+	// Example: web
+	Client *string `json:"client,omitempty"`
+
+	// Email The address of the account.
+	//
+	// Example: ada@example.com
+	Email string `json:"email"`
+}
 
 // GrantedRole A role that staff can give. An unverified account takes it when its address is proven.
 //
@@ -1022,6 +1088,7 @@ type LoginProblem struct {
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
+	// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
@@ -1045,7 +1112,7 @@ type LoginProblem struct {
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
-	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
@@ -1333,6 +1400,7 @@ type Problem struct {
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
+	// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
@@ -1356,7 +1424,7 @@ type Problem struct {
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
-	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
@@ -1418,6 +1486,7 @@ type Problem struct {
 // - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
 // - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 // - `missing_permission`: 403. The caller's role lacks the scope.
+// - `invalid_current_password`: 403. The current password is wrong, which counts as a failed sign-in.
 // - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 // - `email_not_verified`: 403. The password is right, but the address is not proven.
 // - `account_locked`: 403. The password is right, but staff locked the account.
@@ -1441,7 +1510,7 @@ type Problem struct {
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 // - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 // - `version_required`: 428. `If-Match` is missing.
-// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
+// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
 // - `too_many_requests`: 429. A limit per source was reached.
 // - `internal_error`: 500. Logged with the request id.
 // - `server_busy`: 503. The queue for password work is full.
@@ -1544,6 +1613,19 @@ type ResendVerificationRequest struct {
 	//
 	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
 	Token *string `json:"token,omitempty"`
+}
+
+// ResetPasswordRequest defines model for ResetPasswordRequest.
+type ResetPasswordRequest struct {
+	// Password See `GET /settings` for the rules.
+	//
+	// Example: Compiler*1952
+	Password string `json:"password"`
+
+	// Token From the mailed link.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
 }
 
 // Role ANONYMOUS accounts have not proven their e-mail address and cannot sign in; the other roles rank in this order.
@@ -2158,6 +2240,9 @@ type CreationInvalid = Problem
 // CrossOriginRefused RFC 9457.
 type CrossOriginRefused = Problem
 
+// CurrentPasswordWrong RFC 9457.
+type CurrentPasswordWrong = Problem
+
 // Forbidden RFC 9457.
 type Forbidden = Problem
 
@@ -2250,6 +2335,9 @@ type TokenInvalid = Problem
 
 // TokenOrFieldsInvalid RFC 9457.
 type TokenOrFieldsInvalid = Problem
+
+// TooManyAttempts RFC 9457.
+type TooManyAttempts = Problem
 
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
@@ -2359,6 +2447,12 @@ type LoginFormdataRequestBody = LoginRequest
 // LogoutJSONRequestBody defines body for Logout for application/json ContentType.
 type LogoutJSONRequestBody = RefreshTokenRequest
 
+// ForgotPasswordJSONRequestBody defines body for ForgotPassword for application/json ContentType.
+type ForgotPasswordJSONRequestBody = ForgotPasswordRequest
+
+// ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
+type ResetPasswordJSONRequestBody = ResetPasswordRequest
+
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = RegisterRequest
 
@@ -2373,6 +2467,9 @@ type CreateUserJSONRequestBody = CreateUserRequest
 
 // UpdateOwnProfileJSONRequestBody defines body for UpdateOwnProfile for application/json ContentType.
 type UpdateOwnProfileJSONRequestBody = UpdateOwnProfileRequest
+
+// ChangeOwnPasswordJSONRequestBody defines body for ChangeOwnPassword for application/json ContentType.
+type ChangeOwnPasswordJSONRequestBody = ChangeOwnPasswordRequest
 
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
 type UpdateUserJSONRequestBody = UpdateUserRequest
@@ -2462,6 +2559,16 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ChangePassword Where to change a password
+	//
+	// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+	// forgotten password.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+	ChangePassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetJwks Public keys
 	//
@@ -2627,6 +2734,72 @@ type ClientInterface interface {
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ShowForgotPassword Page for a forgotten password
+	//
+	// A page that asks for the address and posts it here.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+	ShowForgotPassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgotPasswordWithBody Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgotPassword Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetPasswordWithBody Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetPassword Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPassword(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowPasswordReset Page of the mailed link
+	//
+	// A page that asks for the new password. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+	ShowPasswordReset(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReadiness Can requests be served
 	//
 	// Checks the database and its schema, at most once a second.
@@ -2781,6 +2954,30 @@ type ClientInterface interface {
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ChangeOwnPasswordWithBody Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeOwnPassword Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPassword(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EndOtherSessions Sign out everywhere else
 	//
 	// Ends every session but the one of this request.
@@ -2846,6 +3043,15 @@ type ClientInterface interface {
 	// Corresponds with PATCH /users/{user_id} (the `UpdateUser` operationId).
 	UpdateUser(ctx context.Context, userID UserIDPath, params *UpdateUserParams, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	//
+	// The user may try again at once. A lock stays. Repeating it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+	ClearLoginWaits(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DowngradeUser Take the professional status back
 	//
 	// Repeating it changes nothing.
@@ -2885,6 +3091,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 	LockUser(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendPasswordResetMail Mail a user a link to set a new password
+	//
+	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+	SendPasswordResetMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RestoreUser Restore a deleted user
 	//
@@ -2962,6 +3177,15 @@ type ClientInterface interface {
 	// Corresponds with POST /users/{user_id}/upgrade (the `UpgradeUser` operationId).
 	UpgradeUser(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SendVerificationMail Mail a user's verification link again
+	//
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+	SendVerificationMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// VerifyEmailWithBody Prove an e-mail address
 	//
 	// Consumes the mailed token: an ANONYMOUS account gets its role. Repeating it within ten minutes answers the same success.
@@ -3023,6 +3247,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /verify-email/{user_id}/{token} (the `VerifyEmailLink` operationId).
 	VerifyEmailLink(ctx context.Context, userID UserIDPath, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ChangePassword Where to change a password
+//
+// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+// forgotten password.
+//
+// Codes: none.
+//
+// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+func (c *Client) ChangePassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangePasswordRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // GetJwks Public keys
@@ -3349,6 +3593,132 @@ func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParam
 	return c.Client.Do(req)
 }
 
+// ShowForgotPassword Page for a forgotten password
+//
+// A page that asks for the address and posts it here.
+//
+// Codes: none.
+//
+// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+func (c *Client) ShowForgotPassword(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowForgotPasswordRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgotPasswordWithBody Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *Client) ForgotPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgotPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgotPassword Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *Client) ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgotPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetPasswordWithBody Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *Client) ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetPassword Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *Client) ResetPassword(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowPasswordReset Page of the mailed link
+//
+// A page that asks for the new password. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+func (c *Client) ShowPasswordReset(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowPasswordResetRequest(c.Server, token)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetReadiness Can requests be served
 //
 // Checks the database and its schema, at most once a second.
@@ -3643,6 +4013,50 @@ func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileP
 	return c.Client.Do(req)
 }
 
+// ChangeOwnPasswordWithBody Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *Client) ChangeOwnPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeOwnPassword Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *Client) ChangeOwnPassword(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // EndOtherSessions Sign out everywhere else
 //
 // Ends every session but the one of this request.
@@ -3778,6 +4192,25 @@ func (c *Client) UpdateUser(ctx context.Context, userID UserIDPath, params *Upda
 	return c.Client.Do(req)
 }
 
+// ClearLoginWaits End a user's waits after failed sign-ins
+//
+// The user may try again at once. A lock stays. Repeating it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+func (c *Client) ClearLoginWaits(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewClearLoginWaitsRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DowngradeUser Take the professional status back
 //
 // Repeating it changes nothing.
@@ -3848,6 +4281,25 @@ func (c *Client) LockUserWithBody(ctx context.Context, userID UserIDPath, conten
 // Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 func (c *Client) LockUser(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLockUserRequest(c.Server, userID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendPasswordResetMail Mail a user a link to set a new password
+//
+// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+func (c *Client) SendPasswordResetMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendPasswordResetMailRequest(c.Server, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -4014,6 +4466,25 @@ func (c *Client) UpgradeUser(ctx context.Context, userID UserIDPath, reqEditors 
 	return c.Client.Do(req)
 }
 
+// SendVerificationMail Mail a user's verification link again
+//
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+func (c *Client) SendVerificationMail(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendVerificationMailRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // VerifyEmailWithBody Prove an e-mail address
 //
 // Consumes the mailed token: an ANONYMOUS account gets its role. Repeating it within ten minutes answers the same success.
@@ -4134,6 +4605,33 @@ func (c *Client) VerifyEmailLink(ctx context.Context, userID UserIDPath, token T
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewChangePasswordRequest constructs an http.Request for the ChangePassword method
+func NewChangePasswordRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/change-password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewGetJwksRequest constructs an http.Request for the GetJwks method
@@ -4551,6 +5049,147 @@ func NewGetOpenapiYamlRequest(server string, params *GetOpenapiYamlParams) (*htt
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewShowForgotPasswordRequest constructs an http.Request for the ShowForgotPassword method
+func NewShowForgotPasswordRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/forgot")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewForgotPasswordRequest calls the generic ForgotPassword builder with application/json body
+func NewForgotPasswordRequest(server string, body ForgotPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewForgotPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewForgotPasswordRequestWithBody constructs an http.Request for the ForgotPassword method, with any body, and a specified content type
+func NewForgotPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/forgot")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResetPasswordRequest calls the generic ResetPassword builder with application/json body
+func NewResetPasswordRequest(server string, body ResetPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResetPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewResetPasswordRequestWithBody constructs an http.Request for the ResetPassword method, with any body, and a specified content type
+func NewResetPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/reset")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowPasswordResetRequest constructs an http.Request for the ShowPasswordReset method
+func NewShowPasswordResetRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/password/reset/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -5054,6 +5693,46 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 	return req, nil
 }
 
+// NewChangeOwnPasswordRequest calls the generic ChangeOwnPassword builder with application/json body
+func NewChangeOwnPasswordRequest(server string, body ChangeOwnPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeOwnPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewChangeOwnPasswordRequestWithBody constructs an http.Request for the ChangeOwnPassword method, with any body, and a specified content type
+func NewChangeOwnPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewEndOtherSessionsRequest constructs an http.Request for the EndOtherSessions method
 func NewEndOtherSessionsRequest(server string) (*http.Request, error) {
 	var err error
@@ -5287,6 +5966,40 @@ func NewUpdateUserRequestWithBody(server string, userID UserIDPath, params *Upda
 	return req, nil
 }
 
+// NewClearLoginWaitsRequest constructs an http.Request for the ClearLoginWaits method
+func NewClearLoginWaitsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/clear-login-waits", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDowngradeUserRequest constructs an http.Request for the DowngradeUser method
 func NewDowngradeUserRequest(server string, userID UserIDPath) (*http.Request, error) {
 	var err error
@@ -5398,6 +6111,40 @@ func NewLockUserRequestWithBody(server string, userID UserIDPath, contentType st
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendPasswordResetMailRequest constructs an http.Request for the SendPasswordResetMail method
+func NewSendPasswordResetMailRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/password-reset-mail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -5660,6 +6407,40 @@ func NewUpgradeUserRequest(server string, userID UserIDPath) (*http.Request, err
 	return req, nil
 }
 
+// NewSendVerificationMailRequest constructs an http.Request for the SendVerificationMail method
+func NewSendVerificationMailRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/verification-mail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewVerifyEmailRequest calls the generic VerifyEmail builder with application/json body
 func NewVerifyEmailRequest(server string, body VerifyEmailJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5866,6 +6647,18 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ChangePasswordWithResponse Where to change a password
+	//
+	// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+	// forgotten password.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+	ChangePasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ChangePasswordHTTPResponse, error)
+
 	// GetJwksWithResponse Public keys
 	//
 	// For services that verify access tokens themselves.
@@ -6046,6 +6839,76 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlHTTPResponse, error)
 
+	// ShowForgotPasswordWithResponse Page for a forgotten password
+	//
+	// A page that asks for the address and posts it here.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+	ShowForgotPasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowForgotPasswordHTTPResponse, error)
+
+	// ForgotPasswordWithBodyWithResponse Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error)
+
+	// ForgotPasswordWithResponse Mail a link to set a new password
+	//
+	// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+	// working. The answer is the same for every address, and takes as long.
+	//
+	// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+	ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error)
+
+	// ResetPasswordWithBodyWithResponse Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error)
+
+	// ResetPasswordWithResponse Set a new password by the mailed token
+	//
+	// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+	// nobody in. It proves the address of an account that was unverified, whose older password is void.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+	ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error)
+
+	// ShowPasswordResetWithResponse Page of the mailed link
+	//
+	// A page that asks for the new password. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+	ShowPasswordResetWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowPasswordResetHTTPResponse, error)
+
 	// GetReadinessWithResponse Can requests be served
 	//
 	// Checks the database and its schema, at most once a second.
@@ -6208,6 +7071,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
 
+	// ChangeOwnPasswordWithBodyWithResponse Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error)
+
+	// ChangeOwnPasswordWithResponse Change the own password
+	//
+	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+	// user by mail.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+	ChangeOwnPasswordWithResponse(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error)
+
 	// EndOtherSessionsWithResponse Sign out everywhere else
 	//
 	// Ends every session but the one of this request.
@@ -6283,6 +7170,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /users/{user_id} (the `UpdateUser` operationId).
 	UpdateUserWithResponse(ctx context.Context, userID UserIDPath, params *UpdateUserParams, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserHTTPResponse, error)
 
+	// ClearLoginWaitsWithResponse End a user's waits after failed sign-ins
+	//
+	// The user may try again at once. A lock stays. Repeating it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+	ClearLoginWaitsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ClearLoginWaitsHTTPResponse, error)
+
 	// DowngradeUserWithResponse Take the professional status back
 	//
 	// Repeating it changes nothing.
@@ -6326,6 +7224,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /users/{user_id}/lock (the `LockUser` operationId).
 	LockUserWithResponse(ctx context.Context, userID UserIDPath, body LockUserJSONRequestBody, reqEditors ...RequestEditorFn) (*LockUserHTTPResponse, error)
+
+	// SendPasswordResetMailWithResponse Mail a user a link to set a new password
+	//
+	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+	SendPasswordResetMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendPasswordResetMailHTTPResponse, error)
 
 	// RestoreUserWithResponse Restore a deleted user
 	//
@@ -6415,6 +7324,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /users/{user_id}/upgrade (the `UpgradeUser` operationId).
 	UpgradeUserWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*UpgradeUserHTTPResponse, error)
 
+	// SendVerificationMailWithResponse Mail a user's verification link again
+	//
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+	SendVerificationMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendVerificationMailHTTPResponse, error)
+
 	// VerifyEmailWithBodyWithResponse Prove an e-mail address
 	//
 	// Consumes the mailed token: an ANONYMOUS account gets its role. Repeating it within ten minutes answers the same success.
@@ -6480,6 +7400,47 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /verify-email/{user_id}/{token} (the `VerifyEmailLink` operationId).
 	VerifyEmailLinkWithResponse(ctx context.Context, userID UserIDPath, token TokenPath, reqEditors ...RequestEditorFn) (*VerifyEmailLinkHTTPResponse, error)
+}
+
+// ChangePasswordHTTPResponse302Headers the declared response headers of an HTTP 302 response for ChangePassword
+type ChangePasswordHTTPResponse302Headers struct {
+	Location string
+}
+
+type ChangePasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers302 the parsed response headers for an HTTP 302 response
+	Headers302 *ChangePasswordHTTPResponse302Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangePasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangePasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangePasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangePasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type GetJwksHTTPResponse struct {
@@ -7297,6 +8258,275 @@ func (r GetOpenapiYamlHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetOpenapiYamlHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowForgotPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowForgotPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowForgotPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowForgotPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowForgotPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ForgotPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ForgotPassword
+type ForgotPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ForgotPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ForgotPasswordHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ForgotPasswordHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ForgotPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ForgotPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ForgotPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ForgotPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ForgotPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetPasswordHTTPResponse429Headers the declared response headers of an HTTP 429 response for ResetPassword
+type ResetPasswordHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ResetPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ResetPassword
+type ResetPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ResetPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ResetPasswordHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ResetPasswordHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ResetPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowPasswordResetHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowPasswordResetHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowPasswordResetHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowPasswordResetHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowPasswordResetHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowPasswordResetHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8226,6 +9456,124 @@ func (r UpdateOwnProfileHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ChangeOwnPasswordHTTPResponse401Headers the declared response headers of an HTTP 401 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ChangeOwnPasswordHTTPResponse429Headers the declared response headers of an HTTP 429 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ChangeOwnPasswordHTTPResponse503Headers the declared response headers of an HTTP 503 response for ChangeOwnPassword
+type ChangeOwnPasswordHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ChangeOwnPasswordHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CurrentPasswordWrong
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyAttempts
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ChangeOwnPasswordHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ChangeOwnPasswordHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangeOwnPasswordHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON403() *CurrentPasswordWrong {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON429() *TooManyAttempts {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ChangeOwnPasswordHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeOwnPasswordHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeOwnPasswordHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeOwnPasswordHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeOwnPasswordHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // EndOtherSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndOtherSessions
 type EndOtherSessionsHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -8801,6 +10149,96 @@ func (r UpdateUserHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ClearLoginWaitsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ClearLoginWaits
+type ClearLoginWaitsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ClearLoginWaitsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ClearLoginWaits
+type ClearLoginWaitsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ClearLoginWaitsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ClearLoginWaitsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ClearLoginWaitsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ClearLoginWaitsHTTPResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ClearLoginWaitsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ClearLoginWaitsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ClearLoginWaitsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ClearLoginWaitsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ClearLoginWaitsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DowngradeUserHTTPResponse401Headers the declared response headers of an HTTP 401 response for DowngradeUser
 type DowngradeUserHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -9121,6 +10559,110 @@ func (r LockUserHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LockUserHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SendPasswordResetMailHTTPResponse401Headers the declared response headers of an HTTP 401 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// SendPasswordResetMailHTTPResponse429Headers the declared response headers of an HTTP 429 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// SendPasswordResetMailHTTPResponse503Headers the declared response headers of an HTTP 503 response for SendPasswordResetMail
+type SendPasswordResetMailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type SendPasswordResetMailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendPasswordResetMailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendPasswordResetMailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendPasswordResetMailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SendPasswordResetMailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendPasswordResetMailHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendPasswordResetMailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendPasswordResetMailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendPasswordResetMailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendPasswordResetMailHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9792,6 +11334,117 @@ func (r UpgradeUserHTTPResponse) ContentType() string {
 	return ""
 }
 
+// SendVerificationMailHTTPResponse401Headers the declared response headers of an HTTP 401 response for SendVerificationMail
+type SendVerificationMailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// SendVerificationMailHTTPResponse429Headers the declared response headers of an HTTP 429 response for SendVerificationMail
+type SendVerificationMailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// SendVerificationMailHTTPResponse503Headers the declared response headers of an HTTP 503 response for SendVerificationMail
+type SendVerificationMailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type SendVerificationMailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AlreadyVerified
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendVerificationMailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendVerificationMailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendVerificationMailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SendVerificationMailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON409() *AlreadyVerified {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendVerificationMailHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendVerificationMailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendVerificationMailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendVerificationMailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendVerificationMailHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyEmailHTTPResponse429Headers the declared response headers of an HTTP 429 response for VerifyEmail
 type VerifyEmailHTTPResponse429Headers struct {
 	RetryAfter int32
@@ -10145,6 +11798,24 @@ func (r VerifyEmailLinkHTTPResponse) ContentType() string {
 	return ""
 }
 
+// ChangePasswordWithResponse Where to change a password
+//
+// For password managers ("A Well-Known URL for Changing Passwords", W3C): leads to `LINK_CHANGE_PASSWORD`, else to the page for a
+// forgotten password.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/change-password (the `ChangePassword` operationId).
+func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ChangePasswordHTTPResponse, error) {
+	rsp, err := c.ChangePassword(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangePasswordHTTPResponse(rsp)
+}
+
 // GetJwksWithResponse Public keys
 //
 // For services that verify access tokens themselves.
@@ -10421,6 +12092,112 @@ func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, pa
 	return ParseGetOpenapiYamlHTTPResponse(rsp)
 }
 
+// ShowForgotPasswordWithResponse Page for a forgotten password
+//
+// A page that asks for the address and posts it here.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /password/forgot (the `ShowForgotPassword` operationId).
+func (c *ClientWithResponses) ShowForgotPasswordWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ShowForgotPassword(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowForgotPasswordHTTPResponse(rsp)
+}
+
+// ForgotPasswordWithBodyWithResponse Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ForgotPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgotPasswordHTTPResponse(rsp)
+}
+
+// ForgotPasswordWithResponse Mail a link to set a new password
+//
+// The link is valid for an hour from its delivery. At most once a minute and three times an hour for an address; the older link stops
+// working. The answer is the same for every address, and takes as long.
+//
+// Codes: `malformed_request`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/forgot (the `ForgotPassword` operationId).
+func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordHTTPResponse, error) {
+	rsp, err := c.ForgotPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgotPasswordHTTPResponse(rsp)
+}
+
+// ResetPasswordWithBodyWithResponse Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error) {
+	rsp, err := c.ResetPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetPasswordHTTPResponse(rsp)
+}
+
+// ResetPasswordWithResponse Set a new password by the mailed token
+//
+// Once. Ends every session, every wait after failed sign-ins and each e-mail change that waits for its proof, but no lock, and signs
+// nobody in. It proves the address of an account that was unverified, whose older password is void.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /password/reset (the `ResetPassword` operationId).
+func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordHTTPResponse, error) {
+	rsp, err := c.ResetPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetPasswordHTTPResponse(rsp)
+}
+
+// ShowPasswordResetWithResponse Page of the mailed link
+//
+// A page that asks for the new password. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /password/reset/{token} (the `ShowPasswordReset` operationId).
+func (c *ClientWithResponses) ShowPasswordResetWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowPasswordResetHTTPResponse, error) {
+	rsp, err := c.ShowPasswordReset(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowPasswordResetHTTPResponse(rsp)
+}
+
 // GetReadinessWithResponse Can requests be served
 //
 // Checks the database and its schema, at most once a second.
@@ -10667,6 +12444,42 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
 }
 
+// ChangeOwnPasswordWithBodyWithResponse Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *ClientWithResponses) ChangeOwnPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error) {
+	rsp, err := c.ChangeOwnPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnPasswordHTTPResponse(rsp)
+}
+
+// ChangeOwnPasswordWithResponse Change the own password
+//
+// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
+// user by mail.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/password (the `ChangeOwnPassword` operationId).
+func (c *ClientWithResponses) ChangeOwnPasswordWithResponse(ctx context.Context, body ChangeOwnPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnPasswordHTTPResponse, error) {
+	rsp, err := c.ChangeOwnPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnPasswordHTTPResponse(rsp)
+}
+
 // EndOtherSessionsWithResponse Sign out everywhere else
 //
 // Ends every session but the one of this request.
@@ -10784,6 +12597,23 @@ func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, userID
 	return ParseUpdateUserHTTPResponse(rsp)
 }
 
+// ClearLoginWaitsWithResponse End a user's waits after failed sign-ins
+//
+// The user may try again at once. A lock stays. Repeating it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/clear-login-waits (the `ClearLoginWaits` operationId).
+func (c *ClientWithResponses) ClearLoginWaitsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ClearLoginWaitsHTTPResponse, error) {
+	rsp, err := c.ClearLoginWaits(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseClearLoginWaitsHTTPResponse(rsp)
+}
+
 // DowngradeUserWithResponse Take the professional status back
 //
 // Repeating it changes nothing.
@@ -10850,6 +12680,23 @@ func (c *ClientWithResponses) LockUserWithResponse(ctx context.Context, userID U
 		return nil, err
 	}
 	return ParseLockUserHTTPResponse(rsp)
+}
+
+// SendPasswordResetMailWithResponse Mail a user a link to set a new password
+//
+// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/password-reset-mail (the `SendPasswordResetMail` operationId).
+func (c *ClientWithResponses) SendPasswordResetMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendPasswordResetMailHTTPResponse, error) {
+	rsp, err := c.SendPasswordResetMail(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendPasswordResetMailHTTPResponse(rsp)
 }
 
 // RestoreUserWithResponse Restore a deleted user
@@ -10988,6 +12835,23 @@ func (c *ClientWithResponses) UpgradeUserWithResponse(ctx context.Context, userI
 	return ParseUpgradeUserHTTPResponse(rsp)
 }
 
+// SendVerificationMailWithResponse Mail a user's verification link again
+//
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/{user_id}/verification-mail (the `SendVerificationMail` operationId).
+func (c *ClientWithResponses) SendVerificationMailWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*SendVerificationMailHTTPResponse, error) {
+	rsp, err := c.SendVerificationMail(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendVerificationMailHTTPResponse(rsp)
+}
+
 // VerifyEmailWithBodyWithResponse Prove an e-mail address
 //
 // Consumes the mailed token: an ANONYMOUS account gets its role. Repeating it within ten minutes answers the same success.
@@ -11088,6 +12952,35 @@ func (c *ClientWithResponses) VerifyEmailLinkWithResponse(ctx context.Context, u
 		return nil, err
 	}
 	return ParseVerifyEmailLinkHTTPResponse(rsp)
+}
+
+// ParseChangePasswordHTTPResponse parses an HTTP response from a ChangePasswordWithResponse call
+func ParseChangePasswordHTTPResponse(rsp *http.Response) (*ChangePasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangePasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 302:
+		var headers ChangePasswordHTTPResponse302Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers302 = &headers
+	}
+
+	return response, nil
 }
 
 // ParseGetJwksHTTPResponse parses an HTTP response from a GetJwksWithResponse call
@@ -11798,6 +13691,230 @@ func ParseGetOpenapiYamlHTTPResponse(rsp *http.Response) (*GetOpenapiYamlHTTPRes
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowForgotPasswordHTTPResponse parses an HTTP response from a ShowForgotPasswordWithResponse call
+func ParseShowForgotPasswordHTTPResponse(rsp *http.Response) (*ShowForgotPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowForgotPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseForgotPasswordHTTPResponse parses an HTTP response from a ForgotPasswordWithResponse call
+func ParseForgotPasswordHTTPResponse(rsp *http.Response) (*ForgotPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ForgotPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers ForgotPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetPasswordHTTPResponse parses an HTTP response from a ResetPasswordWithResponse call
+func ParseResetPasswordHTTPResponse(rsp *http.Response) (*ResetPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ResetPasswordHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ResetPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowPasswordResetHTTPResponse parses an HTTP response from a ShowPasswordResetWithResponse call
+func ParseShowPasswordResetHTTPResponse(rsp *http.Response) (*ShowPasswordResetHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowPasswordResetHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
+
 	}
 
 	return response, nil
@@ -12690,6 +14807,124 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 	return response, nil
 }
 
+// ParseChangeOwnPasswordHTTPResponse parses an HTTP response from a ChangeOwnPasswordWithResponse call
+func ParseChangeOwnPasswordHTTPResponse(rsp *http.Response) (*ChangeOwnPasswordHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeOwnPasswordHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CurrentPasswordWrong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ChangeOwnPasswordHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ChangeOwnPasswordHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangeOwnPasswordHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseEndOtherSessionsHTTPResponse parses an HTTP response from a EndOtherSessionsWithResponse call
 func ParseEndOtherSessionsHTTPResponse(rsp *http.Response) (*EndOtherSessionsHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13247,6 +15482,90 @@ func ParseUpdateUserHTTPResponse(rsp *http.Response) (*UpdateUserHTTPResponse, e
 	return response, nil
 }
 
+// ParseClearLoginWaitsHTTPResponse parses an HTTP response from a ClearLoginWaitsWithResponse call
+func ParseClearLoginWaitsHTTPResponse(rsp *http.Response) (*ClearLoginWaitsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ClearLoginWaitsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ClearLoginWaitsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ClearLoginWaitsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDowngradeUserHTTPResponse parses an HTTP response from a DowngradeUserWithResponse call
 func ParseDowngradeUserHTTPResponse(rsp *http.Response) (*DowngradeUserHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13545,6 +15864,107 @@ func ParseLockUserHTTPResponse(rsp *http.Response) (*LockUserHTTPResponse, error
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers LockUserHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSendPasswordResetMailHTTPResponse parses an HTTP response from a SendPasswordResetMailWithResponse call
+func ParseSendPasswordResetMailHTTPResponse(rsp *http.Response) (*SendPasswordResetMailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendPasswordResetMailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SendPasswordResetMailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendPasswordResetMailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendPasswordResetMailHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -14190,6 +16610,114 @@ func ParseUpgradeUserHTTPResponse(rsp *http.Response) (*UpgradeUserHTTPResponse,
 	return response, nil
 }
 
+// ParseSendVerificationMailHTTPResponse parses an HTTP response from a SendVerificationMailWithResponse call
+func ParseSendVerificationMailHTTPResponse(rsp *http.Response) (*SendVerificationMailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendVerificationMailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AlreadyVerified
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SendVerificationMailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendVerificationMailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendVerificationMailHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseVerifyEmailHTTPResponse parses an HTTP response from a VerifyEmailWithResponse call
 func ParseVerifyEmailHTTPResponse(rsp *http.Response) (*VerifyEmailHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14509,6 +17037,9 @@ func ParseVerifyEmailLinkHTTPResponse(rsp *http.Response) (*VerifyEmailLinkHTTPR
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ChangePassword Where to change a password
+	// (GET /.well-known/change-password)
+	ChangePassword(ctx echo.Context) error
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context) error
@@ -14545,6 +17076,18 @@ type ServerInterface interface {
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error
+	// ShowForgotPassword Page for a forgotten password
+	// (GET /password/forgot)
+	ShowForgotPassword(ctx echo.Context) error
+	// ForgotPassword Mail a link to set a new password
+	// (POST /password/forgot)
+	ForgotPassword(ctx echo.Context) error
+	// ResetPassword Set a new password by the mailed token
+	// (POST /password/reset)
+	ResetPassword(ctx echo.Context) error
+	// ShowPasswordReset Page of the mailed link
+	// (GET /password/reset/{token})
+	ShowPasswordReset(ctx echo.Context, token TokenPath) error
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
@@ -14572,6 +17115,9 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// ChangeOwnPassword Change the own password
+	// (PUT /users/me/password)
+	ChangeOwnPassword(ctx echo.Context) error
 	// EndOtherSessions Sign out everywhere else
 	// (DELETE /users/me/sessions)
 	EndOtherSessions(ctx echo.Context) error
@@ -14590,6 +17136,9 @@ type ServerInterface interface {
 	// UpdateUser Change a user
 	// (PATCH /users/{user_id})
 	UpdateUser(ctx echo.Context, userID UserIDPath, params UpdateUserParams) error
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	// (POST /users/{user_id}/clear-login-waits)
+	ClearLoginWaits(ctx echo.Context, userID UserIDPath) error
 	// DowngradeUser Take the professional status back
 	// (POST /users/{user_id}/downgrade)
 	DowngradeUser(ctx echo.Context, userID UserIDPath) error
@@ -14599,6 +17148,9 @@ type ServerInterface interface {
 	// LockUser Lock a user
 	// (POST /users/{user_id}/lock)
 	LockUser(ctx echo.Context, userID UserIDPath) error
+	// SendPasswordResetMail Mail a user a link to set a new password
+	// (POST /users/{user_id}/password-reset-mail)
+	SendPasswordResetMail(ctx echo.Context, userID UserIDPath) error
 	// RestoreUser Restore a deleted user
 	// (POST /users/{user_id}/restore)
 	RestoreUser(ctx echo.Context, userID UserIDPath) error
@@ -14620,6 +17172,9 @@ type ServerInterface interface {
 	// UpgradeUser Upgrade to professional
 	// (POST /users/{user_id}/upgrade)
 	UpgradeUser(ctx echo.Context, userID UserIDPath) error
+	// SendVerificationMail Mail a user's verification link again
+	// (POST /users/{user_id}/verification-mail)
+	SendVerificationMail(ctx echo.Context, userID UserIDPath) error
 	// VerifyEmail Prove an e-mail address
 	// (POST /verify-email)
 	VerifyEmail(ctx echo.Context) error
@@ -14637,6 +17192,15 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ChangePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangePassword(ctx)
+	return err
 }
 
 // GetJwks converts echo context to params.
@@ -14798,6 +17362,49 @@ func (w *ServerInterfaceWrapper) GetOpenapiYaml(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOpenapiYaml(ctx, params)
+	return err
+}
+
+// ShowForgotPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowForgotPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowForgotPassword(ctx)
+	return err
+}
+
+// ForgotPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ForgotPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ForgotPassword(ctx)
+	return err
+}
+
+// ResetPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ResetPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResetPassword(ctx)
+	return err
+}
+
+// ShowPasswordReset converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowPasswordReset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowPasswordReset(ctx, token)
 	return err
 }
 
@@ -15037,6 +17644,15 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 	return err
 }
 
+// ChangeOwnPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeOwnPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeOwnPassword(ctx)
+	return err
+}
+
 // EndOtherSessions converts echo context to params.
 func (w *ServerInterfaceWrapper) EndOtherSessions(ctx echo.Context) error {
 	var err error
@@ -15159,6 +17775,22 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 	return err
 }
 
+// ClearLoginWaits converts echo context to params.
+func (w *ServerInterfaceWrapper) ClearLoginWaits(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ClearLoginWaits(ctx, userID)
+	return err
+}
+
 // DowngradeUser converts echo context to params.
 func (w *ServerInterfaceWrapper) DowngradeUser(ctx echo.Context) error {
 	var err error
@@ -15204,6 +17836,22 @@ func (w *ServerInterfaceWrapper) LockUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LockUser(ctx, userID)
+	return err
+}
+
+// SendPasswordResetMail converts echo context to params.
+func (w *ServerInterfaceWrapper) SendPasswordResetMail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendPasswordResetMail(ctx, userID)
 	return err
 }
 
@@ -15324,6 +17972,22 @@ func (w *ServerInterfaceWrapper) UpgradeUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpgradeUser(ctx, userID)
+	return err
+}
+
+// SendVerificationMail converts echo context to params.
+func (w *ServerInterfaceWrapper) SendVerificationMail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendVerificationMail(ctx, userID)
 	return err
 }
 
@@ -15448,6 +18112,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/verify-email/:user_id/:token", wrapper.VerifyEmailLink, options.OperationMiddlewares["verifyEmailLink"]...)
 	router.GET(options.BaseURL+"/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.POST(options.BaseURL+"/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.GET(options.BaseURL+"/password/forgot", wrapper.ShowForgotPassword, options.OperationMiddlewares["showForgotPassword"]...)
+	router.POST(options.BaseURL+"/password/forgot", wrapper.ForgotPassword, options.OperationMiddlewares["forgotPassword"]...)
+	router.POST(options.BaseURL+"/password/reset", wrapper.ResetPassword, options.OperationMiddlewares["resetPassword"]...)
+	router.GET(options.BaseURL+"/password/reset/:token", wrapper.ShowPasswordReset, options.OperationMiddlewares["showPasswordReset"]...)
+	router.GET(options.BaseURL+"/.well-known/change-password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.POST(options.BaseURL+"/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.POST(options.BaseURL+"/sessions/refresh", wrapper.RefreshSession, options.OperationMiddlewares["refreshSession"]...)
 	router.POST(options.BaseURL+"/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
@@ -15456,6 +18125,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/invitations/:token", wrapper.ShowInvitation, options.OperationMiddlewares["showInvitation"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
+	router.PUT(options.BaseURL+"/users/me/password", wrapper.ChangeOwnPassword, options.OperationMiddlewares["changeOwnPassword"]...)
 	router.DELETE(options.BaseURL+"/users/me/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
 	router.GET(options.BaseURL+"/users/me/sessions", wrapper.ListOwnSessions, options.OperationMiddlewares["listOwnSessions"]...)
 	router.DELETE(options.BaseURL+"/users/me/sessions/:session_id", wrapper.EndOwnSession, options.OperationMiddlewares["endOwnSession"]...)
@@ -15474,6 +18144,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/users/:user_id/sessions", wrapper.ListUserSessions, options.OperationMiddlewares["listUserSessions"]...)
 	router.DELETE(options.BaseURL+"/users/:user_id/sessions/:session_id", wrapper.EndUserSession, options.OperationMiddlewares["endUserSession"]...)
 	router.POST(options.BaseURL+"/users/:user_id/invitation", wrapper.ResendInvitation, options.OperationMiddlewares["resendInvitation"]...)
+	router.POST(options.BaseURL+"/users/:user_id/verification-mail", wrapper.SendVerificationMail, options.OperationMiddlewares["sendVerificationMail"]...)
+	router.POST(options.BaseURL+"/users/:user_id/password-reset-mail", wrapper.SendPasswordResetMail, options.OperationMiddlewares["sendPasswordResetMail"]...)
+	router.POST(options.BaseURL+"/users/:user_id/clear-login-waits", wrapper.ClearLoginWaits, options.OperationMiddlewares["clearLoginWaits"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetOpenapiYaml, options.OperationMiddlewares["getOpenapiYaml"]...)
@@ -15495,6 +18168,8 @@ type CreationConflictApplicationProblemPlusJSONResponse Problem
 type CreationInvalidApplicationProblemPlusJSONResponse Problem
 
 type CrossOriginRefusedApplicationProblemPlusJSONResponse Problem
+
+type CurrentPasswordWrongApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
@@ -15628,6 +18303,15 @@ type TokenInvalidApplicationProblemPlusJSONResponse Problem
 
 type TokenOrFieldsInvalidApplicationProblemPlusJSONResponse Problem
 
+type TooManyAttemptsResponseHeaders struct {
+	RetryAfter int32
+}
+type TooManyAttemptsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyAttemptsResponseHeaders
+}
+
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter int32
 }
@@ -15653,6 +18337,27 @@ type URITooLongApplicationProblemPlusJSONResponse Problem
 type UserUpdateConflictApplicationProblemPlusJSONResponse Problem
 
 type ValidationFailedApplicationProblemPlusJSONResponse Problem
+
+type ChangePasswordRequestObject struct {
+}
+
+type ChangePasswordResponseObject interface {
+	VisitChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangePassword302ResponseHeaders struct {
+	Location string
+}
+
+type ChangePassword302Response struct {
+	Headers ChangePassword302ResponseHeaders
+}
+
+func (response ChangePassword302Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(302)
+	return nil
+}
 
 type GetJwksRequestObject struct {
 }
@@ -16547,6 +19252,342 @@ func (response GetOpenapiYaml304Response) VisitGetOpenapiYamlResponse(w http.Res
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(304)
 	return nil
+}
+
+type ShowForgotPasswordRequestObject struct {
+}
+
+type ShowForgotPasswordResponseObject interface {
+	VisitShowForgotPasswordResponse(w http.ResponseWriter) error
+}
+
+type ShowForgotPassword200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowForgotPassword200TextHTMLResponse) VisitShowForgotPasswordResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ForgotPasswordRequestObject struct {
+	Body *ForgotPasswordJSONRequestBody
+}
+
+type ForgotPasswordResponseObject interface {
+	VisitForgotPasswordResponse(w http.ResponseWriter) error
+}
+
+type ForgotPassword202JSONResponse Accepted
+
+func (response ForgotPassword202JSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword400ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword413ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword415ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword422ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword500ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForgotPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ForgotPassword503ApplicationProblemPlusJSONResponse) VisitForgotPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPasswordRequestObject struct {
+	Body *ResetPasswordJSONRequestBody
+}
+
+type ResetPasswordResponseObject interface {
+	VisitResetPasswordResponse(w http.ResponseWriter) error
+}
+
+type ResetPassword204Response struct {
+}
+
+func (response ResetPassword204Response) VisitResetPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword400ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword410ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword413ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword415ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword422ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword429ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword500ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ResetPassword503ApplicationProblemPlusJSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowPasswordResetRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowPasswordResetResponseObject interface {
+	VisitShowPasswordResetResponse(w http.ResponseWriter) error
+}
+
+type ShowPasswordReset200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowPasswordReset200TextHTMLResponse) VisitShowPasswordResetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowPasswordReset414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowPasswordReset414ApplicationProblemPlusJSONResponse) VisitShowPasswordResetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetReadinessRequestObject struct {
@@ -17719,6 +20760,169 @@ func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type ChangeOwnPasswordRequestObject struct {
+	Body *ChangeOwnPasswordJSONRequestBody
+}
+
+type ChangeOwnPasswordResponseObject interface {
+	VisitChangeOwnPasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangeOwnPassword204Response struct {
+}
+
+func (response ChangeOwnPassword204Response) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ChangeOwnPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword400ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword401ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword403ApplicationProblemPlusJSONResponse struct {
+	CurrentPasswordWrongApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword403ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword413ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword415ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword422ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword429ApplicationProblemPlusJSONResponse struct {
+	TooManyAttemptsApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword429ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword500ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnPassword503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnPassword503ApplicationProblemPlusJSONResponse) VisitChangeOwnPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EndOtherSessionsRequestObject struct {
 }
 
@@ -18430,6 +21634,110 @@ func (response UpdateUser503ApplicationProblemPlusJSONResponse) VisitUpdateUserR
 	return err
 }
 
+type ClearLoginWaitsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type ClearLoginWaitsResponseObject interface {
+	VisitClearLoginWaitsResponse(w http.ResponseWriter) error
+}
+
+type ClearLoginWaits200JSONResponse User
+
+func (response ClearLoginWaits200JSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits401ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits403ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits404ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits500ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearLoginWaits503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ClearLoginWaits503ApplicationProblemPlusJSONResponse) VisitClearLoginWaitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DowngradeUserRequestObject struct {
 	UserID UserIDPath `json:"user_id"`
 }
@@ -18844,6 +22152,127 @@ type LockUser503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LockUser503ApplicationProblemPlusJSONResponse) VisitLockUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMailRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type SendPasswordResetMailResponseObject interface {
+	VisitSendPasswordResetMailResponse(w http.ResponseWriter) error
+}
+
+type SendPasswordResetMail202JSONResponse Accepted
+
+func (response SendPasswordResetMail202JSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail401ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail403ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail404ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail429ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail500ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendPasswordResetMail503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SendPasswordResetMail503ApplicationProblemPlusJSONResponse) VisitSendPasswordResetMailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19678,6 +23107,143 @@ func (response UpgradeUser503ApplicationProblemPlusJSONResponse) VisitUpgradeUse
 	return err
 }
 
+type SendVerificationMailRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type SendVerificationMailResponseObject interface {
+	VisitSendVerificationMailResponse(w http.ResponseWriter) error
+}
+
+type SendVerificationMail202JSONResponse Accepted
+
+func (response SendVerificationMail202JSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail401ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail403ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail404ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail409ApplicationProblemPlusJSONResponse struct {
+	AlreadyVerifiedApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail409ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail429ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail500ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendVerificationMail503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SendVerificationMail503ApplicationProblemPlusJSONResponse) VisitSendVerificationMailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyEmailRequestObject struct {
 	Body *VerifyEmailJSONRequestBody
 }
@@ -20149,6 +23715,9 @@ func (response VerifyEmailLink503ApplicationProblemPlusJSONResponse) VisitVerify
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ChangePassword Where to change a password
+	// (GET /.well-known/change-password)
+	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
@@ -20185,6 +23754,18 @@ type StrictServerInterface interface {
 	// GetOpenapiYaml This document
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx context.Context, request GetOpenapiYamlRequestObject) (GetOpenapiYamlResponseObject, error)
+	// ShowForgotPassword Page for a forgotten password
+	// (GET /password/forgot)
+	ShowForgotPassword(ctx context.Context, request ShowForgotPasswordRequestObject) (ShowForgotPasswordResponseObject, error)
+	// ForgotPassword Mail a link to set a new password
+	// (POST /password/forgot)
+	ForgotPassword(ctx context.Context, request ForgotPasswordRequestObject) (ForgotPasswordResponseObject, error)
+	// ResetPassword Set a new password by the mailed token
+	// (POST /password/reset)
+	ResetPassword(ctx context.Context, request ResetPasswordRequestObject) (ResetPasswordResponseObject, error)
+	// ShowPasswordReset Page of the mailed link
+	// (GET /password/reset/{token})
+	ShowPasswordReset(ctx context.Context, request ShowPasswordResetRequestObject) (ShowPasswordResetResponseObject, error)
 	// GetReadiness Can requests be served
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
@@ -20212,6 +23793,9 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// ChangeOwnPassword Change the own password
+	// (PUT /users/me/password)
+	ChangeOwnPassword(ctx context.Context, request ChangeOwnPasswordRequestObject) (ChangeOwnPasswordResponseObject, error)
 	// EndOtherSessions Sign out everywhere else
 	// (DELETE /users/me/sessions)
 	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
@@ -20230,6 +23814,9 @@ type StrictServerInterface interface {
 	// UpdateUser Change a user
 	// (PATCH /users/{user_id})
 	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
+	// ClearLoginWaits End a user's waits after failed sign-ins
+	// (POST /users/{user_id}/clear-login-waits)
+	ClearLoginWaits(ctx context.Context, request ClearLoginWaitsRequestObject) (ClearLoginWaitsResponseObject, error)
 	// DowngradeUser Take the professional status back
 	// (POST /users/{user_id}/downgrade)
 	DowngradeUser(ctx context.Context, request DowngradeUserRequestObject) (DowngradeUserResponseObject, error)
@@ -20239,6 +23826,9 @@ type StrictServerInterface interface {
 	// LockUser Lock a user
 	// (POST /users/{user_id}/lock)
 	LockUser(ctx context.Context, request LockUserRequestObject) (LockUserResponseObject, error)
+	// SendPasswordResetMail Mail a user a link to set a new password
+	// (POST /users/{user_id}/password-reset-mail)
+	SendPasswordResetMail(ctx context.Context, request SendPasswordResetMailRequestObject) (SendPasswordResetMailResponseObject, error)
 	// RestoreUser Restore a deleted user
 	// (POST /users/{user_id}/restore)
 	RestoreUser(ctx context.Context, request RestoreUserRequestObject) (RestoreUserResponseObject, error)
@@ -20260,6 +23850,9 @@ type StrictServerInterface interface {
 	// UpgradeUser Upgrade to professional
 	// (POST /users/{user_id}/upgrade)
 	UpgradeUser(ctx context.Context, request UpgradeUserRequestObject) (UpgradeUserResponseObject, error)
+	// SendVerificationMail Mail a user's verification link again
+	// (POST /users/{user_id}/verification-mail)
+	SendVerificationMail(ctx context.Context, request SendVerificationMailRequestObject) (SendVerificationMailResponseObject, error)
 	// VerifyEmail Prove an e-mail address
 	// (POST /verify-email)
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
@@ -20284,6 +23877,29 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ChangePassword operation middleware
+func (sh *strictHandler) ChangePassword(ctx echo.Context) error {
+	var request ChangePasswordRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangePassword(ctx.Request().Context(), request.(ChangePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangePasswordResponseObject); ok {
+		return validResponse.VisitChangePasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // GetJwks operation middleware
@@ -20636,6 +24252,146 @@ func (sh *strictHandler) GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlP
 	return nil
 }
 
+// ShowForgotPassword operation middleware
+func (sh *strictHandler) ShowForgotPassword(ctx echo.Context) error {
+	var request ShowForgotPasswordRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowForgotPassword(ctx.Request().Context(), request.(ShowForgotPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowForgotPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowForgotPasswordResponseObject); ok {
+		return validResponse.VisitShowForgotPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ForgotPassword operation middleware
+func (sh *strictHandler) ForgotPassword(ctx echo.Context) error {
+	var request ForgotPasswordRequestObject
+
+	var body ForgotPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ForgotPassword(ctx.Request().Context(), request.(ForgotPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ForgotPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ForgotPasswordResponseObject); ok {
+		return validResponse.VisitForgotPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResetPassword operation middleware
+func (sh *strictHandler) ResetPassword(ctx echo.Context) error {
+	var request ResetPasswordRequestObject
+
+	var body ResetPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetPassword(ctx.Request().Context(), request.(ResetPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResetPasswordResponseObject); ok {
+		return validResponse.VisitResetPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowPasswordReset operation middleware
+func (sh *strictHandler) ShowPasswordReset(ctx echo.Context, token TokenPath) error {
+	var request ShowPasswordResetRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowPasswordReset(ctx.Request().Context(), request.(ShowPasswordResetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowPasswordReset")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowPasswordResetResponseObject); ok {
+		return validResponse.VisitShowPasswordResetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetReadiness operation middleware
 func (sh *strictHandler) GetReadiness(ctx echo.Context) error {
 	var request GetReadinessRequestObject
@@ -20966,6 +24722,52 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 	return nil
 }
 
+// ChangeOwnPassword operation middleware
+func (sh *strictHandler) ChangeOwnPassword(ctx echo.Context) error {
+	var request ChangeOwnPasswordRequestObject
+
+	var body ChangeOwnPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeOwnPassword(ctx.Request().Context(), request.(ChangeOwnPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeOwnPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeOwnPasswordResponseObject); ok {
+		return validResponse.VisitChangeOwnPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // EndOtherSessions operation middleware
 func (sh *strictHandler) EndOtherSessions(ctx echo.Context) error {
 	var request EndOtherSessionsRequestObject
@@ -21137,6 +24939,31 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, userID UserIDPath, params 
 	return nil
 }
 
+// ClearLoginWaits operation middleware
+func (sh *strictHandler) ClearLoginWaits(ctx echo.Context, userID UserIDPath) error {
+	var request ClearLoginWaitsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ClearLoginWaits(ctx.Request().Context(), request.(ClearLoginWaitsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClearLoginWaits")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ClearLoginWaitsResponseObject); ok {
+		return validResponse.VisitClearLoginWaitsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // DowngradeUser operation middleware
 func (sh *strictHandler) DowngradeUser(ctx echo.Context, userID UserIDPath) error {
 	var request DowngradeUserRequestObject
@@ -21229,6 +25056,31 @@ func (sh *strictHandler) LockUser(ctx echo.Context, userID UserIDPath) error {
 		return err
 	} else if validResponse, ok := response.(LockUserResponseObject); ok {
 		return validResponse.VisitLockUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendPasswordResetMail operation middleware
+func (sh *strictHandler) SendPasswordResetMail(ctx echo.Context, userID UserIDPath) error {
+	var request SendPasswordResetMailRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendPasswordResetMail(ctx.Request().Context(), request.(SendPasswordResetMailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendPasswordResetMail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendPasswordResetMailResponseObject); ok {
+		return validResponse.VisitSendPasswordResetMailResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -21434,6 +25286,31 @@ func (sh *strictHandler) UpgradeUser(ctx echo.Context, userID UserIDPath) error 
 	return nil
 }
 
+// SendVerificationMail operation middleware
+func (sh *strictHandler) SendVerificationMail(ctx echo.Context, userID UserIDPath) error {
+	var request SendVerificationMailRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendVerificationMail(ctx.Request().Context(), request.(SendVerificationMailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendVerificationMail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendVerificationMailResponseObject); ok {
+		return validResponse.VisitSendVerificationMailResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // VerifyEmail operation middleware
 func (sh *strictHandler) VerifyEmail(ctx echo.Context) error {
 	var request VerifyEmailRequestObject
@@ -21583,392 +25460,418 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37e9s2sjf+r+Do3ffZ3R5Zlm+5KE+fPY7rJG6dOLWdZi/pkWARklhRgEpAVtS+/v7t3wczAAmSoEjJ",
-	"cmK33h+2sQiCwGAwGMzlM783+mIyFZxxJRud3xvsM51MIwb/Puz32VSxQP9bziYTGi8anfTXZuOaRjOm",
-	"n06YlHTIGp3GyYCoESM0CGImJelTTq4YmUkWNAklExpGJJREcBIqSeZ00Wrc3DR1n2LG1anojz2f049I",
-	"hM+cj/ZFoL9IsUE3aRAwRcOo0WlcjkJJzGP9VWzRIh/jUDGiBJGz6VTEqtVoNlgci1g2Ov/5udkIuVSU",
-	"93Xns5h3ZrMw6LR3nj/bCQ76W09pu731tN1ubz3T/9dO/jcYNJqNmP06Y1J1w6DRadR8RyqqZrLR2W/v",
-	"NRtyNhwyqULBzWBUqCLmo4NaTJMRShZPKKdDFnemsbiK2KSTIwtQOYoZDRY/sTgchAU640NybZ96KI1N",
-	"uk4TP61HVJJpLK4ZLrNhhhZ5J9Qo5ENYCzZQegkocNO9WYHny1agSKGqNcgTDFZhpkaMq7BP9TfO2a+z",
-	"MC4sRqYNiW0jz5pkWnadlsnSXIRDTkJOKA+IZDyADarEmMGv+g/9ORGHv+HXRowGLL43S7KzbElK6VS1",
-	"MiVkswuUUOOCxdcsLq5OvoGzMsOYctXVA5BdI2H0+v6nMaVSzkUcNICcKhZyyvrwfcaDqQi5anQaI6Wm",
-	"ne3tSPRpNBJSdZ61n7W30+aNZiOUcqbH5G/baDZ+mY9ldxaHpd215iyKtsZczPm2btz6RQoOKyWngkvm",
-	"Gf3PzYbsi+KcYjEII9bRjN5oJn/OtYjVHYqIyeQvyaTUi9jB5XB/EXP9feBK2cnMVi+f7AQsYtAH/qml",
-	"WvKH+Tb+MZsOYxqkLfHbevQsvg77rBuI/mzCuILVK6VQIPrSDqh6eSIxDHmheVdzWXfC1EgEObJxwVnj",
-	"Z81tR7GQ8iwOhyE/ZwN9UGaZDZ5vCWhAzE4isWlZlAd93byLzbtps1QYoAAIJRnEYkIomdIhIwJPbUkn",
-	"jMhQsSYRMRkzNnVkxULMYsmiAdGSgNFAv6SlCukLMQ7ZgzhEK4hZITS8tNVr+B1V9IpK9oHTaxpG9Cpi",
-	"2UW0DcjMaVFcvMA062abOYcsI4aNtWbFhR487Y/glLUvt8hlvCB0SEOU+mQiNLvfk/U5WLo+JXSqWBcv",
-	"2WBdzFbPLYb91VkAMWWcTrXA3Gu1W3vm7TkHWRJ8kIUjQKu0MZmPBJmjsjNASUYjt9urUDQ6DdA3odEw",
-	"phNJBiImjA9DziRRI6pIIIheS/Y5lIosGKxVP2ZUsaBLtdTZbe8+2WrvbLUPLtvPO+12p93+t17PCfIF",
-	"Dej/GMW91RcT+yTVOzoqnrFmY0DDiAVdkFZdqhSbTLXW3242BmEsVZfTCZyqAW00G8NQjWZXXSPRu7M4",
-	"MuJPdra38aH+2DaF1jV5ob0D55fVSjsDGkkGv2RIaH+PqFTJcAt02LN0gGZIi98b+YY7u0CwXd1wHHI9",
-	"TnNGBIYv9ZylZogb05Whw6m4ZhHtaw6MQj5mQchLyDGfz1u2CRAl5IYu+lfN5L83RjEblB4gcFZt16Qf",
-	"niiNTuP18WWjqXk3RjUGFmHIFPCr3qcRzCwaNG6adzKA94eXR2+KQ5hNA6pYZhQsCNVdjeK749Pjy+Pi",
-	"MFBnyAzDqBEbHMh2qnCkZDm7uPRRBRpmxmNf3uSAjG5UMRrdKjMUeG2T47C6XSXHRqEElr1IX7Csa364",
-	"+bkJ4+vGjGpNtcNnUaR/0pJhTkPVnXGltz/+zsP+2Oxh3IXTmA1YHGvZR/lwhqYKxrdevzQ6q5U8XTyn",
-	"usjBeen75HKnnUpfKwqmYV/N4rxIML/KliOYtUxoTfnQKMZa1H64fHP87vLk6PDy+Dvzc3c+YtyR3YVG",
-	"dQZ3zWIJ+u2+PsqOtXB8J5T/6n+8BXYZfQQtuf3jkcKF8t7/z6YM75Ja4OGppg/GCZw4+qK/EDPQKqkc",
-	"wwFICWdzIvjDUBz9JKrQSzwUSxbjko4Z9y6Dgidl9LdPE8If8sTsMg/VCHV7hl1ZKxwoFrJFjCUA1mEm",
-	"GaFcqBGLEwONuxLJdwtfBFPPFYsEH0ow4dhecBi6Fy00zPXqSgQLvVmoVn0and9vmg24HMEFdhs1mJv7",
-	"avLJLUmt9cbGeqHfMBqpUXaRzW/O8tqRNMQY3joJ2GQqFOP9xQ9scc6KV0KnBRmzBYlZyWUwTBt2x2zR",
-	"TRo63INrp1cJNqzWgxxGcj619QNbtMhbOmZm7+pPpzvZLMJ92c27u0uWtZSAFQtcQk9YNc3RnEbHeu65",
-	"5TKPCNDFt0ymQdc2SG/rQp+cIR+SOaxLLPiQCE7ELCYyDFiLnLOpiBVI3pReJByQUBGp6ELem3tfe9mC",
-	"5ElUtRBZiuECXNMoDA77fSblpShIV/McDM5Sok3DuxbQrIvNurZZVvgZ46nE8wC75QsyETFLhCzewB+E",
-	"FbWENJVr4KGUsxJHMQsYVyGNpH8l+k6D8oXItsqYQnKnnIhhG1grq14f2DAPag2y0625BO5L7grMYlkU",
-	"RuY7+GwJ3W2DLOvjzyQQDLkf9QCtBsB5oVX5FrlQNFbGBAVmRr0uYGIAc+O9WZB2nQWxdKi7FtjeWYb3",
-	"WvVhisW5ffCTfoiOCzTMeFbjOmnTTdpkTgcyCFkUSEJjButBpSb2gsiRmEUBuWIvUKbi0kgC5kI0905K",
-	"9D0huhGNh6yw9nw2uWIxAQEoCLTJKXu/zlic0fYaE/q50WnstNuNrOIXhZNQfVXFb6mG4FubCgYoLpXD",
-	"A+dsEDM5WnIuxdii8mAy7UpOJnNjBg8s4wELHvJ5lCdJzR2YpZBZhFAZb13eGpx75g1q0IdNmLTzBTBA",
-	"LzUMxSG2K9iI0W6xis13GNM+q7D6GitqTbPv6xhtnT7DL46vrpF39zZGXmPaWWbSdelhTLrp8jhG3V9n",
-	"bKb3Ycasa/r3GnTTZ5u02e5+bZvt7r2w2e7eF5vt7n2z2e7eE5vt7kZtthscVmZ3VxApZpLx4MR9A0fm",
-	"dLK+PXlohOStLMrYq9d+jI+sdfjd2bt/vT37cHE7y3BWYCaW4R19cH0/H1+w3JFofnPOqDFboECk0bDR",
-	"aRxf7B48AR/ltV6GLfxrDOTf0f9SYM88wiAMzRThsNFsaE1w8Gzv7Pu973Y/v9p5OXx2Pbt6rk7ZzvDN",
-	"299+evqEPbucyeez92+uz386/tBoNnQ3n7uvjn87nz2f7D15c/quq2bsycHz03fTf358Mj1aXKhw/K9f",
-	"fjj5eHJA240bCKk4pVIdBpMwp2npnwnVv4dSxVR5rz9wUECjgm4VSjRwF7oxVjEpJkxwRlgkGdH/gNP1",
-	"QYS2eUlToW45lAKiw2HvU4BQDQA96NE3voJvHMd1d67xrMPI6FFJeOlSHerRNf7oGn+IrvEZr6doYbvs",
-	"cPiDcpA3LkY0ZkHWIgp+HUr6IooYHc5g934RF/oShefeOcz39Gn2lkYDEU9YcI5nbvZMS55an4tHkZjY",
-	"Nt20TcZ6DS43E8V3xUjMaNAiRyPWH4NpQS64op+bELU9gGjMhTkRtf4QEDUP+8xvwUs+XbTeZj+3gqf2",
-	"6/polxlqfYtRoboU1wbWPJQy5MP3LJ6EEnkhs+j4mEzT555Vx0bdTKNkDf4lZjHRHJvaz6GhAuP5gwiE",
-	"8FKhitxFomh6vzMi5hBjNsMo1NcGl+TeFg7RnWhboxUVxFYiD60PPzsz3aq787TRhH/s7+I/tq4wNtt+",
-	"3xOsYR+VhmvYkXT98RP2MdwqdIsW0V+Be4ONxk5H+hUiMxJK3q/gjPIFS3m0sDYV/JlbKlh5oV6JGc8F",
-	"XrwTigzgZ896C9W1z1w5HzPjKAY3PsWt7o24+Zp03l+y5d1ZV1EyIYIm4tmcm6y1LBnP5knMkoeQYs67",
-	"6dOy8yvQGwXDymIi0g5b5FCOncAm95r+EG7iWdpUkNsllSH4e9SxCgS3v9/jC/gXvmaX36q/1h13wurc",
-	"YDOLufo9NvuRpbdUz5dWuatO2Go3nLM5X37BeSh3kmVW2IP8dWPXbFwz9dMwf9k448y6dd3dGyo2MTZZ",
-	"PEsancbO7tNWu9VuaQ53MhxZ0L3SPSX5h0s3cGI6Chjky7leM/Z5GsZMFi5S7ms1t+FOG7dhfxbH4JRF",
-	"KQAbUDJWYdVabVslfLhdc1yV9hPGg3TNCiaUnzH5sEuHMLPGa7GlB7jVj0LG1fZOawcv7BAD0dltrz+h",
-	"W2ysVUSG93vLaKNP38I3HfJw9lnZUBm7E2H77sCuvs49k+Fv+EyOwykYZZVQWmzvmH91YxZZvZZ9pn08",
-	"D99Dl1lr9BQTT80+anyatdt7/f8KRF+ftWSkJhH8xPABHMv4g+4Mf9x2fm3AZxaRoMGlEKcQN5P5onmY",
-	"hsx4VJ4ptumWhN4YW0EosYNYn8ucPNknP4Qv74tSs7Ps0uijQYVqUyQJLGgsJqIqzuKK9bXyb3p8dDnc",
-	"p3Q8r88BbHj9EeXDR8/Do+fhj+l5AFXRHc0Hz2Akcsm5cDRuePExPfD+pgdu7h7x9vDd4evj8zKvRvp4",
-	"dX/GOeVjrZ+IefbY1L/jsSzmHsUkpnyMRzA8LkVWspHgc7TH6NesIeae2mCWqSs5olRoKhkaAa3ZMJSK",
-	"xSzwGmOchD2TJhkqVELAVxcLMQBojRQ4aQPRotUqiY0Vrad5rBYPujGLSzY+80uaBErjslYPuUL+QAl3",
-	"FIlCep/7nPSxgWdrOq26Sat8NDhihYgp48l+leRq4UYzCx4tHsa29NKland6yISLAMM84e/1NQDMJ9k1",
-	"QGyYkOM9IbcLkzUwcwU2ta2ycC36KmKRZvSSqDCKyBWDnD4Rj1lABG8RgOUJ1b2FbVlutPZTq3JlisTD",
-	"lZFKxDVi6VFtDMBDHkpyRUGvebzs3SPsFUMwF3sF6LLoIvke8Vcer3qP+CuPF6w/TPAYoK1c9EdsQs9m",
-	"Cl7MnmH4jAj7sKhUSGjRdVpkFAoLdgYpfkqQK0Ym4TDWTR8ExFuRABV6Qp4eQGEA3Xw5k7mAIfydXOkH",
-	"HsrC0655mlJVCDKhfEFkOORbodaUEVDBaGAPGE8vS48qQjvkQSIrFfKhzJPY/OrGYTkQAF3J+oIHstF5",
-	"3m5jvBHASf+nwXgjc2OD5OBuxPhQjRqdvXazMQl5+nezMdVqUswbncb//udw699067f21vOf0392t37+",
-	"5i+QV2wdm7k+dw+eZDt91mxMRRT29UQA91qGSYoQIMDKbhAOw8QbmfwaiTmL+1SywhM5Zf1Qq02532fT",
-	"afYN07DbH9GY9jEdvPFf//N//vJ///fTrN3effLN3/7ebP3jU6Pz+83/Q0dT6mKaxiKY9RPNSEtr8hbW",
-	"T/MiuVhIxSYwjfS60+gArCGu5WgGy/admOcC2ewTEiAEa2HTmOdd87x4w8SUcOn24+yZh7FPckSo2ikZ",
-	"mmj6XrLPObc9/JL6GQ3AZIcYfMlmA3LBj8Ghnjsj4Alh5lFxSQzKbPI8uyQAwAX539gADXH3EnJrZ1lc",
-	"b54KFWuSJcqNJfCJi7Ocv04ijgtcA0NJaBRes6xYU/oXs3/pLFgCucw+TxudnadPnj5pH0C8cqj1Bfxh",
-	"H8BvQgjRKHu/REMByOVGJwOzTDIgy8SFUCY+AGW5SkSGnF3Vv0wizc3CvGQ0BnVWr46j/TlLAfn5Pl43",
-	"qfulvJ4+9/C6i8PTIkdiuoDTez4SkYGjSzBI9KXTH0trwQMGIp5Q5cv9098weOnssyYtg8D8yUpRtQaT",
-	"4L7CXuRXo9aes83zC30a8vEffLGnFLDc/syLfW4g4z0rnTwqURX1HXDx/ejqdT88C79/9eG3k5134Yk8",
-	"majpv49Onpz8chyeHn3fZv881M9HwZH6Ndj7MRz82GJ77VZ/N+KNNCQt5EbjzMJ/dBqHP5589/Lw9b/e",
-	"/PT5yeGbw8Phofnfy8P0fx/Po6uPz9S/X/+krhY7439/3Lk+LfltQ1LZJzsTon6Qfp2gBOcP+5rJZdrA",
-	"FTPvExGTmE0j2mcBuVqgVsDiB6YX1APscwiDtBVvKV8cJtbXLIXNNTAxzvoILbq6TddpU7xHoqk3uU62",
-	"yEcaqqYWJpyoe6YX7+8+X0rrIk0qSZ4nkUN54ygoo3xsHy+hvNOmSHn7EFNoQknGIQ/+CPR3Zl2X/skr",
-	"mv4feFSan59xqhTLLD36Ue5l0NyMP6bqP3pRHr0oj16UP6gX5QNPKia9ZUFIL+Hcc48upwWZ6CYEzsai",
-	"8jBLG3ahYdc0zJdFspH2ePOzlaIy3TfJjPfFZBozKe+Ny2V/52CJFlFKpwpVooRssDi4nP4AN3sV0kqF",
-	"ZOR1qN7MrvAmolWMfqRvO8HDT0X8SkFwj2mHj2mHbCMoJ2YXL7sUSEauQr0fp6PF0t17FzGpj5FTj5FT",
-	"jzr/o87/qPP/SWC3PkzLCy66k30Ek9zUkeVk3d+BjapYZ/HRRvV4Xq0rlgNbkLX6jEiaZseUdPB4aj3W",
-	"W7zLcywOIduSD3MWq/MTk1gIgyrYqeLQZBLC40zcb1LlaOAW+wJQCMETUIhn9woTYhmqWI4UVaYolzJA",
-	"4bI7K5VEKjoYEMkYVLl5VBMeb7aPmsLjzfbxZvt4s71bjWAZwpumZRHb7TJTF88P7/Z4Zj2eWY9n1uOZ",
-	"9XhmPZ5ZX/DMSvEpd1aTPv+A177dwaQ2OQ6n37ZrL91aAJUb+iKcX+t/cmeNT3L2+RZf3F3ji/pcqvnF",
-	"6r2P+kVm9+NPRYzPxuGHfy8Nqy/5rbEmMOjeUmBQR0r8eQF3Xf1os4i7K4n1TWLyOuv6pUF5v9hRtlkt",
-	"bFVkX++gvjiwb1qe+RWWWn4IhbVnfMzFnHeh45IqEUTO+iP89Ep5haG0pfj+8BW1fzIqjre0RP6hs/Cr",
-	"XnSLpWRKwq60UKl/dTVT0BvoSPBBFPaLU4AS3n371MO82KTrNMnwblKF0oDqYi6MiWqdMMpVOGEtcs6o",
-	"AzpGeUBiNmVUIYgjvntvfAlLeatIsirWylPQWZZzhHAI/MsS26fly+I0KQYYH1/SIVpsFmIGZbi0aDkZ",
-	"bL2lqj+6N1lJz2qQ25lnTXInb9zc3BhZxhAJ4/fGYb/PpurU3KveMBqghydgsh+HUyMGX4fXTJJe8SLW",
-	"I3PI77Ix3LbCFlAUt7u9qzUZf/Hrt+2WVi5D3ekIP9ZsWOMVDGXLjgUyPkdsQg2+yKlBE9lpt9vJ1KWK",
-	"Q+ObOoIj7scZixfFCfScE7JHRAxzuU5/GBAKxkAs1qcshOAgjDShsrM5/NHO4Ff4WDIBc8guHfck5MkP",
-	"vlkca6lYMolLp4ZRk8xHVDGAAVGS9Klk2VEWBa5vyIkhzTfi3YP9mgO2B0DJwD9iBcRpLK4ZT2cg4gKr",
-	"mOqrZSNNjwt3yGZQV0JEjCIyyEnAJlOhGO8vfmCLMrZ+S8dMalks6QDqGkkrL6yjF4R0B+y+u/tkJGax",
-	"TLmjT6OIxU0yZguQ47ADhgxhjNDALGeQeY39YFlBW5RqRKcIEEoQu4fY42EwkzRKVaAxmypT65iSmPJA",
-	"TPQXm6i0UN3Bhw8n3zXROK31ITP4F3pmoSR9MZlCVUoq8Zcm+XUmlJ4570ezwORTJJzzdLDb3xm02dYB",
-	"bV9t7Qft/tZzerC3tddvD54M2oPn9GCnbA87dN/6gS3KOesgz1ku7NB/bf1/P//3Xxo+djsZgMQuW9HL",
-	"ESM9Lex7FuZXmhqP9nzpkP3dZ7DNxUyRMCepPjV2PzVKJ2eOiyU7fMmQz2CMNFp16C+IMG8mcMVizm22",
-	"x5cY/jvBWV2qm0CJPkJEmPN2RK9Zh+y198l8FEbM8iVeifMzePr95/a/f9iJ965/+vDjtH39z4/8+/0f",
-	"l05LD3D53Hbb+8/8s5NYQrtEcuFDcrXA8AavzLKeEI/QSv0lVfJKvnfsmCWDcZusMZKMn6ZiPKf6Pl4y",
-	"DDBtEcHNkZkZwY7/63i9d78ZsAGdRUpzXbNhEEE6jZCrPbCv0c/hZDYxPDkJufkrWUF9BRsa7AZbePA9",
-	"1Svt4805hXQye7coHJSWtQywiBl0chVJ8MWSW0q5UCtymB3eskPdfqrOqV5ykjuj9Y7uoIbycS4itnzR",
-	"TYK/vpTllKLc/cw3RFONIR3eX9Ca8n+2ARWOM67kNj6V21COAQHxgGdPAv/6ngRJ5U5smB1XXQtdcflN",
-	"d11AaSlngIR39S0BWdfSeO9J9lhrbz2nW4Off392s5X8e7/Gv3d2b/yH4cU4nC5dLyWgDDUR1yx+AdqE",
-	"EkMGRRpB0e0ZBThDs7Z/9cBW5J25b9dm9m3bu28BUsS/qK9cNCEWQBZjXgkvwZc5fFnP4D33rzri19xu",
-	"x2vaV7OrvrGtyqvtHf+orTXkfjLqjR4WghLhnRMvAGdxodJvX3DF0LpEp9MoRDvctrnQ/vcvEtHkDMlk",
-	"YmAyNWRLRIptvg13FfzYTTNfK7jq5exg9aTqCbL3OHikQ5YZDrOVghFcdsQI29IDTS9K+rekdLGIyZVQ",
-	"o5aewmGkNcTFT4kRbS0SUuzFscVVkCL/2Y0QA8JtHUKY26JTkQOm/JK61eHXmG2xDHnVdAtl6Tc2X181",
-	"ej3Jo5hhoQrHVvmA9kbTW6OhqpNicYivvsleEHPjqldQwl06B3dxjZUL03t0d8wW3ZjNZI2NmTV7nONL",
-	"N02P36Wqp4KvZyNr8Qq9O+YEBO6nMSOmVL0m9jwWfAiXG1tNGlrpy7BkXFn7XChJL2dr6BnyC32yhMOQ",
-	"gyVlbaHY1x11BfTUjdOullLN8/XN8DAaJ8UgoYpEuDuuzHVbjEMGBHgl4qswCNY+T81adKcshn+K6t3/",
-	"Fl95n76xMQGprwyJTQHMbYmJmcAIsbJ7duYvF+cUQTC/2vyb2SJelaIvLRS2MdIZck3oAqgVCKCUtRvo",
-	"q4Fy6okBBV8LztYkWxYIuGq+GRTmm6YLpVjr1Q9yk1qHuWQgLnF6GgNsI+ULMhEx7q0TrlVkGh3HsYjX",
-	"leymjy6znSyX6JlPbmTKF2LC0AQ9B4mqJS4R3Nyh42t9LYHJwqlxZCIH1pwsQr72k04qJut+cnM7AfqD",
-	"Unl8CJdiK0WjUCp3su8zvrE1Jrz6QVv88kbmDWYBkvr64Jw1sRDJOQtTPxXDkN+NVp36cRMV2ipRHkdu",
-	"sQtfPeactkyORqw/hluCXHBFP6OTZSBiMmYLE6Uvlf5NzcN+6ll3AInTzxXDR5JBFTBe82p7/biRrxou",
-	"0l6G8upbpgonc3HVbuozMPBexe7VvfvuSPDuZiVxyq9W7GK0kYdZcy/nQkF84lXMtNYWgItvKmLl+hm7",
-	"YUDCAXgiFV1Il0lNfRD7mXtR1GEZCxUoV8E/OUJukHlqnnPQzW21ZqNFJdkxmRRZc/EsgrwaXsq9vKTi",
-	"K7ZoEchLAoc1QsX5pNowplw9hAqTBfpUcEyOXHrh0dDBhcrYsNIlOMa7PmDYpxEE+XXw9OKsxdnUBLoA",
-	"pF7iok2UR7IQM7y4lhb+eIir4yddxRJ5KLnhU8EGeetdEYfDkWqSqxnKVLtfzJkhwyEnIU/3+u0sM14N",
-	"7z5GwdZUcHxhcyB2YAyavOZGvFJkbFKN5I8eGbsxps6axkDp8ZnGUjZ+TxeRoMGlEKc0Hq57b59iL2ip",
-	"sP2k7Gw+gpgR8LjIzsUufHq7Pr30QwOZ8WQ/g5mxnFm/ZgTsMtnoo04FDxWJdRfqcgmxLevczjKaXOpj",
-	"FjCuQhrJvPIMDYjbwKdBF7vJMU7WRG9t8a7oN3vinp+vO0v1ZR+xKpXmIu02zEdO1yCIEkpj/BUs+ceP",
-	"H7cOnQSsorv7/NURefL0oN0ke1lfN9Ze0be5aPLtp4YzSYj0quV+P/AFrN1YJr8cxUKpaG02L5bUuBeF",
-	"S+4pj3+JgiabuxkiqW0x1znFMFCHs8+ZihdbhwPlC3e8wFqb7qsJYz9p14rBKITMPHuyXxnqlrD2B06v",
-	"aRjRq2jdY9/Ws+3Osl2l/P2drXjrtiiyuLejfDV+Fl+HfWYV8hjU1VDJpKpuVbFXvZXYZCpiGofRIvep",
-	"e1/msoSSFRvAS1jYAk7B2K9ehvdhr8wtCvVu9Kw19VzN/qBczllMuJg/MKHkrxyxhnQqKYFwb8tQ3N/b",
-	"yxctULH5e4w+oK2vLh0iXGQ2ETt4fyMA01B1PVWhXokZX1eR5UJ1B/b95RO0H9qU6zWbYA3GeDujtyJI",
-	"DLXZ9/4FebBiusgliTiS8PiSDosvHko3/WSFvJJat439dtl1451Q54wGiw3rYkuXyioVriqYLFpatr+q",
-	"mwtof5ZU+W/mKo9Xvu9WON+Yw96chwrS87hICww+oDPxDs1zS1ck/93NxqqWG5bex0DsMAsPsY6BPZ8k",
-	"XhmqmMvr38iMezZbrmcLEyuMJNHSiJgxFibuJrHfYuqx002dqZ+nCd4bn3pi/YepCgVVmR0UiDWmCdg3",
-	"CJxRNcFTKtUhQmw0G2LOuzT98tIXz+bcDnJDOyAT8hEIzrwhdOdYB3kzFtZcUeV6kURmBJdiY0rKOy2B",
-	"oVNf7f4HYhM8Z8NQKsTVOYrE+osTOx11+0lPFaHthY9vRn1EzkMLrZgyjrmqIb8OFfq2BI8WwJgXaIR5",
-	"acwGX1tPyRoxlusY0PYl3rs3dJhBQQzw0ifehLmIodD9YBZhdi3cAq3tJok6xtv5Q9FCzKrfncFw9cXf",
-	"1BI++KUJh/zkDgKPlmduYfNTEzrT3FyaQ1kQTnXS0TuhNp9JtnJ8CKT6UH+eBZVjFpiYHifVAlfwTpyp",
-	"tcKkM86/TcVKP2C3H67Hnfj9KlISoMz+oVt6//ZR+g/XRwWq5+2irDAhJEz7qM4JMR88Dfn4jlJDzEVQ",
-	"q/5iQMQsxmwaLRdkEmvKIonSAQZ1FmNcz9eixn1K/vPR00n3SwLODPVgT5mkBHnbvRw7/dTZy8l3N5S+",
-	"BwAoFtKnP0LfwUPYyx84namRiMPf1k8vT4+KlYwbh5n3UhtHMzk0KYBrrXY9PoR3Nns7xggeHA3y9gM5",
-	"Mb+Iz27pqnhHsFmb5RInUrZi2DqzditkVc41/drmEmRNTrqi8ZCVFSYzmCRYePqrYQqsa/a7LRbB1zQb",
-	"pjkonuxDM6jE2OAkekytpRUWzwe8/EWSE78qCkDL+ZqDVXqSGLecjEUaoAGeRu9jMWWxCvWUDR7a1Pnp",
-	"9xQe3nPOMtJ7fXxJtiUDr5bsJZB78SxiORzQIzGZhhGLv9l5fqDP1uSwdQDoM/B6u/t5KdxsfN7qj1h/",
-	"DFUJ5t3kTZsT/dWgkapRjtKT5z8JalIy/p+TN8TVL6wPxXlw+ZDrktH+3pgwKbGkxwkyhA337VNu07Cb",
-	"hMJ89dYQiAkzp2jXzC5u0lnBNwxgCYz3mbnHT1ks82Bhqw+gWXnMZgllx+elj1G0gLfR6OnXE57t7+w3",
-	"yW6rkZ89BITCuSu7ybFa7OMMp4lKOOMB5G1kKPGfzEqaGgzOqpWw+EFx/vD8BDvYSR/TOKYLVOVULOSU",
-	"9UEs2cF4AHzfn11cku20eRazrASRP23u7s9ZHOY43OfabzZCKWe+NeiFUvYgzbhHZwGiBzu6n6wxsnWG",
-	"88t8LLu6sRfjcDq7isI+JD3XoUxrzqJoC9LBt3XHLTgw1hiVRfaqZrt3grOO5rwkKoS6HF/CiX7+g9iu",
-	"2/Ke7IuKIR9GETq7cGEBTEPSRX6vIBRrJ2a0dL+4TVYbt2/gaNXv2hg1k5NVOCpETKZMTPNYjX6OCERf",
-	"rsMABvmjaudCtadamxZa3n4kXc1dXayusXSRj6AUSZpthw4+Fudwkf/T4IKzkvWFR7fjx9xJYYRPgb6O",
-	"HCiVnkt2ZbPkkKhLPc+uKeNH3xkH6FjMQHqup7+hAT6DIWvaZZf1B8amJsfe9V1DFDP2QUIuFaMB2vvl",
-	"nOllykNCm77zGLm5ukEFxPORCaOG6sh9GkUSYwXwrWaiV0ahVPr7tiBMTpUL6F8liehUiWlem6zAc3VV",
-	"yyjk4HUNwbQ/CH2H2nEh12pFUNqVgOObS9Rw132TIwen0UKF/W92nu3v1dW4K8YRswmbXFmKLGOoC0Ux",
-	"TJ4FmosMlHUQoUaJ1+46rJPf6OmiVCjQR0nhr/V2DtQ0LSrGAzZPlGP5Ql8oGLmKGR2jSAT8+cwyrFUV",
-	"Na8n1+VdhcXaGlgwys8tmksDIhnsJGBjKCKl79qzPLPO2VVRULvgp3Trt/bW85/Nf7tbP39TxDR1B2gG",
-	"dpMUdS3KAq3x6M3uxGUMRf46OYxpn+VKNiQMbus05DdZcVhDsVXgcbdGrK+0BydFWOzD/KZeS+L4StEW",
-	"riOcpEVpiwqCt2jtEt2gWFqgfJh6PPpvrXxIvRnTDzV+ztaTLShXdBJGCw/hnLqzt6Wev26th35u9Vo/",
-	"Bctr3N4VKd2vATHT0k4FHmScxVSxAKvJ0CtZqAsAu6PSLpGxp9jP3fgriOYH8fLoPdl/2iJgNySDWExI",
-	"L1eSxlS7odw11U1owErrSdgqpSsAsWcYwY72pqSEaX4Sern12Q3L7ueEimKnG2SHG1u9yzlZC0DxZZiP",
-	"vF+QmRhqCTakFjm8EteMZHojoSKcscCUaNF6Kunp3mRnro8svH3w2USzZ34cbw/fHb4+Pm80G4ffvT15",
-	"pw/gcnT7ZWL3dQzVBs4R7P7zljnr5RYMyMDgmxEVlAGU877D/zujW5ef+egAyueXkLMp44fvT5KEpgxX",
-	"/N4QU8bpNGx0GnutdmsP7lH5b4PB9gjSqYqHW9gfgXU08eAm8VgTxlTrE//Et0jPTrLXIVh+PQcuAo0y",
-	"tfqwpa9EH7QFEzFcY3odYtNo9J+6Pfs8Res5NOWzCOOSaBSJeW4MaUyvboYvKCG6ciRi1euQC/1f60/p",
-	"TfQdNmmjdb5eh5w6HpfehH52WsgJjaJeh7xkkZgXXqfxEEYPrJx7c8DmSAepWygSMSoV9pCBh2EsSOYp",
-	"AHBZc3ivQ96loQo9O3FsZ92nuNVNU5P2ZikH+VfZ5sCbpjXleXAGUPwci2n23VnsvEmvpIhmipGMtCIf",
-	"zk8TOQrXppAPBHajD5XcCuL0khnCsZObX1KkzHyZoIgn9nei6DD7hj0zzBt7WoPca5OIafVQNkkQDkMl",
-	"m6SrR73VNEWeqGmgf4QWLcPyEOWqB/sDm6rkymduy9kv90c0pn39lV6HHAl9r49I+qPu2jQlH3jYF4F5",
-	"38LVzqZTFuurGewGAn9u6b/t2PJ7zb6o6Zm8SOCvWu/BROEd+FdpOzll/ZBG0NL8O51X4S3N+X0xmQgO",
-	"LyRRfMBdkKeMBi3Q65M30JYPH3mrT2PjWTKH9F8lFEzS/Ugztpma0ShadNnnfjST4bWe/FEiCPpichXq",
-	"Wx7WyADR0rNrOoWKwr0OQcV5IkC3pxxOrKwYw5sB8BKKL3NDgcuJGb1WNox88HsHsV0wQxcf647Zwsgv",
-	"KDs2nTIaS4NtiZOzgIyZOQFs4ifuHIAO8FO+RmoqWxvNRl56gqnIyEfzb/B+m5+1wLM/W0icjDjTXaaC",
-	"qpFGcxjNI/3BXnocIdJoNvKywGkQpaUD8zsabWKwH52n6QbTqk5+Kzm/JbvE+Q343vnbcLeZMHKx+cMy",
-	"qG5d4D0YGrKVsxbmWtlsoNe72ciwAGhmFpk0o6oUy0Om90A4xxPIzPwtgpEZnzCFh7kYgGhNauI6GkMO",
-	"v8euUhY9LLQh2ZXnxCqwYvitm6JJMGBV/uhUh7lJx7qWl3D1+VX4CF0C1JjEqW1849CpRCesrpzZ9Fku",
-	"KVEx5RJrQKNOndYbRB0E3F+gsmS4A43c7hAcS3eqUSZr6o2Det7eIaaF1UsshbJLse2xi5TVB3XV7ITe",
-	"6Uia1qdkeCOh7c9lCvGps2hlFh/UMedUulcPw+O2vpIp5WPq2mU2s2lZWDL3juFhYrhBWeTjwQDYcRhe",
-	"sxaoBtyG5ye3WGXrYML11qm4YkJRrjGgba2rU/qwMIs3jEZYI8mRLha7oCHGxY1uHy7fJdjvBbbNL73p",
-	"wreqmfeKZOWLNMIX7qLEBNsQ621xiSTGWTqIsY8EJ4kDByIS17PrlkSKHPJCSKJjmFh8P7p63Q/Pwu9f",
-	"ffjtZOddeCJPJmr676OTJye/HIenR9+32T8P9fNRcKR+DfZ+DAc/ttheu9XfjXh2yz3beb5baWhH/5L+",
-	"uTvyOgpPhlxAgc7ERQxJlhCrl3E3uFGfVT43b6CKb/G/n49znEijYaPTOL7YPXiipUN83eg03m/hX2OA",
-	"49jR/1IAMHuENcn1l0OwCDQ6jcGzvbPv977b/fxq5+Xw2fXs6rk6ZTvDN29/++npE/bsciafz96/uT7/",
-	"6fhDo9nQ3Xzuvjr+7Xz2fLL35M3pu66asScHz0/fTf/58cn0aHGhwvG/fvnh5OPJAW0XNweMt+jBHoo4",
-	"VKOcWdDOKiM3PYsGsy44TGfxdW5NLF0yTlpPf+MwKLMhQE1bmhRMh5X6qyQoFrNf2/HYVoufUp6yeD+w",
-	"hYejYPWqSAGr+7snS4OiOS3TIzJBVZefPbQVIg5CThVrkisq2ZP9WRxl+16NrSrptFhrEKtwarNGlVl3",
-	"k+qVQ9bTJNIjRMbBNWgCo5ds4Qum/DrF04Odp01ykFNlx2yBYLj3fa//XNjtOPRCidg0CggVADjrF8X4",
-	"pCSGYdlBqmViJmphtypqAUblW5tTKtVbr84NDjw2Z1Kh6w6y6tFxjm7yT435COo+EDnCCA2IdOb/+NTI",
-	"LSfYrXfbu0+22jtb7YPL9vNOu91p7/4bVpHrZUR6JJcWrQ0gOhq68HISVXl1O60ikT6dMBJyiwEAHWW3",
-	"SMlAEgN7QBXbUuEk59bYb+OdGzNs0ajrkaPlcD4JypIh+Q+67U0y13ovXUDjwvLqrmxPTU2fZWv9gxlk",
-	"SWgErPacSkKvxEy1SI8Lbl0sqALoh1xgQ+NGtuqVCbjJLWfqLIBLtZOob5L59M6dDmMawAVZ68nd/ojy",
-	"IfyZANDPeFq1ORzybogB01rMQ7SLNCgd04gu8vfv3IgKK5clcDFaCjLTg14HMUdirabrqZNezFS8CMHg",
-	"nFDPAOUEYYDN6ZgRwA6FlgY5lPQkmqHyrykhxiTUfctxOJ0mX0WbclL6yK00n2LfA7o9i0FHA0r0WdAi",
-	"PQws73WIySWGHTwUIvAsHk4VVgoHDMQFo4cZkN4uGHieobFpVKRtyPNK3Ah53R9ppmWM3MYNCJFOjU7j",
-	"9fFlo9nQUgAZB4T/kKmzOX+PHjgYcATDiAZFoYFfLOhhxuZdJwDOGVa5N+6Z/zJv51Gxy0M+fostb/KT",
-	"9cnnpEVSAdp6k0x4pC2LEDEKiWo5522OfJU6CdC3oj40iwriSb/WxAVIKJGbnldepdTwzh570gdTn0JA",
-	"qJnsPFQjl62Rdd6fXcB/PsD/H14evWk0G98dnx5fHme5GJsXmVj0x+vH+MSMyrJYUDAGvEjD0kK9UlGQ",
-	"LmGh0kgT5MF8lANTuxjRmAVZMG6wlVPSF1HE6HDGbhHyg+EPhbWFiXnXz4UT9JhD7DUd5VYk9TrGccjQ",
-	"T9wDoEaI4sYkvP3nWlH0hNfXMTOaYaxpaOxAqJ3mtEAQzj7nogk2URui0hbJ/PZhSxvsnYAHKjO4PCp1",
-	"VSysxcf0GaIZV/EC48r08LN2afipaJjORIpXGlFNPb2scuvNT7DInYUK6+fvEmko+ogM1s/RZFWwz2yM",
-	"s1cwpmigHvjDkJPeP7eM5Ng6CdBMG7o1j/6q9/Zw1cLj+dH5xbYsMZ29ubx8T/Bh5sNQoaM8R/ng+XMn",
-	"Q3m/7Skjn4M39eqac9gYCO+DAb+pRjOIWQq2KetkHtCAdneeVmdIuZy1V+QrA8LqO2701oIAU3BYZhbK",
-	"V7SkkmdsHm4J+zLPXq5fAaXy+3kDnIGYheknHONY3ZMNlxjkHZ7PLnciQ6zQKj0c6p6lOUl0OFOj3fSI",
-	"A8lG/paeEvutvb+3CCpI2KcrnW2sEpHCKUNI44D0TcaB5knPMQNPvVvcmEizi1WHF02fkvVjpjbYb5pM",
-	"4Mv3cezlGBxjSZnLA/GHb+9mA3P/Zlv9/R9/aXzNgPKi2MPArlJ7Nk1Ly+pzHY74UEl00+CPyyhf4rZL",
-	"Six555v1Shbi9XNxxlVzzG3i5NMVAes2FfsQ0b/CKESbrGuyScHEzB5Mw0RNYoFVaRNPeBbROpXI+h/7",
-	"u/iPratG0WaWQS4rmHUg6iJMnLfwNYs4W50OUh7deihTAKnKxIkD76Fvdfplao0l9jm2rjoaX+mTTyQh",
-	"+1pgRSGYDzLmweUHX0WS016FtdAJznDrBpj5ZiewjL/OSy49H0cLu6AidiL9YGndm5tWA5xQCydSpCTK",
-	"wrYsTD4Z0sziJTiZzvRzNzKU28P7UPp3NgnhcOvfNg8h+SemIhRTnp1eC4b8JL4lw3j640vUrgpcmOzA",
-	"637ydl9MaFNIWzp6e7i1+2SXxGw4i2hM2GdA5y+ECiyj6apKjDP/pkv/dJw+bnVMICW+Wrh8UwmHg5hz",
-	"FhPJwDFfVBLq5PLcQdZOpWG6DzlKQddnOv9weVRlIW/XtZAXr5P+5JtDCf6+oIkGCqzsMDHlTCCqy5/Q",
-	"Vn5A+mU0wqK4wIfFM9kfVGG/miGoc7BsLnmncvHuKlsnT73Kgfh03w8fTr67frrqxbW9k7GizsKcSrf3",
-	"xJv4DzRAMUI9RPhgfAhECeK2rKcqbDirqJKaXySNaOU1hijYJe6hPo0iFkPKPUimeW23JUIALvdbLlPY",
-	"jBMVc19nPPx1xlZOgfVqRiukIdXJIvL0n7JiF6/W3RmAPvkFMvgyezlu7xHNn8S4xVqb8lh+ofSlldnQ",
-	"Zigt9TUIRK1eRssPl0dNa1ABArIgnwyWO+4ObnPcmVIBxXG8FddM4mGn+XUB40Cjf+/4kg57SY7FrzOh",
-	"ckpCzhz3ZN/V0p632093nj/fPdh/ut9+/nynAj0wn+XcaCZZrI7e75xurmBsgoLj3TF+ViqRct4zzSx6",
-	"Uc5X7qDCOZ9ReDIMki6RFXU+nfC9Vwa8uXx7mitfM2u39/r/FYg+pDiN1CSCnxg+AHMa/qB7xB+3nV+L",
-	"FgWvTeG9uc2/F1HY9wQG9WBzSDCg9fStFtXIfkSlZIDolUbUN0mPh1L1AIIeU+Th8+RvF+/Js3Z768ne",
-	"y7+3yEuhRsZZTDBmPrHVSLBel2VyONc3Z1TAXVJlb2vZ56Wzrrqz7R48yd59njUbU0Op3Dds0p9JEjDC",
-	"J/k1TSfIP7FJBPnf06QEC/SIDd0Uhk7jv/7n//zl//6vXvLdJ9/87e/N1j8+NTq/3/w/ZAjDCivdIE2y",
-	"ERqlIVZaEjpQLCbvXv2QVeeBPOWXPDRjrX+xXGEkz247jmnC/0t9fdndclNc9uIFDfPD6uj9PmYp9ldI",
-	"2Fqt74TdfF44MSC9Ipv1VvuCw7ieS28hT61W5z7e9+qRtjqGtKlnWalaa7usGr1oeKe5xErgIY53vQsM",
-	"5Vk5LzW8R02Zg/z81RF5vn/w9E/t8H50RD86oh8d0Y+O6Ns5opfI3TL4hAWhCYgz4sMPTPp8NpvXQtj3",
-	"OmS/3UavM0Dn9jM5vhjB+f3F2bsmoSTJGcXsiiSD/PLV1rOmU7QA9Si37G0uO30WSxG7n8ZfYMTGUgAw",
-	"xg7KMWYxD8IIfAHQXQkSPPS70yLvBLlCtHP0l+rOZWEsbvqPffMygTMFQBZDMj0g9nmqPwGDC5W0OGtQ",
-	"ccCpucp4kIcscCqh2M98wNxcFyQNUqWTG0uHcIaRtVFA6JTGubFnCrq5g89h1Eli0oBXGLdNQ56yGP4p",
-	"8AN7Zr3AmvZX43SOaH/soKSY3HbKxwbMfO6+aqDF9WNQpUbhcGROYWukEzH8ymLsqVgJyO1vWWme1EKu",
-	"2dhYyZF3MoWOavSHqY/Y3L1EYne+uke200N/FSAIZ0YxBSWADCBAoRqc7aZ3fvz65OLy/PDy5Ozdt+ZZ",
-	"itQBJXmh7X7KWSJ22DdEtrXgJ1OqRmapISA1B4ix3z6w9FAj9OLIJsZ8Y/yqxWVx18jiD+y3n+PLuWzm",
-	"qwpcgiw2u9uRfbKkixek50jRHjD0wLqlsf8UM97tG+xr8CvSXu/DkcAUEazmpFd/AQmE2I+DAW87urCp",
-	"sZrTNJs0ScAiphjAeLCJUJDCO5EsumaySThEPcYx6wOvhjFxRIHh0UiL4EWW659D1m0Wxgiur5EmMCrD",
-	"+YzcVoKZA+cN2LSG+jtJj+mZYd1aUhO7dxKwyVRoRXux9QNbQAlPqcIoIldMS3qtfWjJyC16BoB+opDU",
-	"ne8Y+Z4v1KKEIMJi7+Bbdst4X9GyG4GzYYLFXAFiYVLy9V6hy90WqVeBFbooVMmFPvacQ1KrxtfMQm5O",
-	"7Lfd8g3wzr4Vx/mqCt63vSUvoJ+DVoJJZID6EZsIfK59EeilgJCoXKn5hGELCo7udleTBVWNHrgnpLHx",
-	"XsVAdAceKVMyyL57i4pGeIylzNUds0U3ZpYHbO9F/rOHuAkQN0SBRbliAxGzLBe4OsHuszwXFLBiMoW6",
-	"4B29s4ulswz4Tijds1uKWdx34U3dgPbcN2wBIfsNW9Jnymw/meo+5tRXLOY06mKEeYccaO3pVAyHFltG",
-	"ObwWmrec0pjwimHjioqVBibGU6XR7aS0ZiJ+OVs83L7Y2wap9htacjtGbdBNYWNEgcW+Su92pj+3lPjS",
-	"3nL1vjmbY2xkBrCmoAq7QC6gjjaapcWGSooGNb0F+JolFXhTrJdUydL3AkdxanjrIDbzdRpLCi82vdVl",
-	"m04Jf5vXkkPAcauyFCqmZEqvZOuhNBv5M8u956TnTooPjUdF8rcZdqFod9NTuryZLZfTLKsZ5CtZ1swV",
-	"QQMwY48wcsbiIuEUavo1PbXBAE/b2bGNbJ3apr8IarHofr6IfsYX4ePiwk3ZreG8Xuzy8WSqFkkuZSru",
-	"jQkGVVg8nAHATAwBvpKTXqYMRa9oFCwUpS4af/Ami6KFBaCu1SxR8vIw/V9VmRLntxWBKm98IIfnBvb9",
-	"EVt5BWxlfXgi1g1gm08jsYCswBGc+tcsphEZxKAB5U1IXxOIGYUdnhGYywd4zORITKaQ2mZ95DEb0tik",
-	"/lVHiT3CNT/CNf8J4Jqd+KhOOUZmr9vTx0tvq1eOk0lqID/XCZIvxX2+Ra2vVBigddT6n9+9+uGoaex8",
-	"AILIONt8WsmyymCPaNZfBc3aC9VckQFz7qjzb0s8AJh4Ysrk2OIzPSKmjEu7NJlwF/1E3yDwdpBFGZv6",
-	"0xLOmYe8J4fvDknMLMof2BPscc4WRsX4W0+yaNBrkh4LQqX/CyneUHFG/wVbW/9jGrNr/V/OPsPfWhj3",
-	"/t606V+M0H4C4GcmAgAKzYbuGLwstl8bF4YBYNf6RqM1FRTwScwVOGsiBv8woB76JzHn9t8mzEvfuRJU",
-	"jzxKiC28kkeYgJF56CgZD35y1Ic11fMQFx0xlUFOok+ghYEDGQBFf4LgQyyF4UbBZ0F6v5BqVXJpuUTk",
-	"6zC2lrGvUlGxKD38+I7vzt796+3Zh4tEOJARvWaOx8TYp3O2fMoTtHNjJcewULTIASo9OHnwjhhKImKL",
-	"vGaBH+2XG81N4uffNBumIlSZzq6HLkPeZ3hkSTFhggNEYFKPp3hRNfP2yL33WbRWLTTRWwiOBXPBRRN1",
-	"Fndu92mr3Wq3cvhz+3XijB3DFAu6V5XBZYYiKUrLsswaC0qlr904m2WRx3u3SrRZWvfqUGarXiVEXDlp",
-	"AbejXDpdfakkMw6OFIQgT9fOGJf9ZHhyezL4Al96MsRykAChWl4SsjrMZae9XtqKcY/4JVziQzbBQsYA",
-	"VSvkDq5WkjFeyX+wh9D1owQZhNeMTEI+y4eab5QnV8slAdN7qG6ZU3JQjKXRbN+lQ+8CmJ2BR6SpCBcq",
-	"rWdkyfJabGnddgsbbu/khU2NarxhIS49s3qZvdVMxGRm+Nlt7pFeGW5bFuFu5NhpKJW/vqZVwNI8ZBqF",
-	"16xpQQFBE3xhEOHgsSITIRXZbTeJFOC8An/9SERY+mVSPAuSNS7dFfVREe1ZVZlhBB4i39XTTJg6485G",
-	"UrcrApir4pdX2w+asrfYCL7Sqlpft04Zz6rP6UJivRUf1EF1LpG/xDN2u5Mh5U5VKHgujaXk225seMyu",
-	"725qMvyNLWEZYVQzTYH689x1GcYfvDgOp6WzaWe+VMWb7dzHqimqhPKFoL8Rcyz5kWz9ZTPO5ipVzxg+",
-	"2rW33yquv9Stz23jgsCFjWAnUujbrKoVCIZ/DdGzeyXLXjXkahlunSaecs78nGZoFHrHHtUXkwnlQReM",
-	"mT+XoLN49HYFWHUiYmvi1dVIv3PR7guwcPpHP33QrOcX+mDiS8EME8cFIs5qvpJ5bFnHbdyVrC94ICEn",
-	"Dqs3QObQfxoILu6aTjcG+uCYMv+wSUnBrG8N+A3NV+QtxP2CS+liIRWb5Fzk1uRVhHrxLldRrsIDo3pk",
-	"8fKJ1kKyXACrXS78nj3Zr3E0W2bJj8WaZaW13MgmSZOBPQHgNdDvKyuJu5xaC1wGUuRy7FgnRyp9MbPK",
-	"BcwoOknKN5mWJORIDrACaNGZu0iUMkqNJAaXk6rwRnOW3ELejzuxXN9NV4g62a+WGZp+fvXJtUv22aNT",
-	"/uswnzFq6vp1CJb18+R/+igCEQcnblXxEjj1J092m2S3tdsix9csNpUxrmaK9GhfhdcMg/ZmUWQiHHFL",
-	"wT6zpXP0/vJYbeB1P9I+C0BXbRoPuInshswSJ0Ra/209GlrDHeo7Qq1LLp2VIHdgMfYmmY+ETAq4SSJH",
-	"+j6StxJ5QX19Bezr2EBK7tppTIe5yzUh6NWIMzSV7Tx/mtXcdp4+efqkfbCfl2K107xraXNhlYEATXb1",
-	"B7x/cMcDll4lIaMX3NUKx6Is+Qbi9Km1a3Exbya1DrUilEPQyxtYczB61dcOP4RdcmGE0aRQHE0i2ZSi",
-	"4/ZqQa4iysc5qWwcfJ2Y0YDYP6DoaXLj7og5N/axTpjInDWvTT60xMAeJdKHCFXTCpezulUPZXa1bCgz",
-	"ma9mUhPEZtVxpPV2Si92LyHbJjsa/G0NFlqOR2gPvRqwKRVfyh275rywLNx0wQkdEqAwRemEa4TiHrc/",
-	"MlCz/DZhIvGwzFM5OHKTHLR2llwcNlJ4yVrvQm400lxE3l1E19naxbfZ1S5DWjZbqrf7Auq+/3iJCKzP",
-	"20+e/T0J2chFLXqrBt1ByatSr0XIKy4b6QF+N9eMiijNVyKJOLDrtm1e6TWhlOkL1N5MRTgTOkpt7tOX",
-	"juZ86AdYhXRebnoaM36pGxZFXyaSPR+rnpd+ljEtsUrl3KX3zACLkiDTmEms+8AcV7mxJ5ld/bP3QPFc",
-	"NlyjWtGbxj7TvupBkHKPqi5UwDZBS2nZ3Z02abfbZEJVP1OMAV6GGjX4YnZQ9mlhTB8AwSeFalwvvOMQ",
-	"4tgscoFUdNHEMuQ90o8YRWzMqjCPexxSvHw7+kKM7yqmtf5I7lWMa/1hf9WY19Wpe/9iYG9B6hViYg8h",
-	"aWmaRsZm5wTWCPSyrhnJ+hjzeScxn6txhzdKC4+MVUr2rHpYEOQuGy1o8hqvmJM3PKQh15pMAh38pzth",
-	"ygCAbdK2ppJJ1oZcSGcDpBF1M67CyOi7HozexjCmfdYaiemUxQ8r+ePxoHw8KB/AQQkbbGv0eE7+Ac9J",
-	"6Sv4n0W+R9AWydgj6P2fG/Qesr67kRiGPE3a9ghuALOQCPggbZmlMIoQ+pEoMacAJAsoEPXjmHZ39p/u",
-	"P9t7sv+0Ko7oEZ7/a8DzGxiFYhAFwj1dLVCS1MPj/xJw/5aTy/25C4ycziQ0bCRauhqJXw/QSpI6xaEf",
-	"ixjclyIGeh904yXljzIoaOF6xxvyrhagXbgf+bCZ9bUJVSZFwN4K3mqDjOMC8WBehr5iaaKoeKGfWNQu",
-	"U7D6I9XXWMZhI6cYXC8IpvABKBE3sd76g8LgnW5kNzzWhXisC7FiXQioI6+5P6ML1Q5pfSws8VhYYr3C",
-	"Eh7Gy+sbZbq0R6y7mlX2aHF1hGVB6fqK58/0ObNZOmIAITAym9+zUsYOvF9Ihah1qsIdtDostiRz5wN8",
-	"uDRtZ+eO0nYgfoaFw9GVmOltikGwGPg4vx8pPSm0jm6GBLpiw5BLE0cgeCLANpnz8242uWJxEsgP3wWD",
-	"zo4bvzClQwhPXRjY4q+ZIZRSSjcLxcyMWis0WVolG2NTWUQfvPumNiHWyyHCjxqtL/lw7dX58tlGKF0g",
-	"nuAFWKJ62XSeXv0sJM/4/niJSD+Zk+fQQAqWX4amsRCDBPfB2IWG9JrlIuaMVctjkcobnHCNixWDhTco",
-	"FvJbw6CuYaIQm7YE1MLgLqxebnk9w5qJ39TTr2VOq3WnWefmslL1NEt+r5nQBwNyJ/YjTy3rbpkSadS5",
-	"3HKU7oLFsW64XiJcWaCePsxUitur9+FXASfJ1E6AsRbJoA8B1p/FoVpc6MXHmQk6U6PdkuTrvpgydCuD",
-	"hEhgVWWL9D5vAShJj0jN7PNR2B9hHN+Imj9fuPCxAeuHAZPoBSdUYX0WA3LQRLVAFSLr1YjxFjl0wRpg",
-	"ON9/vJRNdPkAcMqIgQmFSnL+6ujZ090DKH8G1+BIzGGibk4UTgx+deIIG53GOaOIIi/m3IYVttK7B0YY",
-	"Yh1lPmS+lkCUpN3r8BqnBGNJIhOxYIYBOtMTYKaUWpJubxXxzGtizj3v6AG4afLFkMdO41CO9XGO+O65",
-	"TLpQptk+8M2OAW7qNL5DyHX9tZhJpZWEZFTYFECb0LILzdAGlG/lUpdGUf6xxYcy9IK6cnRs9bD0auYU",
-	"h8EXLZlP+HWoLCvAypgv2FjOD7E+srbhUpXxfyH3NxuGmzVLIEIO5oylvJHngczUsuPJTytDqxyNswyT",
-	"W+six/hW9+emA/0D9WiyR2v1THIf9X7CIgh9MbqsQ4mbmxsoxjQQWCCLK9oHUb88a/UmH/TjphM2LVKT",
-	"C0vatF6tpoFmAt7XvTuFDxAB/xP/5hsoIyW/+QZkV49Ose5LKPi2KZnz379IwXsmdn7/4OnfW6TXFwEm",
-	"6gGsuPGRNkkPa+DAE5qr2/WJY+GuF4SS/d3dUhR6a5YFSGEDWW/ckRTLH0CZFBIqvMcinmLMpowqqT8j",
-	"Z1eTUCkWkGsazViLHENdrymLLWqrVDKpGmRcf6bYfwJqrilzEQ65vl+E/JtvOjboHbZpzzTUs8wUnqnI",
-	"KiCg0dqcRnPjDuUnjidQkD970qMnU+M9yeuSAhCY+2Mo2cMmQtlKL1iRQv+F4CbW1o0zO9UkMEsOJoEO",
-	"GYgoEnPSA3UdceUcrb7XIvotPtZvCQ6Vh4yJXvcBtoRv9B3tm6w54RN3IXMMw2nNhg+/+YZwxtAWb4sy",
-	"4FoYOPygozkocO2EV1SLculg+5s+z5mKQyb1OlECC5Xgc0k3FgOB4ikvlhsAYrqscMWw+gAGyJlsBotN",
-	"rcf4iUdCKiwagGyS4NBz1gFNwjCJZP2YKQnGWFRGHOVjzNgUsOv7Yrp4QX6ZSZXzaugpQq6sJjrkEZE+",
-	"jfV8c6XSXhCzZaXZDzAI6dQDCXotKPEEG9SibCeeCBPLgmoTQuhHYZ+ZxCUjp96eXAIee+SY0IHOwA4t",
-	"EQ+3zUvb+qqYFgorT7dOLMeNdmun1dbvmCTkRqdhs5CnVI3gDNxuzVkUbUHZm+1f5mPZ+sU4sYZM+RNW",
-	"krxbWGAQlosszJbjLAJ6H2nR0IGlREIk8uNEawtDpr6fjyXkTuCSwNB2220r3A2UkytP7TCNBg5vyBmM",
-	"ouwmZJtufz8fXzCjKMPtqOrulLxQOEC09jxmC62BOGo3ns5yNpnQeJFe73RDfZ7RIYRrXSAh9aH7eatP",
-	"+yO2lUAk7LXbusPM8oAOs0VdYbiFfF+6XvqYeba/s98xiKLUrh4ZhMZ1B6PCCkWMB7aiqxEVIPRBSe2F",
-	"UmL5wB6dBfoQgb2HqnuSma2EqLniGZl+gbP4Ygzg+3h9bvC/7WWNCVM0oIouZ4+3ppU1ylh1XdN0RX4J",
-	"RF+WcsPFnA6HLCYfTqwKMBcx+HHtlFiLnA0G+LT33dnRxbdwS+65i+qUzfKtrRyJ+Xd6FJWrqdhntT1S",
-	"k2jdZYSy3fXXzTT3LhSaYW+ajf32flk/yXS23wn1CuqALFvV70w9IVSUjI2vsJawau4V7vfGVEi1DO9h",
-	"UBDCc2pSwXyaja1yiXXBGTru4cwMh5yqWewW2GqRQ77I4DZQCQqRlRvAGiYF3kS5Z5ijWCmxWV5xsFlS",
-	"T7DpKybVLC311PQVamoWKv80Syrz+Lg4XZHLJK8PpvNSBIslUunz1nw+39IU2JrFERSZQsuhY1jdVA5y",
-	"bcY/yU7GWsZusgYlFc/YzRcTwR6Ik/o72ftyYV9/zGb4hlKLOzXC+B/Y6u3qrf6SBgm99Cs71a984PaM",
-	"ZgAZu7+zV/3Se+T3SyFOoUoPvHdQ52PJlnirdwSmqDYb+7u71S+n9WMxhFO/eFCHKidmZyVlkw/aNeZo",
-	"hN4Hp2xPToCmZsr/eK/9GQFbx9blily8yCci16KPy20Kmnq56L1g5o6b1PwCDKQYQjEcLwqmbGfzWtxq",
-	"iFDBACJhq0VmtiRgM1Ptb0PiMVucrukrs+YVom5ptFVkKpL5xIV9rydUc3Ima+RtHInJNIxY/M3O84Pd",
-	"RgIuvgmLfH2VMDe1eyFi8y7B+vK1+KZXafLw+NqCdafGK68FZ/dboMLBdBZDSXl5YoqkwcvP67ws3lK+",
-	"OLeF0L6IMH45k4ulaiyythawmYINVqqmPC89kvV32Iw3pTcSU+MXgf/k2BZiTao/klMhQF81piTB5WyC",
-	"NRNHWIEyFaOZKqJlN5OM9JnSmE4Y4iP+x0+vtAmu7XuqRg19DD3Iu81OjbvNhzjUe0YYh2OpScNEkTlO",
-	"0Zr8oY/l30o54lLM+iP/Ci+xJpyG14xjYvcXEq5vGI00K9ReoeSFwhodolNuGbVPpPWRgY5TUG0yt0l0",
-	"fpVqM2f6sr+b6jLDmHJVqKpuXB3Zwurok01snTQKx+wFVBBFl244HKm044jRmGdQPW0K34wnKdMiNmHx",
-	"rU/8ECo89d4e/rN7evb65F338PLy+O37y4se0VrLLE58HCZ+EmLZZZMMYzHXUgIs/PpyCpD3A8UYT1Dv",
-	"c26EDnlJZdgH70o45CI2xf6XKmW+ovRNb6H1ZqFU+saUtny53Y3qaMg7m7ztAntZvCkHf9PR4PKFulIM",
-	"s0LUTu3tdqoncn9uuglo2YqXXOe9MhUsufTU172AOGvcbA1RsUouvLRX86VXIr4KgwAxgmvpb/Daukoc",
-	"vHwrTQ56WFWDg5cuR7FQapXbNLy2mvZmJlh6kc6cHheom5fehbHsbPmJcWxdBZnSJSx34y4UrU3yJQwk",
-	"VtpQ2YLw+ogxjWwtXPArgAdNnzVQiJCcKIkRzUmVbvmJm2rNLXJpnU6mcEUCa0soXyBGFf5MQDxWi3lf",
-	"Ueh7YJM0y3SLW/OdQxTWFm6+0sq1pPR+KSaxmEHcIkYHQOsLpraOgK085nQ2Scw3yHpp0b0Yq8hrdTMT",
-	"49ftvhFSbWWo+O0Lou8E326/IG/p563DIfu2/YK8UWp6xqPFC3Kh9yR7QS7ohF2Ein17oWKszJ0SKpMM",
-	"5MGpA8KsZa2sIUmONLOfAa+7kv3RZlnXZlkUtbhL/bLWhrXK7d/tP2+Wutsp1EFA6QbuGwi6jBhRi6m+",
-	"IJGXDFVfxtDbA/EP01hMQsnKL8i3E0UwkHdphO5qN2n7Yt3L9KY0MfvdQ5xbGOkFrK+Qlbzu8TugTRo9",
-	"cHphbJLQQp9N613F7xOTZwzvCaawnazD+m54neF/E4uyPMzkvS3AgLc9PInBGwkwoKGqaRY4w499L9cw",
-	"95wM3gnOIDDqDRwpX5JTre94Be50XvHeFALzPHdGHl/SYXEBMOxZusAl6dvpgfip8fT7z+1//7AT713/",
-	"9OHHafv6nx/59/s/fmo08if5yufdXk1H/FsRYD7AMo5FHHkzB0IlxG3VDK140s4w7oKiUc9vvYKEschY",
-	"NE2VuSFW1xYxRuK1yIbZ+196RF+cvS0d1roSA1hc/ZswNn9k66VsvRo7a05blJthj1DTABoZpSCt8AEz",
-	"biYVACHAmJoqEhmNw6tPNEkPe+iKmYJ8avhpNINKUd1AzHmvhOHPGQ3CB2vn1aNftGofyu8EzHe5d+aI",
-	"cnsplhhlG19D3rjfNGzrmi+xDtsoX8dGm0QV8cDWAIIMKAPEc81cJzi6v12lYMymioSDjD5kZCIL9AMK",
-	"0JutT/wjxJ2dH78+ubg8P7w8OXvXPTp7d3R8eNrDT2C8cCjJbns3UUFUFt8Kzdgi1rrWC5s4g9nJ1D7k",
-	"jAyZ0vPQ86m2CLhlhLpY8T01/CpqYpbspNNfklhhgC0Y6iFuzJCQxlx3x2zRjZk1U9yxGz/hoVWPHPQk",
-	"Wmw/e+o0q4+qdKY/sEXmtFrTDlKe2uriiBmAMAdiyYVOKqS7lhq0VzCKIGVXMojs3JHgs4NhgcFgX0EG",
-	"psDtFaEDLXKictXQ0yT1EtQ655Q/Ff0S1Po0vz91O9WoHrQNuUnbNTNeb6kK7LZ37yq+GXaaVR5WiGCB",
-	"VwoLdqRPeBqxoKOltbswJrcD60yjMNWLJTC9Y04X6wfa1Tgh3evlEQhlfPV5HasXw9cEH0RhX91vm5cd",
-	"7R8jokSrGI5DeLm9wKYDlmsslzYNyaTvWd4UrnHCFMgjYM2nwKQUErkymWgtghpIzCZscsXiXsbroS9o",
-	"V4yEQYRZeJHgQxa/MNHyaETuEUquYjGXLP7EbdkrrQfJUDGTnuR1idiaLgY8E+YnrWjUyjrakHoZ43NS",
-	"3q/1iR8m9bjT5OKkjLeJq9HSrYMqURQwqchQMHnnbu+7dKfcsTsc0Z9sqfFbaBxuHXdQLP4qSUSnSkA1",
-	"LKDqINR6+caUiSN36PdCo7hTR7jJPDNbjgMWcVJtbkWVwW54c7oxHph6zbWUhwlLiznVLG53C0WiudTL",
-	"9dEVTU2P5NFCkPSMY6uXkUFcGDEE4kfWcIVt2p1YdK1B0a37416rETJxEQ75ycoxE/jW6kET98YjV0s9",
-	"wVmuHi9xt+qJiZbAYz1vJ8748vI126p0lOL2M+LqSgSLJmGRNEgjnOWjIqCarsmABhscylwR20TMmE31",
-	"xVQ/bZELds1iGhFFrywadwI8QifsE8ev6xmGnCiWloAdMuXoLPYjL4gUJBBazbJGbeg10gpHapjB1DQ1",
-	"Fzbozri90CDu9Afuda3YQADHJ37IF0SALWcmGRpqzHwCW183F4KS1htG404oiRIRINVqraRDpJgwCDEZ",
-	"UUn6YhqyvGF9ua6T1bPub1CIGecGVJQ/QHDIgwzhg8CmrPriV10eD/r7fNAbpl31pH8Mv9lkZMJrpvSl",
-	"n80zsYlLDnDwOZVnzBuIGYjAMQArAnwIDoA6AJCRt2gcAGdbYK7beArWdOZe2LF8MamWfLG+QHNe8cqy",
-	"eAYIaMuW6Fw3SaBi09ruq7kv4apVumzvXExjcLdbIw0C8EAxU/xFjsNpj8ymemGxiCk6sAZhpACTKGYE",
-	"ypQi6JiYXIU8G1aVWEds3+ukuwPeHh92U+g9UCNyEVsbjygNpQJk2JV9OafhJFQ/zli8qOPBOQLS1G5+",
-	"MQ6ntRsD2GPt1jaGq/YL5yKq3/hEYuWT1QZvsy1X+Mx7ByzPvPblgpMSePH6csN5pSA3LCZ53lAT8nFd",
-	"EG7EU3u2++zZ33ORHLN2e6+/xFrzD8Dg/XZHN9x9ooXBt214ib0gMYu+/dSQLBp8ajTJBroCebRuXzvZ",
-	"vrTWuG5Xu9muIqpHtYoZ6jaqlfFhoEhYH1OhjvKQs5+sHHFZSyEy83mfis/7BKLgYDTm0BP0dkT0TOfk",
-	"xcMAzt2YRVAxN4oswkazKmTEuloBoEZMmOAMjRpO4IibRgw1Z4zBwRq8HWApoCt09nSXjMQslneCNOM/",
-	"eu9naMdtQrbBHwCVFx5+4AbUp1wWuvE6LkRpDM1PXljyFd0qbpnhr+pTQUDcAAtqrHQcV0Vm/JEiLb4Y",
-	"0s/qp9KfIljhnh2HiFKcOw8ttDSciUuPRJAAjfQauo2I/v44WnNYrXEu3ULWD5lyQrC+2MUgE/a1uVgx",
-	"B3S9MsL70sG/DbmvBlbjU2N3E4HcawmIe7MRMtDeuZ3gw8Z3NsSZ86uzLfQ9CSsEqf7Ig/RSXV5fX7Wb",
-	"+Sgeg7SVh4ZPEn1NITwstXQX6mFR8zP81e0bcXwPvEBYmCyz51dNB4FUkLMp1snYhK4GZaLXK/3sK7Gr",
-	"eaW+gpOjx73wIuGggjsUkRncz83Jy73NyMsvpYPV0KisGRBqz6NaVEOzeR+DFTrMhTo8+mpucwJ5lTF/",
-	"2ZXqQ4gFocpqZpkAUlvvxAtwgcl4NvbraqaysRihtIk2mWPmyyp2jAdnasTiCzupOvgIxxi/9uB1lkyh",
-	"kBzD2Lx7XEVEcmCRrMEyhidummUeQGYr5jkAVkl58Fz9zK/HGVEotc5fzhh3qPSbj67oE8i+5T3W3GpH",
-	"NVwDtvRk6g14YeA8EBQBQoxWdBC4IsTnGNiI2fyPuivBxpwvXVXnKmFa+iX59u/mX90wuFkm1j2wQSRB",
-	"DTrmQciHiBan9dARlRjpa5iliBW0zuUhgcq/vdxP9tnKyr157yQoA9zY/KGxIoz+A+HnYx64wZmrcbU9",
-	"aFKe/t1UPVzKxJcZyyoZ6u/bqk42BtJzZ04ScPVFeRAzZlPtyBWzNd7QubLXJgE1JUC4uT6wmMocIOLG",
-	"PCsx5WMT1TAv7BFItoTSWvovMeddM/eyi7f9LTuetTcarsJaXhL9kt1izboX7nLsBc+exCp9t9qVq9in",
-	"Xy7OKZakXnk317qEvY+FYn3lwEzf7h62+2y1V8/tuX3/LNRGGOTEj63SWGmirtBpN76lN3XMDZm69db7",
-	"snEwG3K66QX9I9i313GAPVRFoTy0AsufVu7S21vMD0lfxDHI0LwOoNVZJfRhn8J4DGnIO2TGVRjhYZ/1",
-	"2pKkuihoEDKFVfxyYRdLlYPKmIyVtYdNmO03rIGgKf8raSC3MfVr1vQAaKxos185suKOrfUbFvKEQhrT",
-	"wviv/rxG+vukiOpFw+XORlj8SVwCfyTFeZk3ofpEzrsPkgv6diDm3NQuLy3QB1VioXitdUv7C5V8mcPy",
-	"NpdgO9kHpIx/Z8ccbFwtv/dC7p7tQVv2PbcLL5dU+odi1EtvtMn+825Pp/RMeQ62gT2JEbtOKjGVtgDq",
-	"V9ifNAIIxgx2Sk3kthWSgyXjwS1qHi3fy7t3GdRqquuuhIG7DMRKL78Teu5DqXrwiswh8pRNKLrfOFG3",
-	"P9ffwoU3k1EAd9yy8lOpOHHkhVeeRKI/rqiHkQkXQFAl/fpfl7icLlkUyaSlxSpoQiaiMPEGMaNS8Pty",
-	"4156of7q5TD6480oKGsDJlCJBShGNGZBtkKoKbAN+TN0OGOrVC7Ced2LWzDmM96NSvVnvGr6fR6PAWRr",
-	"HwwgqfNhB6I/rnHbg1e94t/4R8tPgI+InJO4Tmc8ArSBEfOgECoXD3lOJQF7JZkwygEbp0XO4XtQ5xKP",
-	"hvlIYBiCIujLCe7BjbLS/Ho7TVVT/AFdOM+ND/3Pd92sp4oi/5/FhVDbB+FqNatLaLL//NLELz6EKVI9",
-	"84iONyIKAHm0RGNskUMv+LpKIcREBMWq8PpSxEgu0TO/oE75YHRIiQ7nc7FGysTG1EjMR317+O7w9fF5",
-	"YxUsFjv2e6Eqvo/FRKg/k7L4qCY+ADVRb68S+8FrqBEJ8nSZngjPvYK+Tm7BZaVh4AW42sFxYAwYRvd7",
-	"WF4DxmHrOxHom1Tj7iJE9c9mnk9CWyeU0yHz5lCYC0g2leIWsWaYP2F6vWKRmCehs5oR7zCZ4styv4XS",
-	"uiP2v8sYtj90+kYdgIl7meDxKJ7KkkmS8gYAFFwdZVdMJime4LVzSr5I2sjXPLjvOOrsq+SiPO4kbxqL",
-	"U869fky5bxfNeA2HGSUR2GV5YHxncxoqQgeKxQQv86AJbIVclpkwTI137CjZeS1iD10LJtAXEwYhBQ9r",
-	"IyIZH1IEPI/u0D/0uNVv5QXBxamxs83u9e/saUXUW4mtkSyLhnPwAB9kfJwhykPaqNPH2Lj7HBtn1scU",
-	"VE2i45bu2qkTDwfegsWWgUcs26tHgsvZxHgRJnjkwhbqEMrd7A/jcoASqaGSYCHLbWmndkha7APrk+Tr",
-	"h1Q7HmAQXfZ5avc5/rDZQmG6RyM/7iLWDpcAAJ1vU4WjsvrG4culpRSS3+b1PQk/pUO/F54EG7+WGL9X",
-	"m0nmzWUYl5AObcqOru1m2KnxymvB2f024UOlkrP4FSSbPYgyk3VLQryHAtWF8pDLq0668nQbo2jLxeph",
-	"tg46ikPQcdQoZoyocIIFKkdiFmNpCG6H8SKpxugNS4ZSBGnV60SyAooaXKJs1e1KGfvV6xRpIuL+7Ntg",
-	"5I0XcF6hxFB+OCtJvgdSuPckW61XX7gRgU//dxoLMdhw1d5HF+VaMuot2jZsri4yEsqDfEBzlbBKr26/",
-	"gypxUwpNe4jWdghUFZyRq5lSgqOJRQs6yB9G4Ctb2f9UiDHc3xTc6qw66bvEZe5amTom3jiMkZg7tTD6",
-	"t89WqLZEwpFX9yKm2Ge1PVKTaO3oCDpcBfLRNPeDPUKxjLViD1atgbDsXNXMY4BwzF1CM2w5q5aVDzgN",
-	"x8yWYXZZuYeB8fCBpEyyI87K2a3iOpGvqvMlrwanSKJ7w9d/AJV95T2wksJ+N0VDYI3+DGo2uVqAUrFc",
-	"NJSbTdBOAtW7casAFnBjG3jb9OarR4JWxoRrDIr0NRov8oBZrUazYRALMgPTmy3b9Wusf2a6TgrMOR3Y",
-	"AnPFd6GWHCjt+rSd0AUJRCLhwhhCIpziC6Y/F0yspE+p6GCQdGa6gJJ0nA6hhllfX06SJ2kYRhhDEEaT",
-	"QHgmTlzEoAnSKHJGgdan4vcPbZcqHYiYMg5KJvjrXeK6yVjFvt4wGqlRk4wZgpGFkgSiP5uwDD1sbbib",
-	"n2/+/wAAAP//",
+	"7L17d9s2tjf8VXD0zLNmpkeW5Utuyuqa47hO4taxU9tp5pIeCRYhiRUFqARkRe3j97O/C3sDJEiCImXL",
+	"id1q/pjGIgjisrGx77/fG30xmQrOuJKNzu8N9plOphGDfx/0+2yqWKD/LWeTCY0XjU76a7NxTaMZ008n",
+	"TEo6ZI1O43hA1IgRGgQxk5L0KSdXjMwkC5qEkgkNIxJKIjgJlSRzumg1bm6auk8x4+pE9Meez+lHJMJn",
+	"zkf7ItBfpNigmzQImKJh1Og0LkehJOax/iq2aJGPcagYUYLI2XQqYtVqNBssjkUsG53//NxshFwqyvu6",
+	"81nMO7NZGHTaOy+e7wRP+lvPaLu99azdbm891//XTv43GDSajZj9OmNSdcOg0WnUfEcqqmay0dlv7zUb",
+	"cjYcMqlCwc1gVKgi5lsHtZgmI5QsnlBOhyzuTGNxFbFJJ7cssMpRzGiw+InF4SAsrDM+JNf2qWelsUnX",
+	"aeJf6xGVZBqLa4bbbIihRU6FGoV8CHvBBkpvAQVqejA78GLZDhRXqGoP8gsGuzBTI8ZV2Kf6G+fs11kY",
+	"FzYj04bEtpFnTzItu07LZGsuwiEnISeUB0QyHsABVWLM4Ff9h/6ciMPf8GsjRgMWP5gt2Vm2JaXrVLUz",
+	"JctmNyhZjQsWX7O4uDv5Bs7ODGPKVVcPQHYNh9H7+5/GlEo5F3HQgOVUsZBT1ofvMx5MRchVo9MYKTXt",
+	"bG9Hok+jkZCq87z9vL2dNm80G6GUMz0mf9tGs/HLfCy7szgs7a41Z1G0NeZizrd149YvUnDYKTkVXDLP",
+	"6H9uNmRfFOcUi0EYsY4m9EYz+XOuWazuUERMJn9JJqXexA5uh/uLmOvvA1XKTma2evtkJ2ARgz7wT83V",
+	"kj/Mt/GP2XQY0yBtid/Wo2fxddhn3UD0ZxPGFexe6QoFoi/tgKq3JxLDkBeadzWVdSdMjUSQWzYuOGv8",
+	"rKntMGI0ZsEHWaAyfWvGZD4SZEIXRNpTPKTwqYTcrkLR6DTgTgOuO4zpRJKBiAnjw5AzSdSIKhIIwoUi",
+	"7HMoFVkwYLn9mFHFgi7VM9tt7z7dau9stZ9ctl902u1Ou/1vzQMmyEVoQP/HCAetvpjYJylv66h4xpqN",
+	"AQ0jFnRhRbpUKTaZasmi3WwMwliqLqcTOLkBbTQbw1CNZlddQzXdWRyZJZad7W18qD+2TaF1Tf7R3oEz",
+	"Ym++zoBGksEv+jtIcDRKfo+oVMlwC+uwZ9cBmuFa/N7INnx6udOGBdvVDcch1+PU+9UNeVevxyxm0vA0",
+	"PXfJuGrcmC7NepyIaxbRvqbbKORjFoS8ZFnm83nLNoHFCblZH/2rZpC/N0YxG5QSK5yL7ZrriNTb6DTe",
+	"HF02mg0xZTGyTNiMIVNAuJpzRDCzaNC4ad7LAN4fXB6+LQ5hNg2oYplRsCBU9zWK745Oji6PisNA/pQZ",
+	"hmFZaxzIdsrc0mU5u7j0rQo0zIzHvrzOARk+XDEa3SozFHhtneOwV+tWzCRTW3BOK4elhaH35sVz/d47",
+	"fA3H6Ovy5ucmjL0bM6pvzA6fRZH+SXOPOQ1Vd8aVZhH4Ow/7Y3O+8YROYzZgcaz5I+XDGapMjG+9eWXu",
+	"Tsuduij/dJG6kUNjn5YpTMO+msV55mB+lS2HVWvu0JryobmONfP9cPn26PTy+PDg8ug783N3PmLc4eaF",
+	"Ru5Q8pfFE8Mkr1ks4VbdhastFlKexeEw5OdsoHXA7A0Hz7cENCBGSCSxaVkUdfu6eRebd9NmqZyLsm0o",
+	"ySAWE0LJlA4ZEaiQSjphRIaKNYmIyZixqSMGL8Qs1qyLaCGX0UC/pK9a0hdiHLJHoR9WLGaFPOxdW72H",
+	"31FFr6hkHzi9pmFEryKW3UTbgMycFsXNC0yzbraZoz8yYiQ00qdciyoxo/0RKJD25Ra5jBcoAeH+TISW",
+	"5B7I/jxZuj8l61SxL95lg30xUmxuM+yvzgaIKeN0qnWBvVa7tWfennO4DJbLnXPU41OZaSN2PiCx88nl",
+	"zm5B7DSXfLARNzfi5kbcvC9x05otKik2CiWQ7EX6giVd88NGCl5NCvao3cAoH5hcnB1cIhfv69v3SK/i",
+	"qVB+Q/wRLDLcmkts8XgLcqG81vizKUPLrubReBHru3wClyRRQku8IAhTOYY7mxLO5kTwxyHr+peoQpTy",
+	"rFiyGZd0zLh3GxQ8KVt/+zRZ+AOeOEHmoRqhOsKwK+sTA1lItoixy8M+zCQjlAs1YnHiLnF3Ivlu4Yvg",
+	"eLlikeBDCQ4V2wsOQ/eiGYoxdl6JYKEPC9XSWqPz+02zAaZKMCdvs+R4P0gHTG5Lau03NtYb/ZbRSI2y",
+	"m2x+c7bXjqQhxvDWccAmU6EY7y9+YItzVtRinRZkzBYkZiX6a5g27I7Zops0dKgH907vEhxYLbo5hOR8",
+	"ausHtmiRd3TMzNnVn05PstmEh3Kad3eXbGvpAlZscMl6wq5piuY0OtJzz22XeURgXXzbZBp0bYPUwCD0",
+	"VRryIZnDvsSCD4ngRMxiIsOAtcg5m4pYAedN14uEAxIqIhVdyAejqraXbUh+iao2IrtiuAHXNAqDg36f",
+	"SXkpCtzVPAf3r5RohvHuBTTrYrOubZZlfsaVKfE+wG75gkxEzBImi0aDR+HTLFmayj3wrJSzE4cxCxhX",
+	"IY2kfyf6ToPyjci2ylhvcreciOEYWPlR7w8cmEe1B9np1twC9yV3B2ZxzLiyonbJLmCjZNmWbQU27TpN",
+	"M/uR78q/A0m3k1BOqOqPCsfLHCzldGnkxNpyRWGoNw9VslyyD3V3vzDXDAnI4n2UfFGW3EdJxzJ7H8H2",
+	"4M8kEAz3CUVBLQmCyKAV0Ba5UDRWxnAKxnG9m2AYAyP5gzmT7XpbI+vdSpl1c7bhvaZSplicY4U/6YcY",
+	"SYLmRM9uXCdtukmbjIBABiGLAklozGA/qNSLvSByJGZRQK7YS7xWcWskASM3OikmJSK/EN2IxkNW2Hs+",
+	"m1yxmMAdKAi0yZ3LX2cszhzMxoR+bnQaO+12I3tGo3ASqq96MJcKib69qSCA4lY5NHDOBjGToyWiSYwt",
+	"KmUT065EODF2HgiJYzxgwWMWSfJLUvMEZlfIbEKoTPhU3oeRe+aNMtX3W5i080WUQi813Bshtit4NtB0",
+	"tYqnYhjTPqvwVRjbf01nxZsYLfQ+dwWOr65rYvcurglj3VvmiHDXwzgi0u1xXBG/zthMn8OMM8L073VD",
+	"pM/W6WnY/dqeht0H4WnYfSieht2H5mnYfSCeht2H6WnY3c6c7opFiplkPDh238CROZ2sc2zIblEEWsEH",
+	"8pPzWsYFUuzv9g6QoWHp9xUIhI+sO+P07PRf784+XKwjxKfgytjR1+z38/EFy13g5jfnRh2zBbJvGg0b",
+	"ncbRxe6TpxAHcK13ZAv/GsNO7Oh/KTDAH2IML8ZSNpoNLbcOnu+dfb/33e7n1zuvhs+vZ1cv1AnbGb59",
+	"99tPz56y55cz+WL2/u31+U9HHxrNhu7mc/f10W/nsxeTvadvT067asaePnlxcjr958en08PFhQrH//rl",
+	"h+OPx09ou3EDEbknVKqDYBLm5EL9M6H691CqmCqvsgbXGjTy6dHgkSl0Y8y4UkyY4IywSDKtYaN+9igy",
+	"I7xLUyEcOisFiw6iiU9cQ6EFpLZN/MkK8Sc4ri8Q9exKfUl20lKJbxN+sgk/eYzhJzNeTyzEdtnh8E0Q",
+	"yv0GoTQuRjRmQdbrAL5TSvoiihgdzoDh/HmDtUuCUvb0BawXvGiMSX4tNcOUpfS+o9FAxBMWnKPYke/X",
+	"PLV+Uo8sNbFtummbjIcD3OQmWPiKkZjRoEUOR6w/hqHIBVf0cxPyHgcQ9L0wQoEWoQKi5mGflThD7KeL",
+	"5vbs51bwgnxdp8cyy7pvMyqkt+LewJ6HUoZ8+J7Fk1AibWU2HR+Tafrcs+vYqJtplOzBv8QsJvoEpA4P",
+	"aKjA2/Eogpe8q1C13MVF0et9aljWAYaGh1GoNSd3yb0tnEV3gvqNYFhggwl/tXE32ZnpVt2dZ40m/GN/",
+	"F/+xdYXZjfb7ngAr+6g0xMqOpOuPebKPQbHSLVpEfwVUJ5v0kY70K0RTJSv5sAKqyjcspdHC3lTQZ26r",
+	"YOeFei1mPOfnPhWKDOBnz34L1bXPXD4fM+ODhtAbikfdGyX3Ndd5f8mRd2ddtZLJIuhFPJtzU/chu4xn",
+	"8yTO0LOQYs676dOy+yvQBwVDQWMi0g5b5ECOnWBE11LxGIwR2bWpWG53qcyCv0eZrbDg9vcHbIP4wpaG",
+	"csPC11LzJ6yOEp/ZzNVV+exHlirqni+toq5P2GpK3tmcL9Hxfn48Os7quabp1E/CvLJxxpn1w7unN1Rs",
+	"YszSeJc0Oo2d3Wetdqvd0hTu1AhhQfdq4Siiyw9wYj0LGFSccN2c7PM0jJksKGbuazWP4U4bj6GJOLJc",
+	"AA6gZKzCsLfasUrocLvmuCpNSIwH6Z4VrEg/Y/mOLh3CzBpvxJYe4FY/ChlX2zutHTQAQNBKZ7d9+wnd",
+	"4WCtwjK831u2Nvr2LXzTWR7OPisb22RPIhzfHTjV17lnMvwNn8lxOAW7tBJKs+0d869uzCIr17LPtI/3",
+	"4XvoMmuQn2LpFnOOGp9m7fZe/78C0dd3LRmpSQQ/MXwA1zL+oDvDH7edXxvwmUUkaHApxAkEOmW+aB6m",
+	"MU4ekWeKbbolsVLGVhBK7CDW9zInT/fJD+GrhyLU7CxTGn1rUCHaFJcENjQWE1EVGHPF+lr4Nz1uvC4P",
+	"stiM63YBm2B/RPlw43zZOF/+mM4XEBXd0Xzw+hGASs6FI3HDi5ss5E0W8oNUfd4dnB68OTovc+ykj1d3",
+	"6ZxTPtYilZhnb3r9O0oSYu6RpWLKxyg1wOPScqo222COJiT9mrUdPVCz0TIJK7coFcJVZo1grdkwlIrF",
+	"LPDaj5y8YJONHSqUm8BdGQsxgKJDabXUNUQkV0tRNh65nrC0Wszx2oxE2RjgL2nFKI2mWz1QDukDOd5h",
+	"JApZxO5z0scGnqPptOomrfIZB1hFSUwZT86rJFcLN2Je8GjxOI6ld12qTqdnmXATYJjH/L3WXMDik90D",
+	"rJoVclRtcqcw2QMzVyBT2ypbyEprT7YGl94SFUYRuWKQOiziMQuI4C0CBctC9WALWi23s/tXq3JniouH",
+	"OyOViGvka6CkG4BTP5TkioIottFPH1BVKrNgblUqWJdFlxlZcFOZaqOdbipTbXTCjU74VetQXfRHbELP",
+	"ZgpezF67+IwI+7AoB0lo0XVaZGQgW7kSMl+VIFeMTMJhrJs+inqdxQWoEG3y6wErDOAAr2YyF5aFv5Mr",
+	"/cCzsvC0a56mqyoEmVCOpeC3Qi3cY1kGIzQ+4uKo2fWoWmhneXCRlQr5UOaX2PzqRrs5xVG6kvUFD2Sj",
+	"86LdxqgugL35T4PxRkbJhJz5bsT4UI0anb12szEJefp3szHVkl3MG53G//7nYOvfdOu39taLn9N/drd+",
+	"/uYvkG7v1P5w+9x98jTb6fNmYyqisK8nAvg8Mkwy5wCpQnaDcBgmPt/k10jMWdynkhWeyCnrh1rSy/0+",
+	"m06zb5iG3f6IxrSPVRIa//U//+cv//d/P83a7d2n3/zt783WPz41Or/f/D9056WOvGksglk/Eeb0BUPe",
+	"wf5pWiQXC6nYBKaRamiNDtSoxb0czWDbvhPzXLigfUIChIooHBrzvGueF5VirJQg3X6cM/M4zkluEapO",
+	"SmZN9Ppess+54Aj4JfXmmmrBHWKKBTcbUCLhCMIWcncEPCHMPCpuiUHDSJ5ntwRKE0JZBGyAtsMHWYxw",
+	"Z1n0dH4VKvYkuyg3doGPXTyYvAaMFa5Acw0loVF4zbJsTelfzPmls2AJNAz7PG10dp49ffa0/QSiwkMt",
+	"L+AP+1AWLIRAmLL3SyQUgIbRQpkDB0MyYDDEhXohPqAXuUrci5xd1dd/cc3NxrxiNAYJXO+OI/05WwFl",
+	"K3y0bipalNJ6+txD626FshY5FNMF3N7zkYhMoc6kNI8WZv0Ry7amxkDEE6rKijUZXCf2WS8tg/SHyUqx",
+	"y6ZUx0OtBpPfjVpnzjbPb/RJyMd/8M2eUqhy+Wfe7HMDbeXZ6eRRiaiodcDF96OrN/3wLPz+9YffjndO",
+	"w2N5PFHTfx8ePz3+5Sg8Ofy+zf55oJ+PgkP1a7D3Yzj4scX22q3+bsQbaeBfyI3Ema2K02kc/Hj83auD",
+	"N/96+9PnpwdvDw6GB+Z/rw7S/308j64+Plf/fvOTulrsjP/9cef6pOS3NXFlH+9MFvWD9MsEJRVQsa+Z",
+	"XCYNXDHzPhExidk0on0WkKsFSgUsfmRyQb1Sps7C4NqKd5QvDhKDcXaFjRqY2JN9Cy26uk3XaVPUI9E6",
+	"naiTLfKRhqqpmQkn6oHJxfu7L5audXFNKpc8v0TOyhvfRtnKx/bxkpV32hRX3j7ERKVQknHIgz/C+juz",
+	"rrv+ySt6/T/wqLQQRMYPVISD3bh+HmRo4oxvakJsHD8bx8/G8bNx/DwUx88HnoDRvmNBSC/hqnZvW6cF",
+	"megmBK7zorwzSxt2oWHXNMzD8tkUDFRWLQhvpvsmmfG+mExjJuWD8RLt7zxZIviUrlOF9FOybLA5uJ3+",
+	"MEKrvWk5SDLyJlRvZ1eoPGmpqI9gwo8/R/UrhRpu8lE3+ahsLeV0zClepsdIRq5CfR6no8XS03sfkb+b",
+	"+LRNfNpGTdmoKRs1ZaOmPNSSdB+m5RjF7mQ3tWHXdcs6FSTuwRJYhCbeWAI3V+xtWXZgMcyrGXXSNDum",
+	"pIPNRbu5aDcQxZmrNw4hc5gPc3bB82OTJAuDKlgD49BkxcLjTEB4Agw4cPExoSaL4ElNlucPqiTLsqJ+",
+	"uaWoMvi5KwMrXGYZoJJIRQcDIhkDVLCNZLOxH2yEm439YGM/2Ig1G/vBCjUh9fYXq0FeZqBP/QUhN9fs",
+	"5prdXLOba3ZzzW6u2c01u+yaTYvw7qzGMP8Br327gzmlchxOv23XprZbVeFd0xfhyr39J3du8UnOPt/h",
+	"i7u3+KK+Smt+sfoAokiUYVj4U7GQcePgw7+XZrWU/Na4ZfXjvaXVjx3G9uetKu6KdOstK77STbTOwuPO",
+	"vn7pyuNf7PZdr+C4avly76C+ePXyn2gUBvDza9Cgsgc4fWoyoTwG7eukTTdpk0a2iolWJVkUSEJjBrog",
+	"BZTXBZEjMYsCcsVeErRkE71XkjDaHxkT+MSf9DnjYy7mvAsdl0DhEDnrj/DTK6X1htJCrj7UZE/fplSY",
+	"1ot7BHtvRBwvfk7+obPxq+rmRbyskhBCzVTqa9tmCvoAHQo+iMJ+cQoSaiLapx7ixSZdp0mGdhO0YVM5",
+	"HFPRTIT2hFGuwglrkXNGnTKFlAckZlNGFZZ9xXcfjMdmKW0Vl6yKtPIr6GzLOVZQCfzbEtun5dviNCkG",
+	"yx9d0iEamRZiBliDmrUcD7beUdUfPZikwOc1ltuZZ83lTt64ubkxvIxhIZrfGwf9PpuqE6NXvWU0QD9a",
+	"wGQ/DqeGDb4Jr5kkvaIi1iNzSK+0+QgWRhBWFI+71dWajL/89dt2SwuXoe50hB9rNqy9DYayZccCCdcj",
+	"NqGmvM+JKeaz0263k6lLFYfGA3gIV9yPMxYvihPoOTdkj4gY5nKd/jAgFOyXiHCqbNHRQRjphcrO5uBH",
+	"O4Nf4WPJBMwlu3Tck5AnP/hmcaS5YskkLh2gtiaZj6hiUIVHSdKnkmVHWWS4viEntj/fiHef7NccsL0A",
+	"Sgb+EWFjp7G4ZjydgYgLpGJQtstGml4X7pDNoK6EiBjFwjzHAZtMhWK8v/iBLcrI+h0dM6l5saQDAG+T",
+	"ll9Ydzow6Q6Yqnf3yUjMYplSR59GEYubZMwWwMfhBAwZVhFDm7icQeED7AexUy3y3ohOsaQwwdJZxF4P",
+	"g5mkUSoCjdlUGUx7SmLKAzHRX2yi0EJ1Bx8+HH/XRHu6lofM4F/qmYWS9MVkClC+VOIvTfLrTCg9c96P",
+	"ZoHJDUoo59lgt78zaLOtJ7R9tbUftPtbL+iTva29fnvwdNAevKBPdsrOsLPuWz+wRTllPclTllv167+2",
+	"/r+f//svDR+5HQ+AY5ft6OWIkZ5m9j1bGFwaIFt7v3TI/u5zOOZipkiY41SfGrufGqWTM9fFkhO+ZMhn",
+	"MEYarTr0l0SYN5MC52LObebSlxj+qeCs7qqbcJQ+Vmgx9+2IXrMO2Wvvk/kojJilS1SJ8zN49v3n9r9/",
+	"2In3rn/68OO0ff3Pj/z7/R+XTksPcPncdtv7z/2zkyfggynhXPiQXC0wiMTLs6zzxsO0UhdPFb+S7x07",
+	"Zslg3Ca3GEnGtVQxnhOtj5cMA0xbRHBzZWZGsOP/Oqr37jcDNqCzSGmqazZMQZ5OI+RqD+xr9HM4mU0M",
+	"TU5Cbv5KdlCrYENTOsWiq76neqd9tDmnkBppdYvCRWlJy9T1MYNOVJGkvF+ipZQztSKF2eEtu9Ttp+rc",
+	"6iU3uTNa7+ie1BA+zkXElm+6qa+hlbKcUJTTz3xDNJAz6fD+gtaU/7MNRRk540pu41O5DZgzWI8SaPY4",
+	"8O/vcZDAE2PD7LjqWuiK22+660KRpHICSGhXawlIunaN955mr7X21gu6Nfj59+c3W8m/92v8e2f3xn8Z",
+	"XozD6dL9UgKw+4m4ZvFLkCaUGDJAogVBt2cE4Myatf27B7Yi78x9pzZzbtvecwsVffyb+tot5sUCyMjN",
+	"C+El5Z0OXtUzeM/9u47lo+524vXaV5Or1thWpdX2jn/U1hryMAn1Rg8La4KhzokKwFlcgDPvC64YWpfo",
+	"dBqFaIfbNgrtf/8isZijWTKZGJgMUHYJS7HNt0FXwY/dNPOA6FUvZwerJ1WPkb3HweM6ZInhIAuHjrWd",
+	"R4ww8JumipL+LcFnFzG5EmrU0lM4iLSEuPgpMaLdagkp9uLY4iqWIv/ZtSwGBDU7C2G0RQfDB6b8igam",
+	"nNQtZzuhkT4KLLClkiqn+86+YT+8tvmCxphiiIOmoid5GDOEtnFslY/obDS9qC5VnRThZL76IXtJjMZV",
+	"D4LG3Tqn7Oktdi5M9ejumC26MZvJGgcza/Y4x5dumh6/S1VPBV/PWvbiNXp3zA0I1E9jRiahlHolRUzm",
+	"seBDUG4sZD600sqwZFxZ+1woSS9na+iZ5Rf6ZgmHIQdLyq2ZYl931BXQUzdOu1q6ap6vr4eG0TgpBsmq",
+	"SKw2yZVRt8U4ZLgAqFXbCJ2PsUk6uQ0RmnqpRlHvuvXWl5MhvpgbyvrYphkQsQPSJxIIB1bgtYivwiC4",
+	"tURhqLE7ZTH8U1Tzv3f4yvv0jbXNVStNiVUFDI6JkZ3ACBUch+zMXy3OKVbh/Wrzb2aBDyuZfwquuD4y",
+	"weWa0AWsViBgpazlRCtHysFghBV8Izi75bJlK5FXzTdTBv6m6dZyrfXqB7lOucuoWVgYPZVHoG4s5Qsy",
+	"ETFyl2OulQQaHcWxiG/NVrCPLrOdVDAT95NrmfKFmDA0ws/hTtGsgwhurAjxtVbMYLKWjck7TDbhobLW",
+	"ZN1PrpNhSi3SsEjwIZgF7D0ShVK5k32f8Q7eYsKrixrFL69l3mAYIam3EyQNEw2SSBow9RMxDPn96BWp",
+	"JztRIqwY6XFlF7vwwe7n9AVyOGL9MehJcsEV/YxupoGIyZgtTGqFVPo3NQ/7aWyBUxE9/VwxgCYZVKHI",
+	"dF5xqR8581UDZtrLykz7tqnCzV7ctZv6BAy0V3F6de8+LRHeXS8nTunVsl2Mt/IQa+7lXDCMj72KmZZb",
+	"A3ByTkWsXE9rNwxIOABfrKIL6RKpASiyn3kQqDLLSKiwchX0k1vINRJPzXsOurmr1GykqCSlKZOKbVTv",
+	"YpVpQ0u5l5egZGOLFoFkMnDZY+FHH1cbxpSrx4DKW1ifCorJLZfeeDT1cKEyVrx0C47Q2gEgGmkMRX4f",
+	"PL04e3E2NaE+UCAzcVInwiNZiBmq7qXIQ49xd/xLV7FFnpVc863gKr9xOBypJrmaIU+158XcGTIcchLy",
+	"9KzfzTbllfAeYhxwTQHHFzgIbAfGoJfXaMQrxQYncEh/9NjgtRF11jgIQo/POJiS8Xu6iAQNLoU4ofHw",
+	"tnr7FHtBS4XtJyVn8xGsTQKPi+Rc7MInt+vbSz80pVme7mdqsywn1q8ZA7yMN/pWp4KGiot1H+JyyWJb",
+	"0rmbbThR6mMWMK5CGsm88AwNiNvAJ0EXu8kRTtZJYb0RHrvnA79fd5bKy77FqhSai2u3ZjpyugZGlKw0",
+	"RqDBln/8+HHrwElBKzr8z18fkqfPnrSbZC/r7UfwJ63NRZNvPzWcSUKsW60AhCe+kL0bS+SXo1goFd2a",
+	"zIuYPg8COemB0viXQFRan2aIS23RpOcUA2Edyj5nKl5sHQyUL+DzAsF+3VcTwn7arhWFUggaev50vzLY",
+	"LyHtD5xe0zCiV9Ftr30LqN2dZbtK6fs7C7nttiiSuLejHBvXynbYZ1Ygj0FcDZVMYL2r0Kb1UWKTqYhp",
+	"HEaL3KcePM5uyUpWHADvwsIRcBCrvzoO+OPemTsgha/1rjWA0uZ8UC7nLCZczB8ZU/LjwNyCO5UAmjxY",
+	"UJmHq718UbiZ9esx+oK2vrp0iKDIrCN68uHGQKbB+nqqQr0WM35bQZYL1R3Y95dP0H5oXa7XbIo5GOPt",
+	"jN6JIDHUZt/7F2QCi+kilybjcMKjSzosvngg3QScFTJramkb++0ydeNUqHNGg8WaZbGlW2WFClcUTDat",
+	"K2YKCu9UdnMB7c9sc91DBua/8n3T+jvdeG0Oe3MfKkhQ5CJFOH1Ed+I9mueW7kj+u+uN1i03LL2PYbHD",
+	"bIGM2xjY82nylcGaucoGa5lxz+YL9iwyunJC78wYCxN30/jvMPXY6abO1M/TFPe1Tz2x/sNUhQJYeKcO",
+	"xi2mCdV/sHRI1QRPqFQHWGSk2RBz3qXpl5e+eDbndpBrOgGZkI9AcOYNoTtHIPb1WFhzqO71IonMCC7F",
+	"2oSUU82BoVMTIwfOTz3xKLxmj8QmeM6GoVRYWegwErffnNjpqNtPeqoI7i98fD3iI1IeWmjFlHHM1g35",
+	"dajQtyV4tADCvEAjzCtjNvjackrWiLFcxoC2r1DvXtNlBlgx4KVPvAlzEY81UQ9mEeYXgxZobTdJ1DFq",
+	"549FCjG7fn8Gw9U3f11b+Oi3Jhzy43sIPFqeu4bNT0zoTHN9iR5lQTjVaVenQq0/l27l+BBIdqL+TBMq",
+	"xywwMT1Osgnu4L04U2uFSWecf+uKlX7Ebj/cj3vx+1WkJIh3lC8OUk/VOqL0H6+PCkTPu0VZYUJImPZR",
+	"nRNiPngS8vE9pYYYRVCL/mJAxCzGbBrNF2QSa8oiidwBBnUWY1zP11qNh5T+6FtPJ+ExCTgzq5c9U4/6",
+	"LL+PxbWmjUz0yqM82LA4JlPkzpsSO/3U2ZTku2vKKoW6PLbSVH+EDp3HsA8fOJ2pkYjD325f9SC9v1ey",
+	"OB1k3ksNT81EkqFQ8201m8UBvLNekwWGVeFokOE8EjHmizhSl+6KdwTrNSQv8exl4QJvM2sXHq9yrunX",
+	"1pe1bEolKBoPWRkqoSmVg9j+X63UxW1tsXctkfE1bblpYpAnJdQMKrEAOdk3U2v+hs3z1QP/IhmjX7U4",
+	"Rcv5mlNC9zixODpppDRArwiN3sdiymIV6imbMn1T56ffG25xhfw9y0jvzdEl2ZYMXI2yl1SCjGcRy5Wn",
+	"PRSTaRix+JudF0/03Zpctg4uQqbq4+5+ngs3G5+3+iPWHwNYxjwt/GAT1b9axa7q4lvpzfOfpJhXMv6f",
+	"kzfE1S+sDzBXuH1Idclof29MmJSINHOMBGFjsPuU29z4JqEwX300BJYqmlM0Nmc3N+ms4LCHGh6M95kx",
+	"rkxZLPM17FYfQLPyms0ulB2fd32MoAW0jZZov5zwfH9nv0l2W4387CFKF+5d2U2u1WIfZzhN1IwYDyCZ",
+	"JrMS/8nspIEGcXathMSfFOcPz4+xg530MY1jukBRTsVCTlkf2JIdjKeu9Puzi0uynTbPltIrAYpIm7vn",
+	"cxaHOQr3xVs0G6GUM98e9EIpe5D73aOzAItaO7KfrDGy2wznl/lYdnVjb+nN6ewqCvuQiV5nZVpzFkVb",
+	"kKO/rTtuwYVxi1HZgnPVZHcqOOtoyktCdahL8SWU6Kc/CLi7K+3JvqgY8kEUoQcSNxYqnEi6yJ8VrBDc",
+	"iRktPS9uk9XG7Rs4ulq6NnDQJMoVrgoRkykT03wJUT9FBKIvb0MAphxL1ckFELJahxZa3n0kXU1dXQR9",
+	"WbrJh4CQk6ZAoteVxbly3f9pcMFZyf7Co7vRY+6mMMynsL4OHyjlnktOZbPkkqi7ep5TU0aPvjvuEFA3",
+	"zuY8Bba7jQznK5RVZIkQOGHiB6DCjhJpim5GYuI0Wqiw/83O8/29upLc0hq/zaw4V2QsRgUQnL0EwPSH",
+	"InfmqLCw0LmJefcYsMBMNeFb7i94vjLlq0277DL+wNjUFLdwg0YgfQD7ICGXitEAHW1yzvT889XoTd/5",
+	"8tw5yLIC2MLI5C8A/H2fRpHEIB18q5nsYRRKpb9vsahyxBfQv0oS0akS0/zOVZSSdrcxCjmEO4TgUxuE",
+	"PsHlqJDkuGI97JUwK5qN5cfTPr3/sxizCZtc2RVZRlAXimJ+Cgs0FZkq+kGEWgOaVuqQTp6Zp5tSoSQd",
+	"JpiDtzs5gABdVH4GbJ4oQPKlVhoZuYoZHeO1B9AXmW24FYZ0XheqS7sKcSIbiFXnpxZNpQGRDE4SkDHg",
+	"12mePssT65xdFS9jt+4y3fqtvfXiZ/Pf7tbP3xTLKbsDNAO7SSCwi7xAS7X6sDsBUUORZ93DmPZZDi0m",
+	"IXALEZM/ZMVhDcVWgcZdRG0fqhAnxYr8B/lDfSuO4wPuLqicnKQQ3kUh0AvxvUT+K6KalA9Tj0f/rQVM",
+	"qQ9j+qHGz1n07YIATSdhtPAsnIPSfdfV86N8e9bPxfr2r2A5Ivh9LaX7NVjMFFWuQIOMs5gqFiCQFb2S",
+	"BUgSOB2VtqeM7GI/d+MHL84P4tXhe7L/rEXANkwGsZiQXg4NywBtUe6aYyc0YKVQNhYgeQUMiAwh2NHe",
+	"lKAn5yeht1vf3bDtfkqowFleIzncWOBA52YtYFSUFVvl/QLPxBhnsBO2yMGVuGYk0xsJFeGMBQYdSusi",
+	"pKd7k525vrJQw+SziSbP/DjeHZwevDk6bzQbB9+9Oz7VF3A5sMYytvsmBqCTc8TZ+Lxl7nq5BQMyCBxm",
+	"RAVhAPm87/L/zuhP5Xc+OvnyugQ5mzJ+8P44ySTMUMXvDTFlnE7DRqex12q39kBXzn8bjPKHkMdYvNzC",
+	"/gg0kSR0IgmEnDCmWp/4J75FenaSvQ6BtLp8VR9olIEJxZY+dFBoC24AUFV7HWJVJv2nbs8+T9FDAk35",
+	"LMKAQBpFYp4bQxpMr5vhC0qIrhyJWPU65EL/1/rMepOQ99I2WubrdciJ41XrTehnp4Wc0CjqdcgrFol5",
+	"4XUaD2H0QMq5NwdsjusgdQtFIkalwh4ydZkYC5J5Cqj1rim81yGnaYxQz04c21kXOR5109Tkm9qVg8TH",
+	"bHOgTdOa8nxVFBD8HKt49t1Z7LxJr6SIZoqRDLciH85PEj4KalPIBwK70ZdKbgdxeskM4drJzS/BRzRf",
+	"Jsjiif2dKDrMvmHvDPPGnpYg99okYlo8lE0ShMNQySbp6lFvNQ2+HDUN9I/QomVIHsLL9WB/YFOVqHzG",
+	"IpL9cn9EY9rXX+l1yKHgKhYRSX/UXZum5AMP+yIw79s60bPplMVaNYPTQODPLf23HVv+rNkX9XomLxL4",
+	"q9Z7MFF4B/5V2k5OWT+kEbQ0/07nVXhLU35fTCaCwwtJlBJQFxQIQKMlyPXJG+ivgY+807ex8R6aS/qv",
+	"ErDadD/SjG2mZjSKFl32uR/NZHitJ3+YMIK+mFyFWstDeB5gLT27p1MAM+91CArOEwGyPeVwY2XZGGoG",
+	"QEvIvoyGAsqJGb0WNgx/8HuAk9WcQC4UEqabBCZ48lmDeWv4G8AlmETeQuNghn5h1h2zhXkBIBSnU0Zj",
+	"aarU4rdtadXMIkEB1E/cuVGdEm55vOeUWTeajTw7BvuiYbjm3xAyYX7WHNT+bItbZfij7jLlfI00BMiI",
+	"MukPVotyuFKj2cgzF6dBlMKg5lkEGlLhgDtP0xOrZaf82XR+S46d8xscJOdvc1zMhPFYmD8sxevWBWKG",
+	"oSGdOnth9NRmA0Ml4DMTA9eXkI4WyFzKAAnQlh7OiERFBNxU3wR5IamJm9dWGJnxCVMoNIgBsPAE9tuR",
+	"THIFuuzmZcsDhjbnovI+WqVuIH7rpmh6DFhVbEMqK92kY72Vx3n1+VX4m90FqDGJE9v4xlmnEtmzGhy4",
+	"6bOQUqJiyiXC3KPsnkKqoqwDrlQQjTLUgQ4TdwiO1ySVXJM99cbUvWjvENPCyj92hbJbse2xv5RBILvi",
+	"fLLe6Uia1j9paCNZ25/LBO8TZ9PKLEsoy86pdFUcQ+MWQs6glRnozsxhNi2LB1nEQ6Hu6I95tIa7Syfe",
+	"IytSVKE8r8VuV1s1dDVOD6sBfdoWoB8MgGkMw2vWAkGR2yypxKahLCAzGDsc6C8TfHaNIay3UqTThwVa",
+	"e8tohGB9zh1gS8g0xLjIju3D5bwM+73AtvlFNV34VjXznsdJt0gTLcAyQUx4HbH+VXeRxDi7DmLsW4Lj",
+	"xGULMci3O28lsWEHvBCE7JipFt+Prt70w7Pw+9cffjveOQ2P5fFETf99ePz0+Jej8OTw+zb754F+PgoO",
+	"1a/B3o/h4McW22u3+rsRzxL4850Xu5VuF/Qo65+7I29owPGQC0CKToJCwGUL0bmZw+fGeVd52b2hab7N",
+	"/34+zlEijYaNTuPoYvfJU83D4+tGp/F+C/8aQ1WkHf0vBXW+D7VMJeHLIRzvRqcxeL539v3ed7ufX++8",
+	"Gj6/nl29UCdsZ/j23W8/PXvKnl/O5IvZ+7fX5z8dfWg0G7qbz93XR7+dz15M9p6+PTntqhl7+uTFyen0",
+	"nx+fTg8XFyoc/+uXH44/Hj+h7eLhgPEWY1aGIg7VKGcktrPK3G6eTYNZF0IkZvF1bk/sumTCMjz9jcOg",
+	"zKIE4OpU2msZduqvkuDllf3ajsfSXvyU8uCz/sAWHoqC3ataCtjd3z3JchSNq5kekQiquvzsWVsh4iDk",
+	"VLEmuaKSPd2fxVG279XIqnKdFrcaxCqU2qwBd+4eUr1zSHp6ifQIkXBwD5pA6CVH+IIpv+T37MnOsyZ5",
+	"klM4xmyBNckf+ln/uXDacegFrPI07g8FALjrF8WIxCRqadlFqnliJk5ptypOCUbl25sTKtW7UpmLszmT",
+	"CuVBKG6CYRQYNPGpMR8B/A6RI4zJgtwG/o9Pjdx2ggC22959utXe2Wo/uWy/6LTbnfbuv2EXud5GXI9E",
+	"tdTSABapRLkwx1GVVwLXIhLp0wkjIbelWKCj7BEpGUgiKQZUsS0VTnJOrv02Gkyw0AGa+D18tLyqWlLs",
+	"ziz5D7rtTTLXei9dQOPC9uqubE9NvT7L9voHM8iSQBnY7TmVhF6JmWqRHhfcOtxQBNAPucCGJqjAilcm",
+	"xC63nanrCCwiTr0Uk4epT+50GNMAzBhaTu6mdpAEB2TGk3/KcMi7IaZIaDYP8W3SFEuaRnQBrazVshsz",
+	"yZT7Q9o7psrg37k/u1yosJ//Nf9SMoeMXJlbgQKlZDe0GI8JBUmCXgdLTcVaLdBLTXoxU/EiBHdHslum",
+	"PloQBticjhmBktHQ0hSMJj2JRtD8a0qIMQl133IcTqfJV9GjkSDepfYA6kCeAKgJxsgRWPk+C1qkh6kr",
+	"vQ4xJSSAYwyFCDzEglMFysABw2aChcwMSB9PTG3JrLFpVFzbkOeFxhGeLX8sq+ZpchsPPMRSNjqNN0eX",
+	"jWZDcx0kVLhshkydzfl79P/CgCMYRjQoMin8YkHuMx6XOiG2zrDKfcHP/SYeO48KrhLy8TtseZOfrDdW",
+	"07ZALTyUiS/TBGBbNJyIUUiFzYUO5JavUgaC9V0+hXMWFdihfq2JG5CsRG56Xv6YroZ39tiTvgj7FELO",
+	"zWTnoRq5ZI2k8/7sAv7zAf7/4PLwbaPZ+O7o5OjyKEvF2LxIxKI/vn2EWcyoLIs2B+PDyzQoMtQ7FQXp",
+	"FhYApprAD+ajXA3NixGNWZDNYgdPDSV9EUWMDmfsDgFnGHxT2FuYmHf/3CqyHvOLNQsg34qk3sc4Dhk6",
+	"ZnpQnxfyRDDNd/+FFkw9CTx1jM9mGLc0P3cg0FNTWiAIZ59zZq51QAJVWqiZ32tg1wZ7J+D/zAwuD0ZQ",
+	"FW1vyyL73BOMq3iBUY16+FlvBfxUdFdkclEqTesGRjUrTHszoGzB5vw4P5yfJtxQ9NG918+tyao1nrNZ",
+	"FF7GmBaB9lS9DTnp/XPLcI6t4wCN96ELdfdXfbaH2WGuPjo/25Ylprq3l5fvCT7MfBiAmcqrIDx58cKp",
+	"gbDvfDKpgpCrau2VbedwMLCqG4abpxLNIGZpjWVZJ7eJBrS786w6B9OlrL0iXZna277rRh8tCG8Gd3lm",
+	"o3xYVZU0YzP9S8iXec5yfeCryu/nDX6msjhMP6EYxxeTHLjETePQfHa7Ex5imVbp5VD3Ls1xooOZGu2m",
+	"VxxwNvK39JbYb+39vUVQQMI+Xe5sI+WIFA76LI0D0jc5TZomPdcMPPUecWOSzW5WHVo0fUrWj5laY79p",
+	"upIvo9Cxz2Noll3KXKaZP3lgN+td+ptt9fd//KXxNdMZimwPwwpL7ec0RRTX9zpc8aGS6BbCH5etfIkz",
+	"N0HW884366uu8pZVzTF3iJNPV6RL2GIPB1j0MYxCtAG7JqK0hqQ5g2mQsklrsSJtEjaRBTJIObL+x/4u",
+	"/mPrqlG00WUKVhbMSBDzEyYuffiaLTRenYxUHlt9INO6gZVpO0+8l76V6ZeJNXaxz7F11dX4Wt98IkkY",
+	"0QwrCsF8kDFHLr/4KtIo9yqsk04kjwsXY+abncAy+jovUXo+jhZ2Q0XsxJnC1rqamxYDnLgcJ6yoJPbG",
+	"tixMPhnSzFZkcWop0M/dyKzcHupD6d9ZT/rB1r+tMz35J/rTi0UVnF4LjoMkGCpDePrjS8SuispT2YHX",
+	"/eTdvpisTSFp7vDdwdbu010Ss+EsojFhnwGUpRBAsmxNVxVinPk33fVPx+mjVscEUuIbBuWbSrgcxJyz",
+	"mEgGgQBFIaFOJtk95IxVGsL7kCEXdH2m+g+Xh1UW+XZdi3xRnfRHkBxI8C8GTTRQIKDPxKBYQQigP52y",
+	"/IL082g0DLv1bssjWbJBHParmQV1Lpb1pY5Vbt595YrlV69yID7Z98OH4++un62quLZ3MlbUWZgT6fae",
+	"ekuLwBogG6GeRfhgfBZECeK2rCcqrDmnrXI1v0gS28p7DHFmS9xRfRpFLIaiHsCZ5rXdpFj5dbmfdJnA",
+	"Zpy2mHk94+GvM7ZyArZXMlohCa5ODpun/5QUu6had2dQVs7PkMF32stRe49o+iTG59Val4f0CyXPrUyG",
+	"Nj9uqa9BIFjBsrX8cHnYtAYVWEAW5FMRc9fdk7tcdwYhpjiOd+KaSbzsNL0uYBxo9O8dXdJhL8nw+XUm",
+	"VE5IyJnjnu67UtqLdvvZzosXu0/2n+23X7zYqahPms+xt97TRtOV+53bzWWMTRBwvCfGT0olXM57p5lN",
+	"L/L5yhNUuOczAk+GQNItsqzOJxO+9/KAt5fvTnKoZbN2e6//X4HoQ4LdSE0i+InhAzCn4Q+6R/xx2/m1",
+	"aFHw2hRsnPF7EYV9TyBSDw6HBANaT2u1KEb2IyolgxDdNP2iSXo8lKoHyCNYoAE+T/528Z48b7e3nu69",
+	"+nuLvBJqZJzFBBMsEluNBOt1WR6Ro745owLqkjmffPZ56ayrdLbdJ0+zus/zZmNqVir3DZtyajJKDPNJ",
+	"fk1zT/JPbMZJ/vc0g8WWksWGbr5Lp/Ff//N//vJ//1dv+e7Tb/7292brH58and9v/h8ShCGFlTRIk+qG",
+	"RmmIoJeEDhSLyenrH7LiPCxPuZKHZqzbK5YrjOT5XccxTeh/qa8ve1puitteVNAwO7GO3O8jlmJ/hXTB",
+	"1fpOyM3nhRMD0iuSWW+1LziE61F6C1mStTr30b5XjrSgSNImPma5aq3jsmq0pKGd5hIrgWdxvPtdICjP",
+	"znlXw3vVlDnIz18fkhf7T579qR3eG0f0xhG9cURvHNF3c0Qv4btlxTsWhCZl4hGBYmCKN2RTvy1IRq9D",
+	"9ttt9DpDce5+JiEcIzi/vzg7bRJKkkxizOZI6hdcvt563nSwalCOctHOc7URZrEUsftp/AVGbCwFUCjd",
+	"qaOOOfSDMAJfAHRXgjUB/e60yKkgV4ingP5S3bksjMVNN7JvXiYFk6EckFkyPSD2eao/AYMLlbRV/gBo",
+	"xoHaZjzIF8xwALDsZz5gIrdbog/y6hONpUM4w8jaKCB0SuPc2DM4nu7gcxUSJTE54yuM2+asT1kM/xT4",
+	"gT2zX2BN+6txOke0P3Zq9BQ2O1NVMtONqWLgoqoZ6J45ZA2lEhc1nAEK9m2F3JRvoHxsMBnmbscGIUE/",
+	"hrdH4XCUlE5AS6CI4VcWY09FlDm3v2Wwb6kZXp8VY4pHAs2A6NXoD/M5sXkmPRW682Hq2U4P/AhzWAkV",
+	"eCHAy5maFwWkUdtN7/zozfHF5fnB5fHZ6bfmWVqMBuDeoe1+Sr4ids5IiGfD1veZUjUy9ARRr7maL/vt",
+	"J3Y91AhdRbKJgeUYJGtLD7l7ZEts7Ldf4Mu5RPqritIbWYgJtyP7ZEkXL0nPYdU9ODUD6/vG/lPoC7dv",
+	"MOLBr7j2+rCPBOa9YJlavfsLmVb0cKAsbEcXNt9XU5omkyYJWMQUg0o1bCIUZI9PJIuumWwSDqGVccz6",
+	"QKthTBx+Y2g00nx+kaX6F5BKnK3UBTpypBcYJe58mnErKQsFlxoYzob6O0mP6cVkfWdQ0aR3HLDJVGhp",
+	"frH1A1sAPLRUYRSRK6avEy3iaPbLbYEYqF2MnFh3vmMukTwImBKCCFteCt+yR8b7ir4gsP4/TLCYkEBs",
+	"JaA8ljh0udsi9dC9oYsCAjv0sefcxFr+vma2quzEfttFoYF39i3Pz4PDeN/2IvdAP09aSdktgzeC5bfA",
+	"sdsXASKNUZ652GFfDMEWpCjd7a5eFpRneuADkcaQfBXDojsVwDJwdPbdO6Dl4TWUEld3zBbdmFkasL0X",
+	"6c9KCiYK3SwKbMoVG4iYZanAFTx2n+epoFAOKQMcB+/ok423GpKe+eA0FnqGg0xkfNMFeDMlqELpyhBS",
+	"zOK+W+TXfT03DAuVZodhwcumzPaTwTEzF7tiMadRFyPdO+SJluJOxHBoKywphxxD85aDzAyvGEqvAEw2",
+	"tY08IMFuJ6WQvfhl0I+7YqYCU+kJXuxtA+P7DS3KHSO+6KZwdqLAVoBLdUzT32gGhbu7gZjzpb2ZvCgo",
+	"v8CFZigYo5mpslQQyd3qQyAWN5qlsGol8GhNL/5rswQAPi1QlAp72UHky4K7YlfDi9DbzCMIl0ACN724",
+	"51gACqSNJPUmV9HJhaYqwEZl8KeyoFDNRv7Gc1Wx9NZKi+TjRZP8bYadvwIgWifH0hvNLGZYsww4zQem",
+	"2czBc0K1bw8rc8bilnAqIFQ2PQCJACrgHOZGFkG96YfntjhNyZHSv7iHIusu8RF4QZk/R4pcqUxGLnRr",
+	"MlWLJL00vSyMlQgFYOSvUOFPDKG+Kye9DBZPr2i3zJ4Wr30KlW3kOiwAYa8mTtOrg/R/VVhNzm8rVnK9",
+	"8VUBPTfYF5vi4yvUMNL3KhZpguL/00gsIHFxBDLDNYtpRAYxyE95K9fXrFSOzA6vD0w3hILl5FBMppB9",
+	"Z934MRvS2GQnVgeybeqZb+qZ/wnqmTshXJ3yIrK9bk9fL72tXnkhWVKjNHqdOP7Swuh3ADxMmQEacK2L",
+	"/PT1D4dNY4qEop6Ms/VnviyDR9yUe/8q5d69BesqknTOHXH+XYmTAnNjDFaYReDqETFlXNqtyUTk6Cda",
+	"g0DtIFt4berPnDhnnuU9Pjg9IDGz5SnBGmGvc7YwIsbfepJFg16T9FgQKv1fyEIH2C39Fxxt/Y9pzK71",
+	"fzn7DH9rZtz7e9NmqDFC+0nlSTMRqPHQbOiOwRFk+7Whaxijdg3IS5+V0WOSsDDwJ0UM/mHqnOifxJzb",
+	"f5tINK1zJYVO8oVTLDKRra9ipIKt3O5uQbET+2s/YjTeArS2rTkNlcyX0IB5eXZBMh785HzmlsJ9iCSD",
+	"JcuBy6LTo4WREZm6oZuClWsTzEpUnkssLB/G1ir3VUBpPbxHsjsWN90ABn8lwOCSYqenZ6f/enf24SK5",
+	"FsiIXjPH02b8GjkfEOUJEITxrmDMMhpWAbADnINoHQglEbEtQ2iroNovN5rrhBa5aTYMWF6ZtqaHLkPe",
+	"ZyisSDFhgkO9zASqrGiiMPP23HjvswWm9XWJrmxwSBnTBro2skUYd5+12q12K1eMcb9OELxjrWRB96oy",
+	"8tGsSFpCaFnal63QNqfSzGZZWPzenbLAlkICHsgsIGCyiCtn1CArlUuny3ggyYyDAw7RGdK9M04J/zI8",
+	"vfsy+KKyejJENGSoJ1yOiFwdg7XTvl1OlbFL+2+nJMDBRLIZ02OteFBQqiVjvJL+4Ayhy1AJMgivGZmE",
+	"fJbPg1grTa6W6AT+mFDdMeHpSTHQS5N9lw69G2BOBoo3BiwzVFpGzC7LG7GltZotbLi9k2c2Ne6WsJA0",
+	"kdm9zNlqJmwyM/zsMfdwrwy1LUu/MHzsJJTKDy9tRe80SZ5G4TVr2gqZoAO8NOUR4bEiEyEV2W03iRTg",
+	"9IQ4j5GIEBVrUrwLkj0uPRX1S4Tau6oy/Q3chj6hyUyYOuPOhvm3K6Lrq4LrVzsPemXvcBB8yOJaU7Oe",
+	"Os+uz+lCIhSVrw5HdaKb19hhut3JLOVOVZ5CLseq5Ntu4kLMru9vajL8jS0hGWFEM70C9ee56xKMP7J2",
+	"HE5LZ9POfKmKNtu5j1WvqBLKlx/xVswRDSk5+stmnE2kq54xfLRr7R5VVH+pW5/bxgWGCwfBTqTQt9lV",
+	"yxAM/ZpFz56VLHnV4KtlRRX14innzs9Jhkagd/SuvphMKA+6YMb+uaR0kEduV1BIUUTslsUUa+SGutAP",
+	"hZqF+kf/+qBC6mf6oJymlTYTlxWWX9Z0JfOFlp1Ygq5kfcEDCQmbCDgDaW3/aWClfddovraKJI4S/ofN",
+	"mAtmfeu6aWi6Iu8gKB2ciRcLqdgkFxxhjZ3FOkTe7SryVXhgRI8seATRUkiWCmC3y5nf86f7Na5mSyz5",
+	"sViDvLRWN9kkaaa6JzuhBhRE9pquyNCvVfkI8jdz5FgngS99MbPLhYJmdJIg25mWJOS4HGAF0Kwzp0iU",
+	"EkqNDBuXkqqK4eZs+IWkNHdiub6bLhN1UrMtMTT99Orja5fss0em/NdBPp3ZQJ52CCKeepKTfSsCsSYp",
+	"QovXJAPYAk+f7jbJbmu3RY6uWWxgYq5mivRoX4XXDIM9Z1FkImPxSME5s2hf+nx5rDbwuh92ggUgqzZN",
+	"7INJO4C0Jyd+X/9tfVlawh1qHaGWkktnJWVlQilnLG6S+UjIBNtSEjnS+kjeSuStOF0gx5o2kBJdO43m",
+	"MbpcE4KlDTtDU9nOi2dZyW3n2dNnT9tP9vNcrHYNglrSXFhlIECTXf0B7z+55wFLr5CQkQvua4djUZYZ",
+	"Bkkk1Nq1uJg3ExhYLQjlyjvmDay5Go/Vaoe/vmKiMMJo0joxTSLZlKLL/mpBriLKxzmubFy7nZjRgNg/",
+	"AA860bg7Ys6NfawTJjznlmqTr5RnYK8S6StXVtMKl7O6VQ9ldrVsKDOZh/apWWFp1XGk4FOlit0rSAXL",
+	"jgZ/uwUJLS+WaS+9GjV9Kr6Uu3bNfWFJuOlWznSWAJkpcifcI2T3ePyRgJrl2oSJwUTMs/LK3U3ypLWz",
+	"RHFYCwqZtd6F3EikuVjM+4irtLDudznVLkFaMlsqt/tCKb//eInlgV+0nz7/e+JszMWreiG07gH/rdRr",
+	"EfIKZSO9wO9HzaiIz30tklgTu2/b5pVeE1CeX6L0ZuARTdAwtTlzXzqO97FfYBXcebnpacz4pW5YZH2Z",
+	"9IZ8AkOe+1nCtItVyucuvXcGWJQEmcZMIigJc8IcjD3JnOqfvReKR9lwjWpFbxr7TPuqB+HpPaq6EaNS",
+	"mXC1FJF8p03a7TYBkGd3KPAyADbhi9lB2aeFMX2A8lJpHdHbheYcQASjLashFV00SU/TcI9A0JCsE6Lz",
+	"gIPJlx9HX3D5fUUz1x/Jg4purj/srxrtvPrqPrzo5zss9QrR0AeQyTZNY6KzcwJrBHpZbxnDvIn2vZdo",
+	"39Wowxthh1fGKnhSq14WBKnLRnqaZNcr5uSbD2nItSST1LX+090wZdWpbbK/XiWT5A8Jss4BSCPqZlyF",
+	"kZF3PQWkG8OY9llrJKZTFj+utJ/NRbm5KB/BRQkHbGu0uSf/gPekZHEVLAMW+5GMbRAZ/tyIDBCq34Xc",
+	"mjRd38O43fJX0mKAhVGEVbKIEnMKVY6hNEj9OKbdnf1n+8/3nu4/q4oj2mBHfA3sCFNAoxhEgWXCrhbI",
+	"SeqBRXwJLApLyeX+3AVGTmcSGtYSLV0NE6EHaDlJHaT0DcLGQ0HY0OegGy/B5spUzwtvd70h7WoG2gX9",
+	"yFc4XKtNKDIpAvZW8FabckludSbMy9Aqll4UFS/0E1vtzaCpf6RajWUcDnJau+0lweRNKGbFTay3/qAw",
+	"xXjXcho2oCUb0JIVQUt0266m/owsVDukdYN6skE9uR3qiYfw8vJGmSztYeuuZJW9WlwZYVlQulbx/Jk+",
+	"ZzZLRwwgBEZm83tWytiB9wupELVuVdBBq8NiSzJ3PsCHS9N2du4pbQfiZ1g4HF2JmT6mGASLgY/zh5HS",
+	"kxZV0s1wga7YMOTSxBEInjCwdeb8nM4mVyxOAvnhu2DQ2XHjF6Z0COGpC1NT+2tmCKUrpZuFYmZGrQWa",
+	"7FolB2NdWUQfvOem9kLcLocIP2qkvuTDtXfny2cbIXeBeIKXYInqZdN5evWzkDzj++MlIv1kbp4DU0yy",
+	"XBnK1G61dqEhvWa5iDlj1fJYpPIGJ9zjIpy18AbFQn5rGNQ1TBRi05YUJDF1F1bHAr+dYc3Eb+rp1zKn",
+	"1dJpbqO5rATtZ5ffayb0lXC5F/uRB2i9WyZEGnEutx2lp2BxpBveLhHu8RUvKS6DvgRYfxaHanGhNx9n",
+	"JuhMjXZLkq/7YsrQrQwcIqm1K1uk93kLipL0iNTEjuAHEMc3oubPl25N4YD1w4BJ9IITqhA8yBQ5aKJY",
+	"oAqR9WrEeIscuMUaYDjff7yUTXT5QOGUEQMTCpXk/PXh82e7TwCbD9TgSMwLdXJwYvCrE0fY6DTOGUX0",
+	"ATHnNqywleoeGGGIIN98yHwtYVGSdm/Ca5wSjCWJTEQ0F1OiR0+AGZy/JN3eCuKZ18Sce97RA3DT5Ish",
+	"j53GgRzr6xxxAXKZdKFMs33gmx1TsqvT+A5L9euvxUwqLSQko8KmUK4LLbvQDG1A+Vbu6tIoyj+2lcHM",
+	"egHoIR1bOSxVzRzkInzRLvMxvw6VJQXYGfMFG8v5IdZX1jYoVRn/F1J/s2GoWZMEVsjBnLGUNvI0kJla",
+	"djz5aWXWKrfGWYLJ7XWRYny7+3PTKf0DYEnZq7V6JrmPej9hKwh9sXW5zUrc3NwAUthAIHobV7QPrH55",
+	"1upNPujHTSds2kpNbum5pvVqNU1pJqB93bsDmIHICZ/4N98Axpn85hvgXT06RVCiUPBtg+f0379IwXsm",
+	"dn7/ybO/t0ivLwJM1INa88ZH2iQ9BGiCJzQHKveJI6rcS0LJ/u5uKXqBNctCMWkDdWDckRRhMwDDh4QK",
+	"9VispBmzKaNK6s/I2dUkVIoF5JpGM9YiRwA6N2WxrdcrlUwgrYzrL1QAHpJUutcrcxEOudYvQv7NNx0b",
+	"9A7HtGca6llmUJEqsgoISLQ2p9Fo3KH8xPEGCvJ3T3r1OJ5uJ69LCqi93R8DnhSbCGVhiBDJRP+FxU2s",
+	"rRtndqKXwGw5mAQ6ZCCiSMxJD8R1rAnoSPW9FtFv8bF+S3CAxTImet0H2BK+0TraN1lzwifulswxBKcl",
+	"Gz785hvCGUNbvAXzwL0wGAlBR1NQ4NoJr6hm5dLBhDB9njMVh0zqfaIENiqpzyXdWAxED6C8CFMBi+mS",
+	"whVD1AoMkDPZDLYquR7jJx4JqRBsAskkASfgrAOShCESyfoxUxKMsSiMOMLHmLEpABr0xXTxkvwykyrn",
+	"1dBThFxZveiQR0T6NNbzzeH4vSTmyEpzHmAQ0sGRCXotwB+DA2rrqyeeCBPLgmIT4ipEYZ+ZxCXDp94d",
+	"X0Il/sgxocM6Azm0RDzcNi9ta1UxRbErT7dOLMeNdmun1dbvmCTkRqdhs5CnVI3gDtxuzVkUbQFc0jZe",
+	"qVuuADVkyp+2kmBiGMA6Sf72qXFAPurefgDwpQ/nJ3CEQYTSe2qT0OWnRpN83Dv8e4dEjAbglOqdHJ/+",
+	"0D18e3D65qj7/uDi4uPZ+Xc9W7BUGKCQYcL+BiIeCqUYd+FDPvFDzYQ6QDS45AmnOtZyCU7wvYMWYWgA",
+	"1mKv7RGPj614ipY85D3Q/ET0S1ImLs1ga6Srbtvhb+OMGq6Ib6o5gAJnCk6kTgMf8N+NK/ujiCBnkwmN",
+	"F6nJS1jJiRK3pAgdQghZsjY/664y1PHLfCxbvxgXZyldJFnZcPzhKl1ki7A5rsQ6ezZk6vv5WOY3a7fd",
+	"tle/KfTl3rZ2mGb14Q05g1GU6cm26fb38/EFM2pUsvTLNOvkhYJ4oQlhzBZaPl2yMUb51w2dnbjAhdQi",
+	"2eetPu2P2FZSQGOv3S5sD0i4W9S9KreQK5bulxZCnu/v7HdMpWFqd48MQuPYhVEh7hnjgQWjNhcJiASg",
+	"wvRCKRH5tEdnQc9i5OHJSfL2lRA1dzxz41/gLL4YAfg+Xp8a/G97SWPCFA2oosvJ451pZU12VpnTa7oi",
+	"vQSiL0up4WJOh0MWkw/HVkCcixi8/HZKrEXOBgN82vvu7PDiW7Ch9NxNdcD4fHsrR2L+nR5F5W4q9llt",
+	"j9Qkuu02voc4ztr7Zpp7NwqZ+U2zsd/eL+snmc72qVCvAR9o2a5+Z1DKUIw2FuDCXsKuuQr+742pkGpZ",
+	"NZBBgQnPqUkU9Mm9FqBXUxdYVxBLjYHYRNUsdmH7WuSALzJVPagEcdnyDSANUyDB5EBkiKMI8tosB0tt",
+	"lkChNn0Qdc1SALmmD/6tWQALa5aAefmoON2RyyTrE6bzSgSLJVzp89Z8Pt/SK7A1iyOArkO7smN2X1eG",
+	"em3CP85OxtpNb7LmRi2L3HwxFuwpgFP/JHtfLpzrj9n871BqdqdGGB0GR71dfdRf0aSYN7yyU/3KB27v",
+	"aAYFhfd39qpfeo/0finECaB3wXtP6nwsORLv9InABOZmY393t/rlFPoaA3z1i0/qrMqxOVkJ4vuTdo05",
+	"Gqb3wYHzyjHQ1Ij9H69RKMNg61hCXZaLZp6E5VpUArlNQY8rZ70XzFhAEpUIKmTFEKjj+NgwoT+b9eRi",
+	"rAKyCcRJV7PMLNBoM4Mhuib2mIW8bPqQGb1M1EVTXIWn4jIfu3AQ9Zhqjs9kXQCFYveV1Tnq+2vqi4S5",
+	"qT0IFpt3GNfnr8U3vUKTh8ZvzVh3arzyRnD2sBkqXExn8WtIMT024Inw8os6L4t3lC/OLUDiF2HGr2Zy",
+	"sVSMRdLWDDYD5GK5akrz0sNZf4fDeFOqkRjkcCwLKccW3jmx+JATIUBeNYZGweVsgjCrI8S1TdloBpu4",
+	"TDPJcJ8pjemEYfXM//jXK22Ce/ueqlFDX0OPUrfZqaHbfIhDfWaEcUeXmjRMjKHjMq9JH/pa/q2UIi7F",
+	"rD/y7/ASa8JJeM04pv1/Ieb6ltFIk0LtHUpeKOzRAbpsl632sbQeVJBxCqJNRptE12ipNHOmlf3dVJYZ",
+	"xpSrFFHfyDLGETaPBcRBGrsu1oW3lnAahWP2EkCH0eEfDkcq7ThiNOaZmq82wXPGk4R6EZukidYnfgDI",
+	"b713B//snpy9OT7tHlxeHr17f3nRI1pqmcWJB8xE10Kmg2ySYSzmmkuA/0crpwCIMFCM8QQTIedk6pBX",
+	"VIZ98L2FQy5iFlQLZR5gY4DqKkAQg9KbwSBen9CWB/Feq4yGtLNObRfIy1Yjc+zRjgSXB/BLK9wVYrpq",
+	"H7cTPZGHo+kmJe1WVHKd98pEsETpqS97weLcQrM1i4ro2fDSXs2XXov4KgwCrCBdS36D124rxMHLd5Lk",
+	"oIdVJTh46XIUC6VW0abhtdWkNzPBUkU6c3tcoGxeqgsjHHX5jXFkXQUZYBuW07gLYNZJNo0pmJY21D9e",
+	"iWABV4xpZDGywa8A/lV91wBAKTlWEuPdE2B/+YkbFPcWubROJwNrkhQ9JpQvsIIZ/kyAPVazeR9Y/AOw",
+	"SZptuoPWfO8FLGszNx/kei0uvV9asVrMVM5/e8HU1iGQlcecziaJ+QZJLwXjjBnCOPCcf7fbfSuk2sqs",
+	"4rcvidYJvt1+Sd7Rz1sHQ/Zt+yV5q9T0jEeLl+RCn0n2klzQCbsIFfv2QsWI2L+S1/eW1soanORQE/sZ",
+	"0LrL2Tc2y7o2yyKrxVPq57U26Flu/27/ebPU3U4BJQO5G7hvICQ3YkQtplpBIq8Yir6MobcHomOmsZiE",
+	"kpUryHdjRTCQ0zR+ezVN2r5YV5lelyRmv3uAcwsjvYH1BbKS1z1+B7RJowdOb4xNIVvou+l2qvhDIvKM",
+	"4T2pOG0n65C+G3xp6N9EKi0PM3lv4TlQ28ObGLyRUCQ2VDXNAmf4se/lLcw9x4NTwRmEzb2FK+VLUqr1",
+	"Ha9Anc4rXk0hMM9zd+TRJR0WNwCD4qVb1iZ9O70QPzWeff+5/e8fduK9658+/DhtX//zI/9+/8dPjbtG",
+	"OTUbezUd8e9EgNkiyygWUQbMHAiVENVXM7TiaTtDuAuKRj2/9QrSCSNj0TQYhENE3Rcxxmm2yJrJ+196",
+	"RF+cvO063EolhlKC9TVhbL4h66VkvRo556MSV7LQu3mF4AoVUkHECQRR1iBeORLz1/DhslDNR2FSr7KP",
+	"D6z8lotk9YdjNkvUb/3BKORjfcGCTon9cjISsxhtnqGSJGBa540XLXJggDshL4AaC6iJ6dNiogonGNaN",
+	"HWBnZj8NVHUUsBg/KpWYyk/cRIoZ5zZGdZvgP6kvfyj4hrZZ6wy3yT9SM1wtdFZr3l9Zwx4USfKWmnZZ",
+	"am1t6suejpVU5N37ipoET6BlSSv4xeGVwjk6zuYnj6ibetDUdEvDSNOYwFSCOV3c3ru80WZvI+i/A1h7",
+	"5ANKEMmUlvfZvEZceXK/xEyyJbbFM4iYAQsjsg9jY2yaP6GWFQTOkEGuCCFkTtL+yGZ19W0mJzWOIWBK",
+	"+r+QEN8E2DQubAYQx67kJ84FGCND3iLHyhPXo0U1NyvGZt2kbiyLWIZ8M/GAaYYtwuBPGe0D+74OVvrA",
+	"Qn3O3Xmtw3RJQp4KpO7h2sTS/NFiaS4KDNQU3rMhFAmkTB2mervomgKVrT3GJj0cmvNvwmzWHGajb+Ny",
+	"EokZDRbl4TWHaEEG3ddw8hTXEybZTHD/jfqAmmOGDLyXgL4roIeumCmoogY/jWaAD90NxJz3SgwZ54wG",
+	"4aON39GjR9G0FrM4FTDf5ZzikHLr7JSYWxtfs6A05AdBcDERrETOsrm9TuxNki3CA4v8m8h6IAW5QhBq",
+	"fq6xd8ymioSDjJ3b2LpYoB9QANxofeIfIZ/o/OjN8cXl+cHl8dlp9/Ds9PDo4KSHn0j0yd32bmJaVtmq",
+	"1hieJGLNmF7achlYk4zah5yRIVPSKA/VcpcLHtztR8LIWxjQo3VXyEWxk05/STKEoVjhUA9xbeprmmnd",
+	"HTMtnVkp8N4FNkNDq3JsVPJsRX9rTWxWmyDTmf7AFhkr5Jq17mz1cFMW3Cms7BZMLhS5Kg1UWkFkxJVd",
+	"SVrcuSfGZwfDAoO8tgIPTOHaKkLCQZHqU85Fmp2flKYrqVVfK/E6reqXhhPWScKGiiTbNetc3dHE+2gs",
+	"MIf6hqcRCzqaW7sbYyo6aM6zZktMnRvSdRseAlPGV1/UiWZg+JrggyjsP3Drjx3tH0O70SKGYydZ7ge2",
+	"RYDKJZZLW3zEmHcSY4zrdDaw+ASitCgQKYXyLZn6My2CEkjMJmxyxeJeJpptQhea2MMgQjO2Vm5Y/NJk",
+	"QWNwUI9QchWLuWTxJ27BrrUcJEPFTFESb6ibRXI1kBkwP2lZoxbW0RLVywQVJaD+rU/cGvN322lJMYjC",
+	"hgg39DBo7tZJDPdSkaFg8t7Dme8zTO6ew5yx5vMFruddjFMB00fDESz+KklEp0oABjas6iDUcvnahIlD",
+	"d+gPQqK41wBnU1HEHDkOCEQJxvyKIoM98OZ2YzzA+vr1hIcJSyGca0La30GQaC6NXvzosqamh/NoJkh6",
+	"JmCxl+FBXBg2BOxH1ghxXHeYaDFkEqC2H07YZI1Q+ItwyI9XjoXHt1YPhn8wvqla4gnOcvU4+Hs2vrq2",
+	"9nz8TyZGM4/UXiWjFI+fYVdXIljYClf6cuYsH+2u735b9wxscMhzRWwL7MRsqhVT/bRFLtg1i2lEFL2y",
+	"GFxJuVE6YZ84fl3PMOREMW6Md5IMmXJkFvuRl0QKEggtZtlgJeg10gJHapjBkiNqLmwylQlnxEAnpz/w",
+	"imnBBgLzP/EDviACbDkzydBQY+ZjTN0JvEzq9rPWSDTuhJIoEYGZXEslHSLFhIG3bkQl6YtpyPIBU8tl",
+	"nayc9XCD/c041yCi/AGC/h9lahYkrGTFF7/osrnoH/JFb4h21Zt+k1axzkCUN4nj1M05W3KBg8+pvBKa",
+	"KSwLmRWmrKoAH4IDmwZlx8k7NA5AEKUJvDO3YM0g3Qs7li/G1ZIv1mdoziteXhbPoO75si06100SgJiA",
+	"TSOxWD0sFVSt0m07dZGMIIzaGmmw7G6TaBkEfpHjcNojs6ne2J02abfb6MAahJGCSsQxI+wz7aP3qy8m",
+	"VyHPpssk1hHb923KmEGVfT7spgX3QYzIZeKsPVMwlArwYFb25ZyEk1D9OGPxoo4H5xCWpnbzi3E4rd0Y",
+	"IB5qt7a5ObVfOBdR/cbHEvFOVxu8raKzwmfeOyXyzWtfLukkARWrzzecVwp8wyKR5Q01IR/Xhd7CKurP",
+	"d58//3suQn/Wbu/1l1hr/gHIO9/u6Ia7TzUz+LYNL7GXJGbRt58akkWDT40mWUNXwI9u29dOti8tNd62",
+	"q91sVxHVo1rFDHUX0cr4MJAl3L5WXh3hIWc/WTmTrpZAZObzPmWfD6k4noPMkKuKp48jYmY4Ny9eBnDv",
+	"xixqdBp9EUW2cmKzKmTEulqh8KiYMMEZGjWcwBG3PJSNFXZL5jkFg9Mchme7kIIg76WCqP/qfZihHXdJ",
+	"xQV/AOAtPv7AjWFM+2xZ6MabuBClMTQ/ecHIVnSr6GV8ED4VhMEJEEZzpeu4KjLjjxRp8cUquK5+K/0p",
+	"ghUe2HWI2ES5+9ACSsGduPRKBA7QSNXQbcTx88fRmsvqFvfSHXj9kCknBOuLKQaZsK/1xYo5UGuVmbuX",
+	"DupNyH3I141Pjd11JOjeikE8mIOQAfTKnQQfIp5zIM6cX51jofUkxAVW/ZEnxwBifBGLShKp6EJLVbMo",
+	"6pF+xGgsW0Sr2s18FI+poJwHhEsKOBn4+0JG8drEw6LkZ+ir2zfs+AF4gRCOPHPmV03zhxT/symiY65D",
+	"VrsKhRYPNK+VCZgZ5v/yYcgtJkEgYB/ZZ62PLBgIHh4o946mlfoCTm49HoQXCQcV3COLzOA5rI9f7q2H",
+	"X34pGayGRGXNgJf6TKNYVEOyeR+DFTrMhTpsfDV3uYG8wpgfbLX6EmJBqLKS2baLYTadlVUtNBVWIAbB",
+	"hn/pq2ccRpF0M6oskoqYRYCQyhREXByYCrj9WRzrey7J2wOVCINNc4nJLXLJdOdqxD5xAJI0wQv3co05",
+	"Xgo9wK4d4GMJxASC0IxwDZnC+TXwlJblbN4tTSiubyzIj/quecDYYdAiUNHFEupQMEkE/7JgJbWc27jQ",
+	"dvYfY2tY/ePFsplQ+wND/V8vlu3WPLayVEMhvBXpE4Gjl3BVS6ZXM5UNbwulzV3MsLwvqyszHpxptn9h",
+	"J1XnHB5hSPCjVwMziMs5+rAlKnEXsegpi2SNW9jQxE2zLKgCLYahdGu9S6zOGvIm4a77/utRRhRKdTbn",
+	"5YRxj3YU89EV3azZt7yaggsbX8PbGkqsDZA6WF+ayrdYPxQkphV9ri4L8fla1+KJ/KOeSnDbWZ4tU9Ks",
+	"tM6Yln5Ovv27+Vc3DG6WsXVPhW2SFNg+4kHIhwisoIXkEZWYPGGIpVhW+zb2mARV8u58PzlnK9tLzHvH",
+	"QVkFivVfGisiTj4Sej7igRvvvhpV24smpenf9X+qiPgy46wiQ/19C49vw8o9ZsikpgGNGZQxsNnL5Ipp",
+	"VVCJ2IT+7bVJQA1aLjcWGRZTmcMOWZuzOqZ8bALF5oUzAvnrNJiE0FTMedfMvcyWaX/LjufWBw134VaO",
+	"Z/2SPWLNujbM8jKlnjP5HQzuTqdyFZffq8U55eNbneZadq33sVCsrxxEtruZtnafr/bqub23H57TzzCD",
+	"HPvB/a/h9auQadd+pNd1zQ2ZuvPR+7KhhWuKY9Ab+kdwGd4mpuCxCgrl0Wrgk6w+pXd3Qh6Qvohj4KF5",
+	"GUCLs0royz6tjDSkIe+QGVdhhJd9NhCGHJyenf7r3dmHi6SOpEEg+XKRbEuFg8owt5Wlh3UYk9csgaB3",
+	"9CtJIHfxnmrS9NQkWtENunKw2j07QNfM5AkFH8rChAT8ef2eD0kQ1ZuG250NWvuTeFn/SILzMudB9Y2c",
+	"98gmCvo23LhbUHhnC8owL0mft0d9QhdExQu8d63Ori/tSPTHcKHLFjlnU0ZVyIdQptRAOfiqlH6ZK/Yu",
+	"Mdt6iQDC7yMs0OMQ4g/1qNfO5h+Biv7ADq4+Ez5zGx7av0pT/NxbNH1pAGzh4HrPdyDmfBjTgJWf6z/O",
+	"SU0m+4iU7e/smDdH9Wsf1dkUT0rutF7SMbOA3oUI2CvaHy+1WCXnz3s8HRT2pfduHuKFWISXL38+aQRV",
+	"qzPl5moWu10JjoAHd4D/X36Wd+8zDwi6uVgNDm5Z3U+9/U62nq+w56NXVA6QpmwO9sMurXl3uR2RWjJJ",
+	"mCBLO4wkJaUMO3H4hZefgLSxHBo6Ew6EdSiNJFLqUk5CJIkbIdmE4g3CxBPFjErBH4pFbanB7KsjQ/fH",
+	"6xFQbl1jikoENBlpFSGT+YsFOSiBlGM6nLFVQPxxXg/CyoUlIO5HpPozmpL8Ps1NzP1a9UJNtDWsOfCq",
+	"l/3bU7wFMfFbmKdddhscSFt3OQcv2YMqgy1yoehgQCSDYh8JyAMIodxg06QFA6gpbZgD1dJyqnRcM19B",
+	"YF23cKpF0wxqjr7OH4mEqoe6Ztm0tNz8g+Z5f3jp0nhl6sEBFliMj5F4OY6JuCrnMh+xvGkSjDXjEZSE",
+	"GzFPqXjlgtbMqQREUk4mjHIoYNoi5/A9AMDCGc5HAgMbFcHokOAB2LAqHbp30431ij8iE9e5icr78xm4",
+	"6im/SP9ncSEf8lEEb5ndJTQ5f375xc8+hIGN9OUEvhVRAPAQJTpqixx4EbJUWudZRIzMMfxTeoBsSjTb",
+	"L6jFPhqtVWII27m4RV772hRXLBr07uD04M3ReWOVgpl27A9COX0fi4lQfyb1dKOYPgLFVB+vEpnyTXit",
+	"OXwsMvnfBbERnnsZfZ1sxctKU+RLcI2Cq9KYTI3s97j8lIzD0Xdy2tYpxt1H0sufzSGYJMtMKKdD5s3K",
+	"NApINjnzDtHrmJFper1ikZgnyTiaEO8xPfPLUr+td3xP5H+fUfF/6ITQOlUAH2TK6IY9laWnJhh0gOZS",
+	"HbdfTE8t3uC1s1S/SCLq17y47zmO/atkt25Okjcx1lbPqHWOliTEbs94DRc9xUhaygPjrZ/TUPlDBMtM",
+	"GHjkTEfJyWsRe+naim99MWEQxPS4DiIu42PKqePRPXqkN0f9Tn5X3JwaJ9ucXv/JnlbE2ZbYGpdGyjtF",
+	"2x9lRK5ZlMd0UKebaNyHHI1r9ocokYnHXXpqp0sicNF7gIRTETBxKTKw61iCEKL3ByIGD8M0FmLQIh9H",
+	"AryXIdaFh0M8ArDFNDBiwRQZMoUMIQ3rQ9yjP1m4r2Q8+MnZh01AxSbM948ViPFXSVxGg0c7H/NbYFxF",
+	"3gQsDH5ebLHl3OpQcDmbGEeoqZ0KjKBDKHdT4o3XFJiRJrhYYKCFI5U4GLUpqCzi4OZxaqt9pzCILvs8",
+	"tdwKf1gvIL3u0XDB++BYuAUAHHaXGqiVKK8Hr5ZCdia/zes7Q39Kh/4gnKGWGyT+u9VmknlzGZYK1IiS",
+	"CCt9a0/pTo1X3gjOHrYXEhBxz+LXUIHDQQh5lMw4w3Lfx+Kaaf6WjS1zmOw5G4ZS4VE2QSkuP93G1KMl",
+	"UbOKTIS0dcoMOzTRrzFjRIUT4I6AlYUQpNwO46UTIesR7kD0Q74KUNqWs0K1frADmX6qeexXx8POi3SN",
+	"NeBN0YBm0KZWgLLOD2clzndfsqMjCK5DdjweZNQTj2bS1ARbJl3eghluoixuw6PeoXmW1ZAIq5hVqsb+",
+	"DqLETSkE0gE6DCG7R3BGrmZKCY46rGZ0UFQJqwEbHkNOhBiDCUqBYcqKkz47VEZjzODletW9kZg7mKv9",
+	"u6d4VjtT4Mqra0tS7LPaHqlJdOsALzpcBVrENPeDigAo661UslWxNpfdq5p4THVQB4ehnFTLYCpPwjGz",
+	"aScuKfcwmxA+gFj5IXfZWTm5VagTefTmL6kanOASPRi6/gOI7CufgZUE9vsBp4U9+jOI2eRqAULFctZQ",
+	"bkxB+wmAk+BRAcypxjbQtunNh3uLjpKEagxa2TUaL/JVhFuNZsOUccsMTB+2bNdvEGffdA0mX72TTgcX",
+	"6IX1vHth382k3DhMDrUAKLoMviDq8lXnEwn8Q/EbH/XlDYqB7mZCFyQQyQfCGCLHHCBR06FbxbmkTwmJ",
+	"f7Yz04VskXfgI48loX2tACVP0mi1MIZYtSaBKHZcXBGDtEmjyBkF2rqK3z+wXap0IGLKOAiyENbkbqCb",
+	"JV/s6y2jkRo1yZhhFehQkkD0ZxOWWQ9D+o2bn2/+/wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

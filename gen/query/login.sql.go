@@ -104,6 +104,16 @@ func (q *Queries) LoginFailureEraseOld(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const loginFailureForget = `-- name: LoginFailureForget :exec
+DELETE FROM login_failures WHERE address_key = $1
+`
+
+// Also which sources knew a password that is void.
+func (q *Queries) LoginFailureForget(ctx context.Context, addressKey []byte) error {
+	_, err := q.db.Exec(ctx, loginFailureForget, addressKey)
+	return err
+}
+
 const loginFailureRelease = `-- name: LoginFailureRelease :exec
 UPDATE login_failures SET failures = greatest(failures - 1, 0), wait_until = NULL
 WHERE address_key = $1 AND source = $2
@@ -206,6 +216,25 @@ func (q *Queries) LoginFailureWait(ctx context.Context, addressKey []byte, sourc
 	var wait_until time.Time
 	err := row.Scan(&wait_until)
 	return wait_until, err
+}
+
+const passwordReplace = `-- name: PasswordReplace :execrows
+UPDATE passwords SET hash = $1, changed_at = now() WHERE user_id = $2 AND hash = $3
+`
+
+type PasswordReplaceParams struct {
+	NewHash string
+	UserID  uuid.UUID
+	OldHash string
+}
+
+// Compare-and-set for the owner's own change: whoever reset or upgraded it in the meantime is not overwritten.
+func (q *Queries) PasswordReplace(ctx context.Context, arg PasswordReplaceParams) (int64, error) {
+	result, err := q.db.Exec(ctx, passwordReplace, arg.NewHash, arg.UserID, arg.OldHash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const passwordSet = `-- name: PasswordSet :exec

@@ -12,15 +12,18 @@ import (
 )
 
 const mailCreate = `-- name: MailCreate :one
-INSERT INTO mails (id, user_id, kind, token_id, role) VALUES ($1, $2, $3, $4, $5) RETURNING id, user_id, kind, token_id, role, state, created_at, state_at
+INSERT INTO mails (id, user_id, kind, token_id, role, recipient)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING id, user_id, kind, token_id, role, state, created_at, state_at, recipient
 `
 
 type MailCreateParams struct {
-	ID      uuid.UUID
-	UserID  uuid.UUID
-	Kind    MailKind
-	TokenID *uuid.UUID
-	Role    *UserRole
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Kind      MailKind
+	TokenID   *uuid.UUID
+	Role      *UserRole
+	Recipient *string
 }
 
 func (q *Queries) MailCreate(ctx context.Context, arg MailCreateParams) (Mail, error) {
@@ -30,6 +33,7 @@ func (q *Queries) MailCreate(ctx context.Context, arg MailCreateParams) (Mail, e
 		arg.Kind,
 		arg.TokenID,
 		arg.Role,
+		arg.Recipient,
 	)
 	var i Mail
 	err := row.Scan(
@@ -41,6 +45,7 @@ func (q *Queries) MailCreate(ctx context.Context, arg MailCreateParams) (Mail, e
 		&i.State,
 		&i.CreatedAt,
 		&i.StateAt,
+		&i.Recipient,
 	)
 	return i, err
 }
@@ -58,7 +63,7 @@ func (q *Queries) MailEraseOld(ctx context.Context) (int64, error) {
 }
 
 const mailForSending = `-- name: MailForSending :one
-SELECT mails.id, mails.user_id, mails.kind, mails.token_id, mails.role, mails.state, mails.created_at, mails.state_at, users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at
+SELECT mails.id, mails.user_id, mails.kind, mails.token_id, mails.role, mails.state, mails.created_at, mails.state_at, mails.recipient, users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at
 FROM mails
 JOIN users ON users.id = mails.user_id
 WHERE mails.id = $1 AND users.deleted_at IS NULL
@@ -82,6 +87,7 @@ func (q *Queries) MailForSending(ctx context.Context, id uuid.UUID) (MailForSend
 		&i.Mail.State,
 		&i.Mail.CreatedAt,
 		&i.Mail.StateAt,
+		&i.Mail.Recipient,
 		&i.User.ID,
 		&i.User.Email,
 		&i.User.EmailCanonical,

@@ -16,33 +16,40 @@ import (
 type AuditAction string
 
 const (
-	AuditActionUserRegistered      AuditAction = "user_registered"
-	AuditActionUserCreated         AuditAction = "user_created"
-	AuditActionEmailVerified       AuditAction = "email_verified"
-	AuditActionInvitationSent      AuditAction = "invitation_sent"
-	AuditActionInvitationAccepted  AuditAction = "invitation_accepted"
-	AuditActionVerificationSent    AuditAction = "verification_sent"
-	AuditActionLoginSucceeded      AuditAction = "login_succeeded"
-	AuditActionLoginRefused        AuditAction = "login_refused"
-	AuditActionLoginThrottled      AuditAction = "login_throttled"
-	AuditActionProfileUpdated      AuditAction = "profile_updated"
-	AuditActionUserUpdated         AuditAction = "user_updated"
-	AuditActionEmailCorrected      AuditAction = "email_corrected"
-	AuditActionUserDeleted         AuditAction = "user_deleted"
-	AuditActionUserRestored        AuditAction = "user_restored"
-	AuditActionUserErased          AuditAction = "user_erased"
-	AuditActionUserUpgraded        AuditAction = "user_upgraded"
-	AuditActionUserDowngraded      AuditAction = "user_downgraded"
-	AuditActionRoleChanged         AuditAction = "role_changed"
-	AuditActionUserLocked          AuditAction = "user_locked"
-	AuditActionUserUnlocked        AuditAction = "user_unlocked"
-	AuditActionPermissionDenied    AuditAction = "permission_denied"
-	AuditActionSessionEnded        AuditAction = "session_ended"
-	AuditActionSessionReplayed     AuditAction = "session_replayed"
-	AuditActionSigningKeyPublished AuditAction = "signing_key_published"
-	AuditActionSigningKeyTookOver  AuditAction = "signing_key_took_over"
-	AuditActionSigningKeyRetired   AuditAction = "signing_key_retired"
-	AuditActionSecretKeyRewrapped  AuditAction = "secret_key_rewrapped"
+	AuditActionUserRegistered         AuditAction = "user_registered"
+	AuditActionUserCreated            AuditAction = "user_created"
+	AuditActionEmailVerified          AuditAction = "email_verified"
+	AuditActionInvitationSent         AuditAction = "invitation_sent"
+	AuditActionInvitationAccepted     AuditAction = "invitation_accepted"
+	AuditActionVerificationSent       AuditAction = "verification_sent"
+	AuditActionLoginSucceeded         AuditAction = "login_succeeded"
+	AuditActionLoginRefused           AuditAction = "login_refused"
+	AuditActionLoginThrottled         AuditAction = "login_throttled"
+	AuditActionProfileUpdated         AuditAction = "profile_updated"
+	AuditActionUserUpdated            AuditAction = "user_updated"
+	AuditActionEmailCorrected         AuditAction = "email_corrected"
+	AuditActionUserDeleted            AuditAction = "user_deleted"
+	AuditActionUserRestored           AuditAction = "user_restored"
+	AuditActionUserErased             AuditAction = "user_erased"
+	AuditActionUserUpgraded           AuditAction = "user_upgraded"
+	AuditActionUserDowngraded         AuditAction = "user_downgraded"
+	AuditActionRoleChanged            AuditAction = "role_changed"
+	AuditActionUserLocked             AuditAction = "user_locked"
+	AuditActionUserUnlocked           AuditAction = "user_unlocked"
+	AuditActionPermissionDenied       AuditAction = "permission_denied"
+	AuditActionSessionEnded           AuditAction = "session_ended"
+	AuditActionSessionReplayed        AuditAction = "session_replayed"
+	AuditActionSigningKeyPublished    AuditAction = "signing_key_published"
+	AuditActionSigningKeyTookOver     AuditAction = "signing_key_took_over"
+	AuditActionSigningKeyRetired      AuditAction = "signing_key_retired"
+	AuditActionSecretKeyRewrapped     AuditAction = "secret_key_rewrapped"
+	AuditActionPasswordResetRequested AuditAction = "password_reset_requested"
+	AuditActionPasswordReset          AuditAction = "password_reset"
+	AuditActionPasswordChanged        AuditAction = "password_changed"
+	AuditActionEmailChangeRequested   AuditAction = "email_change_requested"
+	AuditActionEmailChanged           AuditAction = "email_changed"
+	AuditActionEmailChangeRevoked     AuditAction = "email_change_revoked"
+	AuditActionLoginWaitsCleared      AuditAction = "login_waits_cleared"
 )
 
 func (e *AuditAction) Scan(src interface{}) error {
@@ -109,6 +116,13 @@ func AllAuditActionValues() []AuditAction {
 		AuditActionSigningKeyTookOver,
 		AuditActionSigningKeyRetired,
 		AuditActionSecretKeyRewrapped,
+		AuditActionPasswordResetRequested,
+		AuditActionPasswordReset,
+		AuditActionPasswordChanged,
+		AuditActionEmailChangeRequested,
+		AuditActionEmailChanged,
+		AuditActionEmailChangeRevoked,
+		AuditActionLoginWaitsCleared,
 	}
 }
 
@@ -124,6 +138,12 @@ const (
 	MailKindUnlocked            MailKind = "unlocked"
 	MailKindSignInFailures      MailKind = "sign_in_failures"
 	MailKindSessionReplayed     MailKind = "session_replayed"
+	MailKindPasswordReset       MailKind = "password_reset"
+	MailKindPasswordChanged     MailKind = "password_changed"
+	MailKindEmailChange         MailKind = "email_change"
+	MailKindEmailChangeNotice   MailKind = "email_change_notice"
+	MailKindEmailChanged        MailKind = "email_changed"
+	MailKindEmailChangeAttempt  MailKind = "email_change_attempt"
 )
 
 func (e *MailKind) Scan(src interface{}) error {
@@ -172,6 +192,12 @@ func AllMailKindValues() []MailKind {
 		MailKindUnlocked,
 		MailKindSignInFailures,
 		MailKindSessionReplayed,
+		MailKindPasswordReset,
+		MailKindPasswordChanged,
+		MailKindEmailChange,
+		MailKindEmailChangeNotice,
+		MailKindEmailChanged,
+		MailKindEmailChangeAttempt,
 	}
 }
 
@@ -333,8 +359,11 @@ func AllSigningKeyStateValues() []SigningKeyState {
 type TokenPurpose string
 
 const (
-	TokenPurposeVerifyEmail TokenPurpose = "verify_email"
-	TokenPurposeInvitation  TokenPurpose = "invitation"
+	TokenPurposeVerifyEmail        TokenPurpose = "verify_email"
+	TokenPurposeInvitation         TokenPurpose = "invitation"
+	TokenPurposeResetPassword      TokenPurpose = "reset_password"
+	TokenPurposeConfirmEmailChange TokenPurpose = "confirm_email_change"
+	TokenPurposeRevokeEmailChange  TokenPurpose = "revoke_email_change"
 )
 
 func (e *TokenPurpose) Scan(src interface{}) error {
@@ -376,6 +405,9 @@ func AllTokenPurposeValues() []TokenPurpose {
 	return []TokenPurpose{
 		TokenPurposeVerifyEmail,
 		TokenPurposeInvitation,
+		TokenPurposeResetPassword,
+		TokenPurposeConfirmEmailChange,
+		TokenPurposeRevokeEmailChange,
 	}
 }
 
@@ -479,6 +511,7 @@ type Mail struct {
 	State     MailState
 	CreatedAt time.Time
 	StateAt   time.Time
+	Recipient *string
 }
 
 type OneTimeToken struct {
@@ -493,6 +526,9 @@ type OneTimeToken struct {
 	DeliveredAt  *time.Time
 	SupersededAt *time.Time
 	UsedAt       *time.Time
+	Email        *string
+	SessionID    *uuid.UUID
+	IsLasting    bool
 }
 
 type Password struct {

@@ -13,7 +13,7 @@ import (
 )
 
 const tokenByID = `-- name: TokenByID :one
-SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, (expires_at <= now())::boolean AS is_expired, coalesce(used_at > now() - interval '10 minutes', false)::boolean AS is_just_used
+SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, email, session_id, is_lasting, (expires_at <= now())::boolean AS is_expired, coalesce(used_at > now() - interval '10 minutes', false)::boolean AS is_just_used
 FROM one_time_tokens WHERE id = $1
 `
 
@@ -29,6 +29,9 @@ type TokenByIDRow struct {
 	DeliveredAt  *time.Time
 	SupersededAt *time.Time
 	UsedAt       *time.Time
+	Email        *string
+	SessionID    *uuid.UUID
+	IsLasting    bool
 	IsExpired    bool
 	IsJustUsed   bool
 }
@@ -48,6 +51,9 @@ func (q *Queries) TokenByID(ctx context.Context, id uuid.UUID) (TokenByIDRow, er
 		&i.DeliveredAt,
 		&i.SupersededAt,
 		&i.UsedAt,
+		&i.Email,
+		&i.SessionID,
+		&i.IsLasting,
 		&i.IsExpired,
 		&i.IsJustUsed,
 	)
@@ -57,7 +63,7 @@ func (q *Queries) TokenByID(ctx context.Context, id uuid.UUID) (TokenByIDRow, er
 const tokenConsume = `-- name: TokenConsume :one
 UPDATE one_time_tokens SET used_at = now()
 WHERE id = $1 AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
-RETURNING id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at
+RETURNING id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, email, session_id, is_lasting
 `
 
 // Single use is this one statement. No row: expired, used or superseded meanwhile.
@@ -76,14 +82,18 @@ func (q *Queries) TokenConsume(ctx context.Context, id uuid.UUID) (OneTimeToken,
 		&i.DeliveredAt,
 		&i.SupersededAt,
 		&i.UsedAt,
+		&i.Email,
+		&i.SessionID,
+		&i.IsLasting,
 	)
 	return i, err
 }
 
 const tokenCreate = `-- name: TokenCreate :one
-INSERT INTO one_time_tokens (id, user_id, purpose, address, hash, client, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::float8))
-RETURNING id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at
+INSERT INTO one_time_tokens (id, user_id, purpose, address, hash, client, email, session_id, is_lasting, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+    now() + make_interval(secs => $10::float8))
+RETURNING id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, email, session_id, is_lasting
 `
 
 type TokenCreateParams struct {
@@ -93,6 +103,9 @@ type TokenCreateParams struct {
 	Address            string
 	Hash               []byte
 	Client             string
+	Email              *string
+	SessionID          *uuid.UUID
+	IsLasting          bool
 	UndeliveredSeconds float64
 }
 
@@ -105,6 +118,9 @@ func (q *Queries) TokenCreate(ctx context.Context, arg TokenCreateParams) (OneTi
 		arg.Address,
 		arg.Hash,
 		arg.Client,
+		arg.Email,
+		arg.SessionID,
+		arg.IsLasting,
 		arg.UndeliveredSeconds,
 	)
 	var i OneTimeToken
@@ -120,6 +136,9 @@ func (q *Queries) TokenCreate(ctx context.Context, arg TokenCreateParams) (OneTi
 		&i.DeliveredAt,
 		&i.SupersededAt,
 		&i.UsedAt,
+		&i.Email,
+		&i.SessionID,
+		&i.IsLasting,
 	)
 	return i, err
 }
@@ -151,7 +170,7 @@ func (q *Queries) TokenEraseOld(ctx context.Context) (int64, error) {
 }
 
 const tokenOpen = `-- name: TokenOpen :many
-SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at FROM one_time_tokens WHERE used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, email, session_id, is_lasting FROM one_time_tokens WHERE used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
 `
 
 func (q *Queries) TokenOpen(ctx context.Context) ([]OneTimeToken, error) {
@@ -175,6 +194,9 @@ func (q *Queries) TokenOpen(ctx context.Context) ([]OneTimeToken, error) {
 			&i.DeliveredAt,
 			&i.SupersededAt,
 			&i.UsedAt,
+			&i.Email,
+			&i.SessionID,
+			&i.IsLasting,
 		); err != nil {
 			return nil, err
 		}
@@ -203,5 +225,27 @@ WHERE user_id = $1 AND used_at IS NULL AND superseded_at IS NULL
 
 func (q *Queries) TokenSupersedeAll(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, tokenSupersedeAll, userID)
+	return err
+}
+
+const tokenSupersedeAllButLasting = `-- name: TokenSupersedeAllButLasting :exec
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = $1 AND NOT is_lasting AND used_at IS NULL AND superseded_at IS NULL
+`
+
+// All but the links that undo an e-mail change: whoever took an account over cannot kill its owner's way back.
+func (q *Queries) TokenSupersedeAllButLasting(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, tokenSupersedeAllButLasting, userID)
+	return err
+}
+
+const tokenSupersedeNewer = `-- name: TokenSupersedeNewer :exec
+UPDATE one_time_tokens SET superseded_at = now()
+WHERE user_id = $1 AND id > $2 AND used_at IS NULL AND superseded_at IS NULL
+`
+
+// What was made after this one; ids lie in the order in which they were made.
+func (q *Queries) TokenSupersedeNewer(ctx context.Context, userID uuid.UUID, iD uuid.UUID) error {
+	_, err := q.db.Exec(ctx, tokenSupersedeNewer, userID, iD)
 	return err
 }

@@ -126,6 +126,73 @@ func english() locale {
 				action:       "Open my account",
 				outros:       []string{"If you need help, contact {support}."},
 			},
+			KindPasswordReset: {
+				subject:      "Password Reset Instructions for {product}",
+				intros:       []string{"Somebody, probably you, asked for a new password for your account at {product}."},
+				instructions: "Choose it here:",
+				action:       "Choose a new password",
+				linkRequired: true,
+				outros: []string{
+					"The link works once and for {expires}. It ends every session of the account.",
+					"If you did not ask for it, ignore this mail: your password stays as it is.",
+				},
+			},
+			KindPasswordChanged: {
+				subject: "Your password at {product} was changed",
+				intros: []string{
+					"The password of your account was changed, and you were signed out everywhere else.",
+					"It was changed on {at}.",
+				},
+				instructions: "If it was not you, choose a new one at once:",
+				action:       "Choose a new password",
+				outros:       []string{"If it was you, there is nothing to do. If you need help, contact {support}."},
+			},
+			KindEmailChange: {
+				subject:      "Confirm your new e-mail address for {product}",
+				intros:       []string{"This address was given as the new one of an account at {product}."},
+				instructions: "Open this page and press the button on it; until then the older address stays:",
+				action:       "Confirm the new address",
+				linkRequired: true,
+				outros: []string{
+					"The link works once and for {expires}.",
+					"If you did not ask for it, ignore this mail; without the confirmation nothing changes.",
+				},
+				footer: "You get this mail because somebody gave this address at {product}. Questions? Contact {support}.",
+			},
+			KindEmailChangeNotice: {
+				subject: "Your account at {product} is about to get another e-mail address",
+				intros: []string{
+					"Somebody who knows your password asked for another e-mail address for your account. This one works until the new one is confirmed.",
+					"It was asked for on {at}.",
+				},
+				instructions: "If it was not you, stop it here, also after the new address is confirmed:",
+				action:       "This was not me",
+				linkRequired: true,
+				outros: []string{
+					"The link works once and for {expires}. It keeps this address or brings it back, and ends every session of the account.",
+					"If it was you, there is nothing to do. If you need help, contact {support}.",
+				},
+			},
+			KindEmailChanged: {
+				subject: "The e-mail address of your account at {product} was changed",
+				intros: []string{
+					"Your account has another e-mail address now. This one is no longer used to sign in.",
+					"It was changed on {at}.",
+				},
+				instructions: "If it was not you, bring this address back:",
+				action:       "This was not me",
+				outros:       []string{"If it was you, there is nothing to do. If you need help, contact {support}."},
+			},
+			KindEmailChangeAttempt: {
+				subject: "You already have an account at {product}",
+				intros: []string{
+					"Somebody wanted to give this e-mail address to another account at {product}. You already have an account with it here, so nothing was changed.",
+				},
+				instructions: "If it was you, sign in with this address:",
+				action:       "Go to my account",
+				linkRequired: true,
+				outros:       []string{"If it was not you, there is nothing to do."},
+			},
 		},
 	}
 }

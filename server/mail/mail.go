@@ -31,13 +31,20 @@ const (
 	KindUnlocked            Kind = "unlocked"             // staff unlocked the account
 	KindSignInFailures      Kind = "sign_in_failures"     // somebody keeps guessing your password
 	KindSessionReplayed     Kind = "session_replayed"     // somebody may have copied your refresh token
+	KindPasswordReset       Kind = "password_reset"       // choose another password
+	KindPasswordChanged     Kind = "password_changed"     // the password was changed or reset
+	KindEmailChange         Kind = "email_change"         // to the new address: prove that it is yours
+	KindEmailChangeNotice   Kind = "email_change_notice"  // to the present address: somebody wants another one
+	KindEmailChanged        Kind = "email_changed"        // to the older address: the account has another one
+	KindEmailChangeAttempt  Kind = "email_change_attempt" // somebody wanted your address for their account
 )
 
 // Kinds returns every kind, in the order of the contract.
 func Kinds() []Kind {
 	return []Kind{
 		KindVerifyEmail, KindInvitation, KindRegistrationAttempt, KindUpgraded,
-		KindRoleChanged, KindLocked, KindUnlocked, KindSignInFailures, KindSessionReplayed,
+		KindRoleChanged, KindLocked, KindUnlocked, KindSignInFailures, KindSessionReplayed, KindPasswordReset, KindPasswordChanged,
+		KindEmailChange, KindEmailChangeNotice, KindEmailChanged, KindEmailChangeAttempt,
 	}
 }
 

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"html"
@@ -77,6 +78,7 @@ type text struct {
 	outros       []string
 	linkRequired bool
 	roleRequired bool
+	footer       string // instead of the locale's, where that would not be true
 }
 
 // NewRenderer checks the product, because a broken one would break every mail.
@@ -152,7 +154,7 @@ func (r *Renderer) compose(kind Kind, d Data) (letter, error) {
 	fill := r.filler(loc, d)
 	return letter{
 		subject: strings.Join(fill(t.subject), ""),
-		engine:  r.hermes(loc, fill),
+		engine:  r.hermes(loc, fill(cmp.Or(t.footer, loc.footer))),
 		email: hermes.Email{Body: hermes.Body{
 			Title:     greeting(loc, d), // never Name: hermes would greet an empty one
 			Intros:    fill(t.intros...),
@@ -177,12 +179,12 @@ func (r *Renderer) lookup(tag string) locale {
 }
 
 // hermes returns a fresh engine each time: it writes its defaults into itself.
-func (r *Renderer) hermes(loc locale, fill func(...string) []string) hermes.Hermes {
+func (r *Renderer) hermes(loc locale, footer []string) hermes.Hermes {
 	return hermes.Hermes{Product: hermes.Product{
 		Name:        r.product.Name,
 		Link:        r.product.URL,
 		Logo:        r.product.LogoURL,
-		Copyright:   strings.Join(fill(loc.footer), ""),
+		Copyright:   strings.Join(footer, ""),
 		TroubleText: loc.trouble,
 	}}
 }

@@ -78,6 +78,18 @@ func TestEveryKindSaysItsSubjectItsTextAndItsLink(t *testing.T) {
 			[]string{"You can sign in again"}, true},
 		KindSignInFailures: {"Many failed sign-ins to your account at Acme Users",
 			[]string{"We slow such attempts down", "If it was you, there is nothing to do", "change your password"}, true},
+		KindPasswordReset: {"Password Reset Instructions for Acme Users",
+			[]string{"asked for a new password", "for 24 hours", "your password stays as it is"}, true},
+		KindPasswordChanged: {"Your password at Acme Users was changed",
+			[]string{"signed out everywhere else", "4 March 2026 at 11:36 UTC", "If it was not you"}, true},
+		KindEmailChange: {"Confirm your new e-mail address for Acme Users",
+			[]string{"as the new one of an account", "for 24 hours", "nothing changes"}, true},
+		KindEmailChangeNotice: {"Your account at Acme Users is about to get another e-mail address",
+			[]string{"who knows your password", "4 March 2026 at 11:36 UTC", "stop it here", "for 24 hours", "ends every session"}, true},
+		KindEmailChanged: {"The e-mail address of your account at Acme Users was changed",
+			[]string{"no longer used to sign in", "4 March 2026 at 11:36 UTC", "bring this address back"}, true},
+		KindEmailChangeAttempt: {"You already have an account at Acme Users",
+			[]string{"to another account", "nothing was changed", "sign in with this address"}, true},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +118,8 @@ func TestEveryKindSaysItsSubjectItsTextAndItsLink(t *testing.T) {
 
 func TestEveryKindOfTheContractHasATextInEveryLanguage(t *testing.T) {
 	t.Parallel()
-	want := []Kind{"verify_email", "invitation", "registration_attempt", "upgraded", "role_changed", "locked", "unlocked", "sign_in_failures", "session_replayed"}
+	want := []Kind{"verify_email", "invitation", "registration_attempt", "upgraded", "role_changed", "locked", "unlocked", "sign_in_failures", "session_replayed",
+		"password_reset", "password_changed", "email_change", "email_change_notice", "email_changed", "email_change_attempt"}
 	if !slices.Equal(Kinds(), want) {
 		t.Errorf("Kinds() = %q, want %q", Kinds(), want)
 	}
@@ -213,7 +226,9 @@ func TestRenderFailsOnlyWithoutWhatTheKindIsAbout(t *testing.T) {
 	t.Parallel()
 	r := testRenderer(t)
 	for _, kind := range Kinds() {
-		needsLink := kind == KindVerifyEmail || kind == KindInvitation || kind == KindRegistrationAttempt
+		needsLink := slices.Contains([]Kind{
+			KindVerifyEmail, KindInvitation, KindRegistrationAttempt, KindPasswordReset, KindEmailChange, KindEmailChangeNotice, KindEmailChangeAttempt,
+		}, kind)
 		_, err := r.Render(kind, Data{Role: "ADMIN"})
 		if (err != nil) != needsLink {
 			t.Errorf("Render(%s) without a link: error %v, want one: %t", kind, err, needsLink)

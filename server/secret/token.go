@@ -11,8 +11,11 @@ import (
 
 // Purposes of mailed tokens.
 const (
-	PurposeVerifyEmail Purpose = "verify-email" // proves the address of a new account
-	PurposeInvitation  Purpose = "invitation"   // lets an invited person choose a password
+	PurposeVerifyEmail        Purpose = "verify-email"         // proves the address of a new account
+	PurposeInvitation         Purpose = "invitation"           // lets an invited person choose a password
+	PurposeResetPassword      Purpose = "reset-password"       // lets someone choose another password
+	PurposeConfirmEmailChange Purpose = "confirm-email-change" // proves the new address of an account
+	PurposeRevokeEmailChange  Purpose = "revoke-email-change"  // lets the holder of the older address have it back
 )
 
 // PurposeRefresh is that of refresh tokens, see refresh.go.
