@@ -138,8 +138,8 @@ func (s *Server) proveByReset(ctx context.Context, q *query.Queries, user query.
 // endRecovery is what follows a reset: everything ends but an administrator's lock (Z-09) and the links that undo an
 // e-mail change.
 func (s *Server) endRecovery(ctx context.Context, q *query.Queries, tx pgx.Tx, user query.User) error {
-	if err , _ := q.SessionEndAll(ctx, user.ID); err != nil {
 	if _, err := q.SessionEndAll(ctx, user.ID); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
 	}
 	if err := q.TokenSupersedeAllButLasting(ctx, user.ID); err != nil {
 		return fmt.Errorf("kill links: %w", err)
