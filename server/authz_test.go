@@ -300,10 +300,12 @@ func authzBody(operation, login string) any {
 		return map[string]string{}
 	case "introspectToken":
 		return "token=AQIDBAGYHVx6AHAA"
-	case "verifyEmail":
+	case "verifyEmail", "cancelDeletion":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA"}
 	case "acceptInvitation", "resetPassword":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA", "password": goodPassword}
+	case "scheduleOwnDeletion":
+		return map[string]string{"current_password": goodPassword}
 	case "changeOwnPassword":
 		return map[string]string{"current_password": goodPassword, "new_password": "Compiler*1952"}
 	case "resendVerification", "forgotPassword":

@@ -73,6 +73,15 @@ func (w *exampleWorld) signsIn() {
 	w.idle() // the mail has left
 }
 
+func (w *exampleWorld) leaves() {
+	w.signsIn()
+	got := w.call(http.MethodPost, "/users/me/deletion", w.callers[query.UserRoleAUTHENTICATED], map[string]string{"current_password": goodPassword})
+	if got.status != http.StatusOK {
+		w.t.Fatalf("delete: got %s", got.body)
+	}
+	w.token = mailedToken(w.system, "ada@example.com", "will be deleted")
+}
+
 func (w *exampleWorld) isInvited() {
 	fields := maps.Clone(adaFields)
 	email, token := invited(w.system, w.callers[query.UserRoleMANAGER], fields)
@@ -121,6 +130,8 @@ func (w *exampleWorld) before(operationID string) func() {
 		return w.registers
 	case "acceptInvitation", "resendInvitation", "showInvitation", "sendVerificationMail":
 		return w.isInvited
+	case "cancelDeletion", "showDeletionCancellation":
+		return w.leaves
 	case "resetPassword", "showPasswordReset":
 		return w.forgets
 	case "clearLoginWaits":

@@ -110,7 +110,7 @@ func TestEveryDeclaredGenericStatusIsAnswered(t *testing.T) { // I-01, I-04, I-0
 	// What earns these is no generic mistake: it is tested beside its operation.
 	elsewhere := []string{
 		"showDocs 404", "login 401", "login 403", "register 403", "createSession 401", "createSession 403", "refreshSession 401",
-		"refreshSession 403", "logout 403", "changeOwnPassword 403",
+		"refreshSession 403", "logout 403", "changeOwnPassword 403", "scheduleOwnDeletion 403",
 	}
 	denied := w.count("SELECT count(*) FROM audit WHERE action = 'permission_denied'")
 	w.storesNothingButAudit(func() {
@@ -168,6 +168,7 @@ var contractNeeds = map[string]string{
 	"listOwnSessions": "sessions", "endOwnSession": "sessions", "endOtherSessions": "sessions",
 	"listUserSessions": "users", "endUserSession": "users", "endUserSessions": "users",
 	"setUserRole": "audit", "lockUser": "mails", "unlockUser": "login_failures", "resendInvitation": "one_time_tokens",
+	"scheduleOwnDeletion": "login_failures", "cancelOwnDeletion": "one_time_tokens", "cancelDeletion": "rate_counters", "exportOwnData": "mails",
 	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures",
 	"sendVerificationMail": "one_time_tokens", "sendPasswordResetMail": "one_time_tokens", "clearLoginWaits": "login_failures",
 }
@@ -213,6 +214,7 @@ func TestAnUnreachableDatabaseIsA503ThatSaysWhenToTryAgain(t *testing.T) { // F-
 	t.Parallel()
 	proxy, pool := newContractProxy(t)
 	w := newContractWorld(t, newSystemOn(t, pool, contractProxies))
+	cleanUp(w.system) // the jobs have started: they need the database for that
 	w.idle()
 	proxy.cut()
 	for _, op := range contractOperations() {

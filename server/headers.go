@@ -43,7 +43,7 @@ func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
 		AllowMethods:    []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowHeaders:    []string{"Authorization", "Content-Type", "If-Match", "Accept-Language", idempotencyHeader},
 		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy",
-			"WWW-Authenticate", "X-Request-Id"},
+			"WWW-Authenticate", "X-Request-Id", "Content-Disposition"},
 		MaxAge: corsMaxAge,
 	}
 	toConfigured := middleware.CORSWithConfig(config)(next)

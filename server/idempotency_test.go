@@ -42,8 +42,8 @@ func happenedOnce(s *system, email string) {
 	s.idle()
 	for _, sql := range []string{
 		"SELECT count(*) FROM users WHERE email = $1",
-		"SELECT count(*) FROM one_time_tokens JOIN users ON users.id = user_id WHERE email = $1",
-		"SELECT count(*) FROM mails JOIN users ON users.id = user_id WHERE email = $1",
+		"SELECT count(*) FROM one_time_tokens JOIN users ON users.id = user_id WHERE users.email = $1",
+		"SELECT count(*) FROM mails JOIN users ON users.id = user_id WHERE users.email = $1",
 		"SELECT count(*) FROM audit JOIN users ON users.id = subject_id WHERE email = $1 AND action IN ('user_registered', 'user_created')",
 	} {
 		if got := s.count(sql, email); got != 1 {

@@ -134,7 +134,11 @@ func (w *cleanUpWorker) Work(ctx context.Context, _ *river.Job[cleanUpArgs]) err
 		if err != nil {
 			return fmt.Errorf("erase deleted users: %w", err)
 		}
-		for _, id := range erased {
+		scheduled, err := q.UserEraseScheduled(ctx)
+		if err != nil {
+			return fmt.Errorf("erase users who asked for it: %w", err)
+		}
+		for _, id := range append(erased, scheduled...) {
 			if err := w.server.audit(ctx, q, auditEntry{action: query.AuditActionUserErased, subject: &id}); err != nil {
 				return err
 			}

@@ -25,6 +25,7 @@ var tokenKinds = map[query.TokenPurpose]struct {
 	query.TokenPurposeResetPassword:      {secret.PurposeResetPassword, query.MailKindPasswordReset, time.Hour},
 	query.TokenPurposeConfirmEmailChange: {secret.PurposeConfirmEmailChange, query.MailKindEmailChange, 24 * time.Hour},
 	query.TokenPurposeRevokeEmailChange:  {secret.PurposeRevokeEmailChange, query.MailKindEmailChangeNotice, 24 * time.Hour},
+	query.TokenPurposeCancelDeletion:     {secret.PurposeCancelDeletion, query.MailKindDeletionScheduled, deletionGrace},
 }
 
 // undeliveredTTL bounds the life of a token whose mail never left.
@@ -168,6 +169,8 @@ func (s *Server) linkFor(purpose query.TokenPurpose, client, token string, userI
 		return fillTemplate(templates.VerifyEmail, token, s.absolute("/verify-email/"+userID.String()+"/"+token, nil))
 	case query.TokenPurposeInvitation:
 		return fillTemplate(templates.Invitation, token, s.absolute("/invitations/"+token, nil))
+	case query.TokenPurposeCancelDeletion:
+		return fillTemplate(templates.CancelDeletion, token, s.absolute("/deletion/cancel/"+token, nil))
 	case query.TokenPurposeResetPassword:
 		return fillTemplate(templates.ResetPassword, token, s.absolute("/password/reset/"+token, nil))
 	case query.TokenPurposeConfirmEmailChange:

@@ -28,7 +28,7 @@ type page struct {
 // pages are those that a deployment without a frontend of its own needs. They are made once: what differs
 // from link to link is in their address, which their scripts read.
 type pages struct {
-	docs, verifyEmail, invitation, forgotPassword, resetPassword page
+	docs, verifyEmail, invitation, forgotPassword, resetPassword, cancelDeletion page
 }
 
 // pageData is what the templates may use.
@@ -50,6 +50,7 @@ func newPages(product mail.Product) (pages, error) {
 		{"invitation", "invitation", "pages", &all.invitation},
 		{"password-forgot", "send", "pages", &all.forgotPassword},
 		{"password-reset", "send", "pages", &all.resetPassword},
+		{"deletion-cancel", "send", "pages", &all.cancelDeletion},
 	} {
 		made, err := newPage(p.name, p.script, p.sheet, product)
 		if err != nil {
@@ -116,6 +117,11 @@ func (s *Server) ShowPasswordReset(context.Context, api.ShowPasswordResetRequest
 	return s.pages.resetPassword, nil
 }
 
+// ShowDeletionCancellation is the page of the link that keeps an account. Looking at it consumes nothing.
+func (s *Server) ShowDeletionCancellation(context.Context, api.ShowDeletionCancellationRequestObject) (api.ShowDeletionCancellationResponseObject, error) {
+	return s.pages.cancelDeletion, nil
+}
+
 // VisitShowDocsResponse writes the page.
 func (p page) VisitShowDocsResponse(w http.ResponseWriter) error { return p.write(w) }
 
@@ -130,6 +136,9 @@ func (p page) VisitShowForgotPasswordResponse(w http.ResponseWriter) error { ret
 
 // VisitShowPasswordResetResponse writes the page.
 func (p page) VisitShowPasswordResetResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowDeletionCancellationResponse writes the page.
+func (p page) VisitShowDeletionCancellationResponse(w http.ResponseWriter) error { return p.write(w) }
 
 func (p page) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -249,7 +249,7 @@ func TestResetPasswordProvesAnUnverifiedAddress(t *testing.T) { // A-66, A-71
 	if got := s.count("SELECT count(*) FROM login_failures WHERE succeeded_at IS NOT NULL"); got != 0 {
 		t.Error("a source is known for a password that is void")
 	}
-	if got := tokenPart(t, s.login(profile.Email, "Compiler*1952"), 1)["scope"]; got != "profile:read profile:write" {
+	if got := tokenPart(t, s.login(profile.Email, "Compiler*1952"), 1)["scope"]; got != "profile:read profile:write sessions:own tokens:introspect" {
 		t.Errorf("got scope %q, want that of the role", got)
 	}
 	if got := s.audited(query.AuditActionEmailVerified, profile.ID); got != 1 {

@@ -127,7 +127,7 @@ func (s *Server) apiProfile(u query.User) api.OwnProfile {
 		PreferredLanguage: u.PreferredLanguage, ProfilePictureURL: orNull(u.ProfilePictureURL),
 		LinkedinProfileURL: orNull(u.LinkedinProfileURL), GithubProfileURL: orNull(u.GithubProfileURL), Role: api.Role(u.Role),
 		IsProfessional: u.IsProfessional, ProfessionalStatusUpdatedAt: timeOrNull(u.ProfessionalStatusUpdatedAt),
-		EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), Version: u.Version,
+		EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), Version: u.Version, DeletionAt: timeOrNull(u.DeletionAt),
 		Links: s.profileLinks(u),
 	}
 }

@@ -73,6 +73,7 @@ type LinkTemplates struct {
 	VerifyEmail        string
 	Invitation         string
 	ResetPassword      string
+	CancelDeletion     string
 	ConfirmEmailChange string // proves the new address
 	RevokeEmailChange  string // in the notice to the older one
 	SignIn             string // without a token: where someone goes who has an account already

@@ -66,7 +66,7 @@ func (s *Server) apiUser(actor *actor, row query.UserListRow, failures query.Log
 		PreferredLanguage: u.PreferredLanguage, ProfilePictureURL: orNull(u.ProfilePictureURL),
 		LinkedinProfileURL: orNull(u.LinkedinProfileURL), GithubProfileURL: orNull(u.GithubProfileURL), Role: api.Role(u.Role),
 		IsProfessional: u.IsProfessional, ProfessionalStatusUpdatedAt: timeOrNull(u.ProfessionalStatusUpdatedAt),
-		EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), Version: u.Version,
+		EmailVerified: u.EmailVerified, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), Version: u.Version, DeletionAt: timeOrNull(u.DeletionAt),
 		RoleWhenVerified: api.GrantedRole(u.RoleWhenVerified), LastLoginAt: timeOrNull(row.LastLoginAt),
 		FailedLoginAttempts: failures.Failures, LoginWaitUntil: wait, IsLocked: u.IsLocked, LockReason: orNull(u.LockReason),
 		LastMail: api.LastMail{

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -17,11 +18,8 @@ import (
 // mailedToken is the token of the newest mail to an address about a subject, from its built-in link.
 func mailedToken(s *system, email, subject string) string {
 	s.t.Helper()
-	path := "/verify-email/"
-	if subject == "invited" {
-		path = "/invitations/"
-	}
-	return linkToken(s.t, s.mailTo(email, subject), path)
+	paths := map[string]string{"invited": "/invitations/", "will be deleted": "/deletion/cancel/"}
+	return linkToken(s.t, s.mailTo(email, subject), cmp.Or(paths[subject], "/verify-email/"))
 }
 
 // unverified opens an account as a frontend does and reads its token from the mail.

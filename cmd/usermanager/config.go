@@ -56,6 +56,7 @@ type config struct {
 	LinkConfirmEmailChange string          `name:"LINK_CONFIRM_EMAIL_CHANGE" kind:"token link" shown:"the built-in page" about:"Frontend page that confirms a new e-mail address; {token} stands for the token."`
 	LinkRevokeEmailChange  string          `name:"LINK_REVOKE_EMAIL_CHANGE" kind:"token link" shown:"the built-in page" about:"Frontend page that undoes a change of the e-mail address; {token} stands for the token."`
 	LinkChangePassword     string          `name:"LINK_CHANGE_PASSWORD" kind:"plain link" shown:"the built-in page" about:"Frontend page for changing a password; /.well-known/change-password and warning mails lead there."`
+	LinkCancelDeletion     string          `name:"LINK_CANCEL_DELETION" kind:"token link" shown:"the built-in page" about:"Frontend page that keeps an account that its owner deleted; {token} stands for the token."`
 	LinkSignIn             string          `name:"LINK_SIGN_IN" kind:"plain link" about:"Frontend page for signing in."`
 	BootstrapAdminEmail    string          `name:"BOOTSTRAP_ADMIN_EMAIL" kind:"mailbox" about:"Made an administrator at a start that finds none."`
 	BootstrapAdminPassword hidden          `name:"BOOTSTRAP_ADMIN_PASSWORD" kind:"password" secret:"yes" about:"Password of that administrator; not needed afterwards."`
@@ -229,7 +230,7 @@ func (l *loaded) checkTogether() {
 	}
 	l.links[""] = server.LinkTemplates{
 		VerifyEmail: c.LinkVerifyEmail, Invitation: c.LinkInvitation, SignIn: c.LinkSignIn, ResetPassword: c.LinkResetPassword,
-		ConfirmEmailChange: c.LinkConfirmEmailChange, RevokeEmailChange: c.LinkRevokeEmailChange,
+		ConfirmEmailChange: c.LinkConfirmEmailChange, RevokeEmailChange: c.LinkRevokeEmailChange, CancelDeletion: c.LinkCancelDeletion,
 	}
 }
 

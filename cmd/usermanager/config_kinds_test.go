@@ -14,7 +14,7 @@ func TestEveryKindHasAParserThatFitsItsField(t *testing.T) {
 		"sender": "a@example.com", "registration": "open", "switch": "true", "limit": "1", "policy": "nist", "attempts": "1",
 		"wait": "1m", "ttl": "1m", "origins": "http://h", "networks": "10.0.0.0/8", "line": "x", "page": "http://h",
 		"mailbox": "a@example.com", "token link": "x:{token}", "plain link": "x:y", "password": "x", "level": "info",
-		"format": "json", "pause": "1s",
+		"format": "json", "pause": "1s", "idle": "1h", "grace": "1m", "rotation": "24h",
 	}
 	for _, s := range allSettings() {
 		value, err := parseKind(s.kind, examples[s.kind])

@@ -201,7 +201,7 @@ func (l *loaded) readClients(clients map[string]any) {
 		targets := map[string]*string{
 			"link_verify_email": &set.VerifyEmail, "link_invitation": &set.Invitation, "link_sign_in": &set.SignIn,
 			"link_reset_password": &set.ResetPassword, "link_confirm_email_change": &set.ConfirmEmailChange,
-			"link_revoke_email_change": &set.RevokeEmailChange,
+			"link_revoke_email_change": &set.RevokeEmailChange, "link_cancel_deletion": &set.CancelDeletion,
 		}
 		for _, key := range slices.Sorted(maps.Keys(links)) {
 			target, known := targets[key]

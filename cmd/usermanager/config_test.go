@@ -249,6 +249,10 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkInvitation != "" }},
 			bad:  []string{"https://a.example/"},
 		},
+		"LINK_CANCEL_DELETION": {
+			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkCancelDeletion != "" }},
+			bad:  []string{"https://a.example/", "javascript:{token}"},
+		},
 		"LINK_RESET_PASSWORD": {
 			good: map[string]func(*config) bool{"https://a.example/{token}": func(c *config) bool { return c.LinkResetPassword != "" }},
 			bad:  []string{"https://a.example/"},
@@ -390,6 +394,7 @@ clients:
     link_reset_password: https://web.example/#/reset/{token}
     link_confirm_email_change: https://web.example/#/confirm/{token}
     link_revoke_email_change: https://web.example/#/revoke/{token}
+    link_cancel_deletion: https://web.example/#/keep/{token}
   ios_app:
     link_verify_email: acme:verify/{token}
   empty: {}
@@ -403,6 +408,7 @@ clients:
 			VerifyEmail: "https://web.example/#/verify/{token}", Invitation: "https://web.example/#/join/{token}",
 			SignIn: "https://web.example/#/in", ResetPassword: "https://web.example/#/reset/{token}",
 			ConfirmEmailChange: "https://web.example/#/confirm/{token}", RevokeEmailChange: "https://web.example/#/revoke/{token}",
+			CancelDeletion: "https://web.example/#/keep/{token}",
 		},
 		"ios_app": {VerifyEmail: "acme:verify/{token}"},
 		"empty":   {},

@@ -25,7 +25,7 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 		"CORS_ORIGINS=https://app.example.com", "TRUSTED_PROXIES=10.0.0.0/8", "DOCS=false", "PRODUCT_NAME=Acme",
 		"PRODUCT_URL=https://acme.example", "PRODUCT_LOGO_URL=https://acme.example/l.png", "SUPPORT_EMAIL=help@acme.example",
 		"LINK_VERIFY_EMAIL=https://app.example.com/v/{token}", "LINK_INVITATION=https://app.example.com/i/{token}",
-		"LINK_SIGN_IN=https://app.example.com/in", "LINK_RESET_PASSWORD=https://app.example.com/r/{token}",
+		"LINK_SIGN_IN=https://app.example.com/in", "LINK_RESET_PASSWORD=https://app.example.com/r/{token}", "LINK_CANCEL_DELETION=https://app.example.com/k/{token}",
 		"LINK_CONFIRM_EMAIL_CHANGE=https://app.example.com/c/{token}", "LINK_REVOKE_EMAIL_CHANGE=https://app.example.com/n/{token}",
 		"LINK_CHANGE_PASSWORD=https://app.example.com/pw",
 	}, nil, "")
@@ -40,7 +40,7 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 	links := server.LinkTemplates{
 		VerifyEmail: "https://app.example.com/v/{token}", Invitation: "https://app.example.com/i/{token}", SignIn: "https://app.example.com/in",
 		ResetPassword: "https://app.example.com/r/{token}", ConfirmEmailChange: "https://app.example.com/c/{token}",
-		RevokeEmailChange: "https://app.example.com/n/{token}",
+		RevokeEmailChange: "https://app.example.com/n/{token}", CancelDeletion: "https://app.example.com/k/{token}",
 	}
 	for name, holds := range map[string]bool{
 		"logger":          got.Logger == logger,

@@ -110,3 +110,15 @@ SELECT pg_advisory_xact_lock(hashtextextended('admin_bootstrap', 0));
 
 -- name: UserAddressByNickname :one
 SELECT email_canonical FROM users WHERE lower(nickname) = lower(@nickname) AND deleted_at IS NULL;
+
+-- name: UserScheduleDeletion :one
+UPDATE users SET deletion_at = now() + make_interval(secs => @grace_seconds::float8), version = version + 1, updated_at = now()
+WHERE id = @id
+RETURNING *;
+
+-- name: UserCancelDeletion :exec
+UPDATE users SET deletion_at = NULL, version = version + 1, updated_at = now() WHERE id = @id;
+
+-- name: UserEraseScheduled :many
+-- Whose owners did not take it back in time.
+DELETE FROM users WHERE deletion_at < now() RETURNING id;

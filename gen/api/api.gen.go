@@ -26,6 +26,27 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for EventActor.
+const (
+	EventActorNobody EventActor = "nobody"
+	EventActorSelf   EventActor = "self"
+	EventActorStaff  EventActor = "staff"
+)
+
+// Valid indicates whether the value is a known member of the EventActor enum.
+func (e EventActor) Valid() bool {
+	switch e {
+	case EventActorNobody:
+		return true
+	case EventActorSelf:
+		return true
+	case EventActorStaff:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FieldCode.
 const (
 	FieldCodeDuplicateKey      FieldCode = "duplicate_key"
@@ -196,6 +217,8 @@ func (e HealthStatus) Valid() bool {
 
 // Defines values for LastMailKind.
 const (
+	LastMailKindDeletionCancelled   LastMailKind = "deletion_cancelled"
+	LastMailKindDeletionScheduled   LastMailKind = "deletion_scheduled"
 	LastMailKindEmailChange         LastMailKind = "email_change"
 	LastMailKindEmailChangeAttempt  LastMailKind = "email_change_attempt"
 	LastMailKindEmailChangeNotice   LastMailKind = "email_change_notice"
@@ -217,6 +240,10 @@ const (
 // Valid indicates whether the value is a known member of the LastMailKind enum.
 func (e LastMailKind) Valid() bool {
 	switch e {
+	case LastMailKindDeletionCancelled:
+		return true
+	case LastMailKindDeletionScheduled:
+		return true
 	case LastMailKindEmailChange:
 		return true
 	case LastMailKindEmailChangeAttempt:
@@ -662,6 +689,49 @@ type Accepted struct {
 	Message string `json:"message"`
 }
 
+// AccountDeletion defines model for AccountDeletion.
+type AccountDeletion struct {
+	// DeletionAt When the account will be erased.
+	//
+	// Example: 2026-02-04T09:30:00Z
+	DeletionAt time.Time `json:"deletion_at"`
+}
+
+// AccountExport What is stored about an account.
+type AccountExport struct {
+	// Events What was done to your account.
+	Events []ExportedEvent `json:"events"`
+
+	// ExportedAt When this was read.
+	//
+	// Example: 2026-01-05T10:00:00Z
+	ExportedAt time.Time `json:"exported_at"`
+
+	// LastLoginAt When you last signed in.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	LastLoginAt nullable.Nullable[time.Time] `json:"last_login_at"`
+
+	// LoginCount How often you signed in.
+	//
+	// Example: 1
+	LoginCount int64 `json:"login_count"`
+
+	// Mails What was mailed to you.
+	Mails []ExportedMail `json:"mails"`
+
+	// PasswordChangedAt When your password was set.
+	//
+	// Example: 2026-01-05T09:00:00Z
+	PasswordChangedAt nullable.Nullable[time.Time] `json:"password_changed_at"`
+
+	// Profile An account as its owner sees it.
+	Profile OwnProfile `json:"profile"`
+
+	// Sessions Where you signed in; old ones are erased after a month.
+	Sessions []ExportedSession `json:"sessions"`
+}
+
 // AuthorizationServer RFC 8414, 2.
 type AuthorizationServer struct {
 	// GrantTypesSupported Of the token endpoint.
@@ -708,6 +778,14 @@ type AuthorizationServer struct {
 	//
 	// Example: ["none"]
 	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
+}
+
+// CancelDeletionRequest defines model for CancelDeletionRequest.
+type CancelDeletionRequest struct {
+	// Token From the mailed link.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
 }
 
 // ChangeOwnPasswordRequest defines model for ChangeOwnPasswordRequest.
@@ -813,6 +891,86 @@ type CreateUserRequest struct {
 //
 // Example: {"openapi":"3.0.3"}
 type Document map[string]interface{}
+
+// EventActor Who did it. `nobody` was signed in at a registration, a sign-in or a mailed link.
+//
+// Example: self
+type EventActor string
+
+// ExportedEvent defines model for ExportedEvent.
+type ExportedEvent struct {
+	// Action What was done, in words of this service.
+	//
+	// Example: login_succeeded
+	Action string `json:"action"`
+
+	// Address IP address that it came from.
+	//
+	// Example: 127.0.0.1
+	Address nullable.Nullable[string] `json:"address"`
+
+	// At When.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	At time.Time `json:"at"`
+
+	// By Who did it. `nobody` was signed in at a registration, a sign-in or a mailed link.
+	//
+	// Example: self
+	By EventActor `json:"by"`
+}
+
+// ExportedMail defines model for ExportedMail.
+type ExportedMail struct {
+	// At When it came into this state.
+	//
+	// Example: 2026-01-05T09:00:02Z
+	At time.Time `json:"at"`
+
+	// Kind What the mail was about. `none` when there was no mail yet.
+	//
+	// Example: verify_email
+	Kind LastMailKind `json:"kind"`
+
+	// State `queued`: not tried yet. `retrying`: the mail server did not take it, trying again. `sent`: the mail server took it. `skipped`: not needed any more, such as a link that a newer one replaced. `failed`: refused for good.
+	//
+	// Example: sent
+	State LastMailState `json:"state"`
+}
+
+// ExportedSession defines model for ExportedSession.
+type ExportedSession struct {
+	// Address IP address that opened or last refreshed it.
+	//
+	// Example: 127.0.0.1
+	Address nullable.Nullable[string] `json:"address"`
+
+	// CreatedAt When it was opened.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// DeviceName As you called it.
+	DeviceName nullable.Nullable[string] `json:"device_name"`
+
+	// EndedAt When somebody ended it.
+	EndedAt nullable.Nullable[time.Time] `json:"ended_at"`
+
+	// ID Its id.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000010
+	ID openapi_types.UUID `json:"id"`
+
+	// LastSeenAt When it was last used, to five minutes.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	LastSeenAt time.Time `json:"last_seen_at"`
+
+	// UserAgent As the client called itself.
+	//
+	// Example: Go-http-client/1.1
+	UserAgent string `json:"user_agent"`
+}
 
 // FieldCode Which rule a field does not meet.
 //
@@ -1259,6 +1417,9 @@ type OwnProfile struct {
 	// Example: 2026-01-05T09:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// DeletionAt When the account will be erased because its owner wants it.
+	DeletionAt nullable.Nullable[time.Time] `json:"deletion_at"`
+
 	// Email As typed, with the domain in lower case.
 	//
 	// Example: ada@example.com
@@ -1633,6 +1794,19 @@ type ResetPasswordRequest struct {
 // Example: AUTHENTICATED
 type Role string
 
+// ScheduleOwnDeletionRequest defines model for ScheduleOwnDeletionRequest.
+type ScheduleOwnDeletionRequest struct {
+	// Client The named set of mail links to use.
+	//
+	// Example: web
+	Client *string `json:"client,omitempty"`
+
+	// CurrentPassword To be sure that it is you.
+	//
+	// Example: Analytic*1843
+	CurrentPassword string `json:"current_password"`
+}
+
 // Session Where and since when someone is signed in.
 type Session struct {
 	// Address IP address that opened or last refreshed it.
@@ -1975,6 +2149,9 @@ type User struct {
 	// Example: 2026-01-05T09:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// DeletionAt When the account will be erased because its owner wants it.
+	DeletionAt nullable.Nullable[time.Time] `json:"deletion_at"`
+
 	// Email As typed, with the domain in lower case.
 	//
 	// Example: ada@example.com
@@ -2261,6 +2438,9 @@ type InvalidCursor = Problem
 // InvalidParameters RFC 9457.
 type InvalidParameters = Problem
 
+// LastAdmin RFC 9457.
+type LastAdmin = Problem
+
 // LoginBadRequest A problem that also carries the `error` of RFC 6749, 5.2.
 type LoginBadRequest = LoginProblem
 
@@ -2435,6 +2615,9 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchHeader `json:"If-Match,omitempty"`
 }
 
+// CancelDeletionJSONRequestBody defines body for CancelDeletion for application/json ContentType.
+type CancelDeletionJSONRequestBody = CancelDeletionRequest
+
 // IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
 type IntrospectTokenFormdataRequestBody = IntrospectTokenRequest
 
@@ -2467,6 +2650,9 @@ type CreateUserJSONRequestBody = CreateUserRequest
 
 // UpdateOwnProfileJSONRequestBody defines body for UpdateOwnProfile for application/json ContentType.
 type UpdateOwnProfileJSONRequestBody = UpdateOwnProfileRequest
+
+// ScheduleOwnDeletionJSONRequestBody defines body for ScheduleOwnDeletion for application/json ContentType.
+type ScheduleOwnDeletionJSONRequestBody = ScheduleOwnDeletionRequest
 
 // ChangeOwnPasswordJSONRequestBody defines body for ChangeOwnPassword for application/json ContentType.
 type ChangeOwnPasswordJSONRequestBody = ChangeOwnPasswordRequest
@@ -2587,6 +2773,37 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
 	GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelDeletionWithBody Keep an account by the mailed token
+	//
+	// Takes the deletion back, once. It signs nobody in.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+	CancelDeletionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelDeletion Keep an account by the mailed token
+	//
+	// Takes the deletion back, once. It signs nobody in.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+	CancelDeletion(ctx context.Context, body CancelDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowDeletionCancellation Page of the mailed link
+	//
+	// A page with one button. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /deletion/cancel/{token} (the `ShowDeletionCancellation` operationId).
+	ShowDeletionCancellation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ShowDocs Documentation page
 	//
@@ -2954,6 +3171,48 @@ type ClientInterface interface {
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CancelOwnDeletion Keep the own account
+	//
+	// Takes the deletion back. Without one it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/me/deletion (the `CancelOwnDeletion` operationId).
+	CancelOwnDeletion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ScheduleOwnDeletionWithBody Delete the own account
+	//
+	// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+	// Ends every session, this one too. Repeating it changes nothing.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+	ScheduleOwnDeletionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ScheduleOwnDeletion Delete the own account
+	//
+	// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+	// Ends every session, this one too. Repeating it changes nothing.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+	ScheduleOwnDeletion(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportOwnData Everything that is stored about me
+	//
+	// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with GET /users/me/export (the `ExportOwnData` operationId).
+	ExportOwnData(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ChangeOwnPasswordWithBody Change the own password
 	//
 	// Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
@@ -3297,6 +3556,67 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
 func (c *Client) GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAuthorizationServerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelDeletionWithBody Keep an account by the mailed token
+//
+// Takes the deletion back, once. It signs nobody in.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+func (c *Client) CancelDeletionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelDeletionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelDeletion Keep an account by the mailed token
+//
+// Takes the deletion back, once. It signs nobody in.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+func (c *Client) CancelDeletion(ctx context.Context, body CancelDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelDeletionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowDeletionCancellation Page of the mailed link
+//
+// A page with one button. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /deletion/cancel/{token} (the `ShowDeletionCancellation` operationId).
+func (c *Client) ShowDeletionCancellation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowDeletionCancellationRequest(c.Server, token)
 	if err != nil {
 		return nil, err
 	}
@@ -4013,6 +4333,88 @@ func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileP
 	return c.Client.Do(req)
 }
 
+// CancelOwnDeletion Keep the own account
+//
+// Takes the deletion back. Without one it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/me/deletion (the `CancelOwnDeletion` operationId).
+func (c *Client) CancelOwnDeletion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelOwnDeletionRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ScheduleOwnDeletionWithBody Delete the own account
+//
+// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+// Ends every session, this one too. Repeating it changes nothing.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+func (c *Client) ScheduleOwnDeletionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScheduleOwnDeletionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ScheduleOwnDeletion Delete the own account
+//
+// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+// Ends every session, this one too. Repeating it changes nothing.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+func (c *Client) ScheduleOwnDeletion(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScheduleOwnDeletionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportOwnData Everything that is stored about me
+//
+// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with GET /users/me/export (the `ExportOwnData` operationId).
+func (c *Client) ExportOwnData(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportOwnDataRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ChangeOwnPasswordWithBody Change the own password
 //
 // Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
@@ -4671,6 +5073,80 @@ func NewGetAuthorizationServerRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/.well-known/oauth-authorization-server")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelDeletionRequest calls the generic CancelDeletion builder with application/json body
+func NewCancelDeletionRequest(server string, body CancelDeletionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCancelDeletionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCancelDeletionRequestWithBody constructs an http.Request for the CancelDeletion method, with any body, and a specified content type
+func NewCancelDeletionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/deletion/cancel")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowDeletionCancellationRequest constructs an http.Request for the ShowDeletionCancellation method
+func NewShowDeletionCancellationRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/deletion/cancel/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5693,6 +6169,100 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 	return req, nil
 }
 
+// NewCancelOwnDeletionRequest constructs an http.Request for the CancelOwnDeletion method
+func NewCancelOwnDeletionRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/deletion")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewScheduleOwnDeletionRequest calls the generic ScheduleOwnDeletion builder with application/json body
+func NewScheduleOwnDeletionRequest(server string, body ScheduleOwnDeletionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewScheduleOwnDeletionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewScheduleOwnDeletionRequestWithBody constructs an http.Request for the ScheduleOwnDeletion method, with any body, and a specified content type
+func NewScheduleOwnDeletionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/deletion")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExportOwnDataRequest constructs an http.Request for the ExportOwnData method
+func NewExportOwnDataRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewChangeOwnPasswordRequest calls the generic ChangeOwnPassword builder with application/json body
 func NewChangeOwnPasswordRequest(server string, body ChangeOwnPasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6681,6 +7251,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
 	GetAuthorizationServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuthorizationServerHTTPResponse, error)
 
+	// CancelDeletionWithBodyWithResponse Keep an account by the mailed token
+	//
+	// Takes the deletion back, once. It signs nobody in.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+	CancelDeletionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelDeletionHTTPResponse, error)
+
+	// CancelDeletionWithResponse Keep an account by the mailed token
+	//
+	// Takes the deletion back, once. It signs nobody in.
+	//
+	// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+	CancelDeletionWithResponse(ctx context.Context, body CancelDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelDeletionHTTPResponse, error)
+
+	// ShowDeletionCancellationWithResponse Page of the mailed link
+	//
+	// A page with one button. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /deletion/cancel/{token} (the `ShowDeletionCancellation` operationId).
+	ShowDeletionCancellationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowDeletionCancellationHTTPResponse, error)
+
 	// ShowDocsWithResponse Documentation page
 	//
 	// Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -7070,6 +7673,52 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
+
+	// CancelOwnDeletionWithResponse Keep the own account
+	//
+	// Takes the deletion back. Without one it changes nothing.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/me/deletion (the `CancelOwnDeletion` operationId).
+	CancelOwnDeletionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CancelOwnDeletionHTTPResponse, error)
+
+	// ScheduleOwnDeletionWithBodyWithResponse Delete the own account
+	//
+	// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+	// Ends every session, this one too. Repeating it changes nothing.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+	ScheduleOwnDeletionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ScheduleOwnDeletionHTTPResponse, error)
+
+	// ScheduleOwnDeletionWithResponse Delete the own account
+	//
+	// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+	// Ends every session, this one too. Repeating it changes nothing.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+	ScheduleOwnDeletionWithResponse(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*ScheduleOwnDeletionHTTPResponse, error)
+
+	// ExportOwnDataWithResponse Everything that is stored about me
+	//
+	// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/me/export (the `ExportOwnData` operationId).
+	ExportOwnDataWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportOwnDataHTTPResponse, error)
 
 	// ChangeOwnPasswordWithBodyWithResponse Change the own password
 	//
@@ -7519,6 +8168,151 @@ func (r GetAuthorizationServerHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAuthorizationServerHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelDeletionHTTPResponse429Headers the declared response headers of an HTTP 429 response for CancelDeletion
+type CancelDeletionHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// CancelDeletionHTTPResponse503Headers the declared response headers of an HTTP 503 response for CancelDeletion
+type CancelDeletionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type CancelDeletionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CancelDeletionHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CancelDeletionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CancelDeletionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelDeletionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelDeletionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelDeletionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelDeletionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowDeletionCancellationHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowDeletionCancellationHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowDeletionCancellationHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowDeletionCancellationHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowDeletionCancellationHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowDeletionCancellationHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9450,6 +10244,290 @@ func (r UpdateOwnProfileHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateOwnProfileHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelOwnDeletionHTTPResponse401Headers the declared response headers of an HTTP 401 response for CancelOwnDeletion
+type CancelOwnDeletionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// CancelOwnDeletionHTTPResponse503Headers the declared response headers of an HTTP 503 response for CancelOwnDeletion
+type CancelOwnDeletionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type CancelOwnDeletionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CancelOwnDeletionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CancelOwnDeletionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CancelOwnDeletionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CancelOwnDeletionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CancelOwnDeletionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelOwnDeletionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelOwnDeletionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelOwnDeletionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelOwnDeletionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ScheduleOwnDeletionHTTPResponse401Headers the declared response headers of an HTTP 401 response for ScheduleOwnDeletion
+type ScheduleOwnDeletionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ScheduleOwnDeletionHTTPResponse429Headers the declared response headers of an HTTP 429 response for ScheduleOwnDeletion
+type ScheduleOwnDeletionHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ScheduleOwnDeletionHTTPResponse503Headers the declared response headers of an HTTP 503 response for ScheduleOwnDeletion
+type ScheduleOwnDeletionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ScheduleOwnDeletionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountDeletion
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CurrentPasswordWrong
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *LastAdmin
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyAttempts
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ScheduleOwnDeletionHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ScheduleOwnDeletionHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ScheduleOwnDeletionHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetJSON200() *AccountDeletion {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON403() *CurrentPasswordWrong {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON409() *LastAdmin {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON429() *TooManyAttempts {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ScheduleOwnDeletionHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ScheduleOwnDeletionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ScheduleOwnDeletionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ScheduleOwnDeletionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ScheduleOwnDeletionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportOwnDataHTTPResponse200Headers the declared response headers of an HTTP 200 response for ExportOwnData
+type ExportOwnDataHTTPResponse200Headers struct {
+	ContentDisposition string
+}
+
+// ExportOwnDataHTTPResponse401Headers the declared response headers of an HTTP 401 response for ExportOwnData
+type ExportOwnDataHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ExportOwnDataHTTPResponse503Headers the declared response headers of an HTTP 503 response for ExportOwnData
+type ExportOwnDataHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ExportOwnDataHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountExport
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportOwnDataHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExportOwnDataHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ExportOwnDataHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExportOwnDataHTTPResponse) GetJSON200() *AccountExport {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ExportOwnDataHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ExportOwnDataHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ExportOwnDataHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportOwnDataHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportOwnDataHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportOwnDataHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportOwnDataHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11850,6 +12928,57 @@ func (c *ClientWithResponses) GetAuthorizationServerWithResponse(ctx context.Con
 	return ParseGetAuthorizationServerHTTPResponse(rsp)
 }
 
+// CancelDeletionWithBodyWithResponse Keep an account by the mailed token
+//
+// Takes the deletion back, once. It signs nobody in.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+func (c *ClientWithResponses) CancelDeletionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelDeletionHTTPResponse, error) {
+	rsp, err := c.CancelDeletionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelDeletionHTTPResponse(rsp)
+}
+
+// CancelDeletionWithResponse Keep an account by the mailed token
+//
+// Takes the deletion back, once. It signs nobody in.
+//
+// Codes: `malformed_request`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /deletion/cancel (the `CancelDeletion` operationId).
+func (c *ClientWithResponses) CancelDeletionWithResponse(ctx context.Context, body CancelDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelDeletionHTTPResponse, error) {
+	rsp, err := c.CancelDeletion(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelDeletionHTTPResponse(rsp)
+}
+
+// ShowDeletionCancellationWithResponse Page of the mailed link
+//
+// A page with one button. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /deletion/cancel/{token} (the `ShowDeletionCancellation` operationId).
+func (c *ClientWithResponses) ShowDeletionCancellationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowDeletionCancellationHTTPResponse, error) {
+	rsp, err := c.ShowDeletionCancellation(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowDeletionCancellationHTTPResponse(rsp)
+}
+
 // ShowDocsWithResponse Documentation page
 //
 // Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -12444,6 +13573,76 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
 }
 
+// CancelOwnDeletionWithResponse Keep the own account
+//
+// Takes the deletion back. Without one it changes nothing.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/me/deletion (the `CancelOwnDeletion` operationId).
+func (c *ClientWithResponses) CancelOwnDeletionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CancelOwnDeletionHTTPResponse, error) {
+	rsp, err := c.CancelOwnDeletion(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelOwnDeletionHTTPResponse(rsp)
+}
+
+// ScheduleOwnDeletionWithBodyWithResponse Delete the own account
+//
+// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+// Ends every session, this one too. Repeating it changes nothing.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+func (c *ClientWithResponses) ScheduleOwnDeletionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ScheduleOwnDeletionHTTPResponse, error) {
+	rsp, err := c.ScheduleOwnDeletionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScheduleOwnDeletionHTTPResponse(rsp)
+}
+
+// ScheduleOwnDeletionWithResponse Delete the own account
+//
+// The account is erased in 30 days, with everything that is stored about it, and until then it can be taken back: by the link in the mail, or after signing in.
+// Ends every session, this one too. Repeating it changes nothing.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `last_admin`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
+func (c *ClientWithResponses) ScheduleOwnDeletionWithResponse(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*ScheduleOwnDeletionHTTPResponse, error) {
+	rsp, err := c.ScheduleOwnDeletion(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScheduleOwnDeletionHTTPResponse(rsp)
+}
+
+// ExportOwnDataWithResponse Everything that is stored about me
+//
+// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/me/export (the `ExportOwnData` operationId).
+func (c *ClientWithResponses) ExportOwnDataWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportOwnDataHTTPResponse, error) {
+	rsp, err := c.ExportOwnData(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportOwnDataHTTPResponse(rsp)
+}
+
 // ChangeOwnPasswordWithBodyWithResponse Change the own password
 //
 // Ends every other session and kills mailed links that would reset it. A wrong current password counts as a failed sign-in. Tells the
@@ -13029,6 +14228,133 @@ func ParseGetAuthorizationServerHTTPResponse(rsp *http.Response) (*GetAuthorizat
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelDeletionHTTPResponse parses an HTTP response from a CancelDeletionWithResponse call
+func ParseCancelDeletionHTTPResponse(rsp *http.Response) (*CancelDeletionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelDeletionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CancelDeletionHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CancelDeletionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowDeletionCancellationHTTPResponse parses an HTTP response from a ShowDeletionCancellationWithResponse call
+func ParseShowDeletionCancellationHTTPResponse(rsp *http.Response) (*ShowDeletionCancellationHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowDeletionCancellationHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
 
 	}
 
@@ -14794,6 +16120,281 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateOwnProfileHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelOwnDeletionHTTPResponse parses an HTTP response from a CancelOwnDeletionWithResponse call
+func ParseCancelOwnDeletionHTTPResponse(rsp *http.Response) (*CancelOwnDeletionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelOwnDeletionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers CancelOwnDeletionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers CancelOwnDeletionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseScheduleOwnDeletionHTTPResponse parses an HTTP response from a ScheduleOwnDeletionWithResponse call
+func ParseScheduleOwnDeletionHTTPResponse(rsp *http.Response) (*ScheduleOwnDeletionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ScheduleOwnDeletionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountDeletion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CurrentPasswordWrong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest LastAdmin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ScheduleOwnDeletionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ScheduleOwnDeletionHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ScheduleOwnDeletionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportOwnDataHTTPResponse parses an HTTP response from a ExportOwnDataWithResponse call
+func ParseExportOwnDataHTTPResponse(rsp *http.Response) (*ExportOwnDataHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportOwnDataHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountExport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportOwnDataHTTPResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExportOwnDataHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ExportOwnDataHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -17046,6 +18647,12 @@ type ServerInterface interface {
 	// GetAuthorizationServer Metadata of the token issuer
 	// (GET /.well-known/oauth-authorization-server)
 	GetAuthorizationServer(ctx echo.Context) error
+	// CancelDeletion Keep an account by the mailed token
+	// (POST /deletion/cancel)
+	CancelDeletion(ctx echo.Context) error
+	// ShowDeletionCancellation Page of the mailed link
+	// (GET /deletion/cancel/{token})
+	ShowDeletionCancellation(ctx echo.Context, token TokenPath) error
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx echo.Context) error
@@ -17115,6 +18722,15 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// CancelOwnDeletion Keep the own account
+	// (DELETE /users/me/deletion)
+	CancelOwnDeletion(ctx echo.Context) error
+	// ScheduleOwnDeletion Delete the own account
+	// (POST /users/me/deletion)
+	ScheduleOwnDeletion(ctx echo.Context) error
+	// ExportOwnData Everything that is stored about me
+	// (GET /users/me/export)
+	ExportOwnData(ctx echo.Context) error
 	// ChangeOwnPassword Change the own password
 	// (PUT /users/me/password)
 	ChangeOwnPassword(ctx echo.Context) error
@@ -17218,6 +18834,31 @@ func (w *ServerInterfaceWrapper) GetAuthorizationServer(ctx echo.Context) error 
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAuthorizationServer(ctx)
+	return err
+}
+
+// CancelDeletion converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelDeletion(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelDeletion(ctx)
+	return err
+}
+
+// ShowDeletionCancellation converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowDeletionCancellation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowDeletionCancellation(ctx, token)
 	return err
 }
 
@@ -17641,6 +19282,33 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateOwnProfile(ctx, params)
+	return err
+}
+
+// CancelOwnDeletion converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelOwnDeletion(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelOwnDeletion(ctx)
+	return err
+}
+
+// ScheduleOwnDeletion converts echo context to params.
+func (w *ServerInterfaceWrapper) ScheduleOwnDeletion(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ScheduleOwnDeletion(ctx)
+	return err
+}
+
+// ExportOwnData converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportOwnData(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportOwnData(ctx)
 	return err
 }
 
@@ -18123,9 +19791,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
 	router.POST(options.BaseURL+"/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/invitations/:token", wrapper.ShowInvitation, options.OperationMiddlewares["showInvitation"]...)
+	router.POST(options.BaseURL+"/deletion/cancel", wrapper.CancelDeletion, options.OperationMiddlewares["cancelDeletion"]...)
+	router.GET(options.BaseURL+"/deletion/cancel/:token", wrapper.ShowDeletionCancellation, options.OperationMiddlewares["showDeletionCancellation"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
 	router.PUT(options.BaseURL+"/users/me/password", wrapper.ChangeOwnPassword, options.OperationMiddlewares["changeOwnPassword"]...)
+	router.DELETE(options.BaseURL+"/users/me/deletion", wrapper.CancelOwnDeletion, options.OperationMiddlewares["cancelOwnDeletion"]...)
+	router.POST(options.BaseURL+"/users/me/deletion", wrapper.ScheduleOwnDeletion, options.OperationMiddlewares["scheduleOwnDeletion"]...)
+	router.GET(options.BaseURL+"/users/me/export", wrapper.ExportOwnData, options.OperationMiddlewares["exportOwnData"]...)
 	router.DELETE(options.BaseURL+"/users/me/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
 	router.GET(options.BaseURL+"/users/me/sessions", wrapper.ListOwnSessions, options.OperationMiddlewares["listOwnSessions"]...)
 	router.DELETE(options.BaseURL+"/users/me/sessions/:session_id", wrapper.EndOwnSession, options.OperationMiddlewares["endOwnSession"]...)
@@ -18182,6 +19855,8 @@ type InternalErrorApplicationProblemPlusJSONResponse Problem
 type InvalidCursorApplicationProblemPlusJSONResponse Problem
 
 type InvalidParametersApplicationProblemPlusJSONResponse Problem
+
+type LastAdminApplicationProblemPlusJSONResponse Problem
 
 type LoginBadRequestApplicationProblemPlusJSONResponse LoginProblem
 
@@ -18397,6 +20072,196 @@ func (response GetAuthorizationServer200JSONResponse) VisitGetAuthorizationServe
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletionRequestObject struct {
+	Body *CancelDeletionJSONRequestBody
+}
+
+type CancelDeletionResponseObject interface {
+	VisitCancelDeletionResponse(w http.ResponseWriter) error
+}
+
+type CancelDeletion204Response struct {
+}
+
+func (response CancelDeletion204Response) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelDeletion400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion400ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion410ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion413ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion415ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion422ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion429ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion500ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelDeletion503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response CancelDeletion503ApplicationProblemPlusJSONResponse) VisitCancelDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowDeletionCancellationRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowDeletionCancellationResponseObject interface {
+	VisitShowDeletionCancellationResponse(w http.ResponseWriter) error
+}
+
+type ShowDeletionCancellation200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowDeletionCancellation200TextHTMLResponse) VisitShowDeletionCancellationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowDeletionCancellation414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowDeletionCancellation414ApplicationProblemPlusJSONResponse) VisitShowDeletionCancellationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -20748,6 +22613,335 @@ type UpdateOwnProfile503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOwnDeletionRequestObject struct {
+}
+
+type CancelOwnDeletionResponseObject interface {
+	VisitCancelOwnDeletionResponse(w http.ResponseWriter) error
+}
+
+type CancelOwnDeletion204Response struct {
+}
+
+func (response CancelOwnDeletion204Response) VisitCancelOwnDeletionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelOwnDeletion401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response CancelOwnDeletion401ApplicationProblemPlusJSONResponse) VisitCancelOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOwnDeletion500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response CancelOwnDeletion500ApplicationProblemPlusJSONResponse) VisitCancelOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOwnDeletion503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response CancelOwnDeletion503ApplicationProblemPlusJSONResponse) VisitCancelOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletionRequestObject struct {
+	Body *ScheduleOwnDeletionJSONRequestBody
+}
+
+type ScheduleOwnDeletionResponseObject interface {
+	VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error
+}
+
+type ScheduleOwnDeletion200JSONResponse AccountDeletion
+
+func (response ScheduleOwnDeletion200JSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion400ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion401ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion403ApplicationProblemPlusJSONResponse struct {
+	CurrentPasswordWrongApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion403ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion409ApplicationProblemPlusJSONResponse struct {
+	LastAdminApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion409ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion413ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion415ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion422ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion429ApplicationProblemPlusJSONResponse struct {
+	TooManyAttemptsApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion429ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion500ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScheduleOwnDeletion503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ScheduleOwnDeletion503ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOwnDataRequestObject struct {
+}
+
+type ExportOwnDataResponseObject interface {
+	VisitExportOwnDataResponse(w http.ResponseWriter) error
+}
+
+type ExportOwnData200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type ExportOwnData200JSONResponse struct {
+	Body    AccountExport
+	Headers ExportOwnData200ResponseHeaders
+}
+
+func (response ExportOwnData200JSONResponse) VisitExportOwnDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOwnData401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ExportOwnData401ApplicationProblemPlusJSONResponse) VisitExportOwnDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOwnData500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ExportOwnData500ApplicationProblemPlusJSONResponse) VisitExportOwnDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOwnData503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ExportOwnData503ApplicationProblemPlusJSONResponse) VisitExportOwnDataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23724,6 +25918,12 @@ type StrictServerInterface interface {
 	// GetAuthorizationServer Metadata of the token issuer
 	// (GET /.well-known/oauth-authorization-server)
 	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
+	// CancelDeletion Keep an account by the mailed token
+	// (POST /deletion/cancel)
+	CancelDeletion(ctx context.Context, request CancelDeletionRequestObject) (CancelDeletionResponseObject, error)
+	// ShowDeletionCancellation Page of the mailed link
+	// (GET /deletion/cancel/{token})
+	ShowDeletionCancellation(ctx context.Context, request ShowDeletionCancellationRequestObject) (ShowDeletionCancellationResponseObject, error)
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx context.Context, request ShowDocsRequestObject) (ShowDocsResponseObject, error)
@@ -23793,6 +25993,15 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// CancelOwnDeletion Keep the own account
+	// (DELETE /users/me/deletion)
+	CancelOwnDeletion(ctx context.Context, request CancelOwnDeletionRequestObject) (CancelOwnDeletionResponseObject, error)
+	// ScheduleOwnDeletion Delete the own account
+	// (POST /users/me/deletion)
+	ScheduleOwnDeletion(ctx context.Context, request ScheduleOwnDeletionRequestObject) (ScheduleOwnDeletionResponseObject, error)
+	// ExportOwnData Everything that is stored about me
+	// (GET /users/me/export)
+	ExportOwnData(ctx context.Context, request ExportOwnDataRequestObject) (ExportOwnDataResponseObject, error)
 	// ChangeOwnPassword Change the own password
 	// (PUT /users/me/password)
 	ChangeOwnPassword(ctx context.Context, request ChangeOwnPasswordRequestObject) (ChangeOwnPasswordResponseObject, error)
@@ -23942,6 +26151,77 @@ func (sh *strictHandler) GetAuthorizationServer(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetAuthorizationServerResponseObject); ok {
 		return validResponse.VisitGetAuthorizationServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelDeletion operation middleware
+func (sh *strictHandler) CancelDeletion(ctx echo.Context) error {
+	var request CancelDeletionRequestObject
+
+	var body CancelDeletionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelDeletion(ctx.Request().Context(), request.(CancelDeletionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelDeletion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelDeletionResponseObject); ok {
+		return validResponse.VisitCancelDeletionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowDeletionCancellation operation middleware
+func (sh *strictHandler) ShowDeletionCancellation(ctx echo.Context, token TokenPath) error {
+	var request ShowDeletionCancellationRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowDeletionCancellation(ctx.Request().Context(), request.(ShowDeletionCancellationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowDeletionCancellation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowDeletionCancellationResponseObject); ok {
+		return validResponse.VisitShowDeletionCancellationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -24722,6 +27002,98 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 	return nil
 }
 
+// CancelOwnDeletion operation middleware
+func (sh *strictHandler) CancelOwnDeletion(ctx echo.Context) error {
+	var request CancelOwnDeletionRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelOwnDeletion(ctx.Request().Context(), request.(CancelOwnDeletionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelOwnDeletion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelOwnDeletionResponseObject); ok {
+		return validResponse.VisitCancelOwnDeletionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ScheduleOwnDeletion operation middleware
+func (sh *strictHandler) ScheduleOwnDeletion(ctx echo.Context) error {
+	var request ScheduleOwnDeletionRequestObject
+
+	var body ScheduleOwnDeletionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ScheduleOwnDeletion(ctx.Request().Context(), request.(ScheduleOwnDeletionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScheduleOwnDeletion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ScheduleOwnDeletionResponseObject); ok {
+		return validResponse.VisitScheduleOwnDeletionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportOwnData operation middleware
+func (sh *strictHandler) ExportOwnData(ctx echo.Context) error {
+	var request ExportOwnDataRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportOwnData(ctx.Request().Context(), request.(ExportOwnDataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportOwnData")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportOwnDataResponseObject); ok {
+		return validResponse.VisitExportOwnDataResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ChangeOwnPassword operation middleware
 func (sh *strictHandler) ChangeOwnPassword(ctx echo.Context) error {
 	var request ChangeOwnPasswordRequestObject
@@ -25460,418 +27832,442 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17d9s2tjf8VXD0zLNmpkeW5Utuyuqa47hO4taxU9tp5pIeCRYhiRUFqARkRe3j97O/C3sDJEiCImXL",
-	"id1q/pjGIgjisrGx77/fG30xmQrOuJKNzu8N9plOphGDfx/0+2yqWKD/LWeTCY0XjU76a7NxTaMZ008n",
-	"TEo6ZI1O43hA1IgRGgQxk5L0KSdXjMwkC5qEkgkNIxJKIjgJlSRzumg1bm6auk8x4+pE9Meez+lHJMJn",
-	"zkf7ItBfpNigmzQImKJh1Og0LkehJOax/iq2aJGPcagYUYLI2XQqYtVqNBssjkUsG53//NxshFwqyvu6",
-	"81nMO7NZGHTaOy+e7wRP+lvPaLu99azdbm891//XTv43GDSajZj9OmNSdcOg0WnUfEcqqmay0dlv7zUb",
-	"cjYcMqlCwc1gVKgi5lsHtZgmI5QsnlBOhyzuTGNxFbFJJ7cssMpRzGiw+InF4SAsrDM+JNf2qWelsUnX",
-	"aeJf6xGVZBqLa4bbbIihRU6FGoV8CHvBBkpvAQVqejA78GLZDhRXqGoP8gsGuzBTI8ZV2Kf6G+fs11kY",
-	"FzYj04bEtpFnTzItu07LZGsuwiEnISeUB0QyHsABVWLM4Ff9h/6ciMPf8GsjRgMWP5gt2Vm2JaXrVLUz",
-	"JctmNyhZjQsWX7O4uDv5Bs7ODGPKVVcPQHYNh9H7+5/GlEo5F3HQgOVUsZBT1ofvMx5MRchVo9MYKTXt",
-	"bG9Hok+jkZCq87z9vL2dNm80G6GUMz0mf9tGs/HLfCy7szgs7a41Z1G0NeZizrd149YvUnDYKTkVXDLP",
-	"6H9uNmRfFOcUi0EYsY4m9EYz+XOuWazuUERMJn9JJqXexA5uh/uLmOvvA1XKTma2evtkJ2ARgz7wT83V",
-	"kj/Mt/GP2XQY0yBtid/Wo2fxddhn3UD0ZxPGFexe6QoFoi/tgKq3JxLDkBeadzWVdSdMjUSQWzYuOGv8",
-	"rKntMGI0ZsEHWaAyfWvGZD4SZEIXRNpTPKTwqYTcrkLR6DTgTgOuO4zpRJKBiAnjw5AzSdSIKhIIwoUi",
-	"7HMoFVkwYLn9mFHFgi7VM9tt7z7dau9stZ9ctl902u1Ou/1vzQMmyEVoQP/HCAetvpjYJylv66h4xpqN",
-	"AQ0jFnRhRbpUKTaZasmi3WwMwliqLqcTOLkBbTQbw1CNZlddQzXdWRyZJZad7W18qD+2TaF1Tf7R3oEz",
-	"Ym++zoBGksEv+jtIcDRKfo+oVMlwC+uwZ9cBmuFa/N7INnx6udOGBdvVDcch1+PU+9UNeVevxyxm0vA0",
-	"PXfJuGrcmC7NepyIaxbRvqbbKORjFoS8ZFnm83nLNoHFCblZH/2rZpC/N0YxG5QSK5yL7ZrriNTb6DTe",
-	"HF02mg0xZTGyTNiMIVNAuJpzRDCzaNC4ad7LAN4fXB6+LQ5hNg2oYplRsCBU9zWK745Oji6PisNA/pQZ",
-	"hmFZaxzIdsrc0mU5u7j0rQo0zIzHvrzOARk+XDEa3SozFHhtneOwV+tWzCRTW3BOK4elhaH35sVz/d47",
-	"fA3H6Ovy5ucmjL0bM6pvzA6fRZH+SXOPOQ1Vd8aVZhH4Ow/7Y3O+8YROYzZgcaz5I+XDGapMjG+9eWXu",
-	"Tsuduij/dJG6kUNjn5YpTMO+msV55mB+lS2HVWvu0JryobmONfP9cPn26PTy+PDg8ug783N3PmLc4eaF",
-	"Ru5Q8pfFE8Mkr1ks4VbdhastFlKexeEw5OdsoHXA7A0Hz7cENCBGSCSxaVkUdfu6eRebd9NmqZyLsm0o",
-	"ySAWE0LJlA4ZEaiQSjphRIaKNYmIyZixqSMGL8Qs1qyLaCGX0UC/pK9a0hdiHLJHoR9WLGaFPOxdW72H",
-	"31FFr6hkHzi9pmFEryKW3UTbgMycFsXNC0yzbraZoz8yYiQ00qdciyoxo/0RKJD25Ra5jBcoAeH+TISW",
-	"5B7I/jxZuj8l61SxL95lg30xUmxuM+yvzgaIKeN0qnWBvVa7tWfennO4DJbLnXPU41OZaSN2PiCx88nl",
-	"zm5B7DSXfLARNzfi5kbcvC9x05otKik2CiWQ7EX6giVd88NGCl5NCvao3cAoH5hcnB1cIhfv69v3SK/i",
-	"qVB+Q/wRLDLcmkts8XgLcqG81vizKUPLrubReBHru3wClyRRQku8IAhTOYY7mxLO5kTwxyHr+peoQpTy",
-	"rFiyGZd0zLh3GxQ8KVt/+zRZ+AOeOEHmoRqhOsKwK+sTA1lItoixy8M+zCQjlAs1YnHiLnF3Ivlu4Yvg",
-	"eLlikeBDCQ4V2wsOQ/eiGYoxdl6JYKEPC9XSWqPz+02zAaZKMCdvs+R4P0gHTG5Lau03NtYb/ZbRSI2y",
-	"m2x+c7bXjqQhxvDWccAmU6EY7y9+YItzVtRinRZkzBYkZiX6a5g27I7Zops0dKgH907vEhxYLbo5hOR8",
-	"ausHtmiRd3TMzNnVn05PstmEh3Kad3eXbGvpAlZscMl6wq5piuY0OtJzz22XeURgXXzbZBp0bYPUwCD0",
-	"VRryIZnDvsSCD4ngRMxiIsOAtcg5m4pYAedN14uEAxIqIhVdyAejqraXbUh+iao2IrtiuAHXNAqDg36f",
-	"SXkpCtzVPAf3r5RohvHuBTTrYrOubZZlfsaVKfE+wG75gkxEzBImi0aDR+HTLFmayj3wrJSzE4cxCxhX",
-	"IY2kfyf6ToPyjci2ylhvcreciOEYWPlR7w8cmEe1B9np1twC9yV3B2ZxzLiyonbJLmCjZNmWbQU27TpN",
-	"M/uR78q/A0m3k1BOqOqPCsfLHCzldGnkxNpyRWGoNw9VslyyD3V3vzDXDAnI4n2UfFGW3EdJxzJ7H8H2",
-	"4M8kEAz3CUVBLQmCyKAV0Ba5UDRWxnAKxnG9m2AYAyP5gzmT7XpbI+vdSpl1c7bhvaZSplicY4U/6YcY",
-	"SYLmRM9uXCdtukmbjIBABiGLAklozGA/qNSLvSByJGZRQK7YS7xWcWskASM3OikmJSK/EN2IxkNW2Hs+",
-	"m1yxmMAdKAi0yZ3LX2cszhzMxoR+bnQaO+12I3tGo3ASqq96MJcKib69qSCA4lY5NHDOBjGToyWiSYwt",
-	"KmUT065EODF2HgiJYzxgwWMWSfJLUvMEZlfIbEKoTPhU3oeRe+aNMtX3W5i080WUQi813Bshtit4NtB0",
-	"tYqnYhjTPqvwVRjbf01nxZsYLfQ+dwWOr65rYvcurglj3VvmiHDXwzgi0u1xXBG/zthMn8OMM8L073VD",
-	"pM/W6WnY/dqeht0H4WnYfSieht2H5mnYfSCeht2H6WnY3c6c7opFiplkPDh238CROZ2sc2zIblEEWsEH",
-	"8pPzWsYFUuzv9g6QoWHp9xUIhI+sO+P07PRf784+XKwjxKfgytjR1+z38/EFy13g5jfnRh2zBbJvGg0b",
-	"ncbRxe6TpxAHcK13ZAv/GsNO7Oh/KTDAH2IML8ZSNpoNLbcOnu+dfb/33e7n1zuvhs+vZ1cv1AnbGb59",
-	"99tPz56y55cz+WL2/u31+U9HHxrNhu7mc/f10W/nsxeTvadvT067asaePnlxcjr958en08PFhQrH//rl",
-	"h+OPx09ou3EDEbknVKqDYBLm5EL9M6H691CqmCqvsgbXGjTy6dHgkSl0Y8y4UkyY4IywSDKtYaN+9igy",
-	"I7xLUyEcOisFiw6iiU9cQ6EFpLZN/MkK8Sc4ri8Q9exKfUl20lKJbxN+sgk/eYzhJzNeTyzEdtnh8E0Q",
-	"yv0GoTQuRjRmQdbrAL5TSvoiihgdzoDh/HmDtUuCUvb0BawXvGiMSX4tNcOUpfS+o9FAxBMWnKPYke/X",
-	"PLV+Uo8sNbFtummbjIcD3OQmWPiKkZjRoEUOR6w/hqHIBVf0cxPyHgcQ9L0wQoEWoQKi5mGflThD7KeL",
-	"5vbs51bwgnxdp8cyy7pvMyqkt+LewJ6HUoZ8+J7Fk1AibWU2HR+Tafrcs+vYqJtplOzBv8QsJvoEpA4P",
-	"aKjA2/Eogpe8q1C13MVF0et9aljWAYaGh1GoNSd3yb0tnEV3gvqNYFhggwl/tXE32ZnpVt2dZ40m/GN/",
-	"F/+xdYXZjfb7ngAr+6g0xMqOpOuPebKPQbHSLVpEfwVUJ5v0kY70K0RTJSv5sAKqyjcspdHC3lTQZ26r",
-	"YOeFei1mPOfnPhWKDOBnz34L1bXPXD4fM+ODhtAbikfdGyX3Ndd5f8mRd2ddtZLJIuhFPJtzU/chu4xn",
-	"8yTO0LOQYs676dOy+yvQBwVDQWMi0g5b5ECOnWBE11LxGIwR2bWpWG53qcyCv0eZrbDg9vcHbIP4wpaG",
-	"csPC11LzJ6yOEp/ZzNVV+exHlirqni+toq5P2GpK3tmcL9Hxfn48Os7quabp1E/CvLJxxpn1w7unN1Rs",
-	"YszSeJc0Oo2d3Wetdqvd0hTu1AhhQfdq4Siiyw9wYj0LGFSccN2c7PM0jJksKGbuazWP4U4bj6GJOLJc",
-	"AA6gZKzCsLfasUrocLvmuCpNSIwH6Z4VrEg/Y/mOLh3CzBpvxJYe4FY/ChlX2zutHTQAQNBKZ7d9+wnd",
-	"4WCtwjK831u2Nvr2LXzTWR7OPisb22RPIhzfHTjV17lnMvwNn8lxOAW7tBJKs+0d869uzCIr17LPtI/3",
-	"4XvoMmuQn2LpFnOOGp9m7fZe/78C0dd3LRmpSQQ/MXwA1zL+oDvDH7edXxvwmUUkaHApxAkEOmW+aB6m",
-	"MU4ekWeKbbolsVLGVhBK7CDW9zInT/fJD+GrhyLU7CxTGn1rUCHaFJcENjQWE1EVGHPF+lr4Nz1uvC4P",
-	"stiM63YBm2B/RPlw43zZOF/+mM4XEBXd0Xzw+hGASs6FI3HDi5ss5E0W8oNUfd4dnB68OTovc+ykj1d3",
-	"6ZxTPtYilZhnb3r9O0oSYu6RpWLKxyg1wOPScqo222COJiT9mrUdPVCz0TIJK7coFcJVZo1grdkwlIrF",
-	"LPDaj5y8YJONHSqUm8BdGQsxgKJDabXUNUQkV0tRNh65nrC0Wszx2oxE2RjgL2nFKI2mWz1QDukDOd5h",
-	"JApZxO5z0scGnqPptOomrfIZB1hFSUwZT86rJFcLN2Je8GjxOI6ld12qTqdnmXATYJjH/L3WXMDik90D",
-	"rJoVclRtcqcw2QMzVyBT2ypbyEprT7YGl94SFUYRuWKQOiziMQuI4C0CBctC9WALWi23s/tXq3JniouH",
-	"OyOViGvka6CkG4BTP5TkioIottFPH1BVKrNgblUqWJdFlxlZcFOZaqOdbipTbXTCjU74VetQXfRHbELP",
-	"ZgpezF67+IwI+7AoB0lo0XVaZGQgW7kSMl+VIFeMTMJhrJs+inqdxQWoEG3y6wErDOAAr2YyF5aFv5Mr",
-	"/cCzsvC0a56mqyoEmVCOpeC3Qi3cY1kGIzQ+4uKo2fWoWmhneXCRlQr5UOaX2PzqRrs5xVG6kvUFD2Sj",
-	"86LdxqgugL35T4PxRkbJhJz5bsT4UI0anb12szEJefp3szHVkl3MG53G//7nYOvfdOu39taLn9N/drd+",
-	"/uYvkG7v1P5w+9x98jTb6fNmYyqisK8nAvg8Mkwy5wCpQnaDcBgmPt/k10jMWdynkhWeyCnrh1rSy/0+",
-	"m06zb5iG3f6IxrSPVRIa//U//+cv//d/P83a7d2n3/zt783WPz41Or/f/D9056WOvGksglk/Eeb0BUPe",
-	"wf5pWiQXC6nYBKaRamiNDtSoxb0czWDbvhPzXLigfUIChIooHBrzvGueF5VirJQg3X6cM/M4zkluEapO",
-	"SmZN9Ppess+54Aj4JfXmmmrBHWKKBTcbUCLhCMIWcncEPCHMPCpuiUHDSJ5ntwRKE0JZBGyAtsMHWYxw",
-	"Z1n0dH4VKvYkuyg3doGPXTyYvAaMFa5Acw0loVF4zbJsTelfzPmls2AJNAz7PG10dp49ffa0/QSiwkMt",
-	"L+AP+1AWLIRAmLL3SyQUgIbRQpkDB0MyYDDEhXohPqAXuUrci5xd1dd/cc3NxrxiNAYJXO+OI/05WwFl",
-	"K3y0bipalNJ6+txD626FshY5FNMF3N7zkYhMoc6kNI8WZv0Ry7amxkDEE6rKijUZXCf2WS8tg/SHyUqx",
-	"y6ZUx0OtBpPfjVpnzjbPb/RJyMd/8M2eUqhy+Wfe7HMDbeXZ6eRRiaiodcDF96OrN/3wLPz+9YffjndO",
-	"w2N5PFHTfx8ePz3+5Sg8Ofy+zf55oJ+PgkP1a7D3Yzj4scX22q3+bsQbaeBfyI3Ema2K02kc/Hj83auD",
-	"N/96+9PnpwdvDw6GB+Z/rw7S/308j64+Plf/fvOTulrsjP/9cef6pOS3NXFlH+9MFvWD9MsEJRVQsa+Z",
-	"XCYNXDHzPhExidk0on0WkKsFSgUsfmRyQb1Sps7C4NqKd5QvDhKDcXaFjRqY2JN9Cy26uk3XaVPUI9E6",
-	"naiTLfKRhqqpmQkn6oHJxfu7L5audXFNKpc8v0TOyhvfRtnKx/bxkpV32hRX3j7ERKVQknHIgz/C+juz",
-	"rrv+ySt6/T/wqLQQRMYPVISD3bh+HmRo4oxvakJsHD8bx8/G8bNx/DwUx88HnoDRvmNBSC/hqnZvW6cF",
-	"megmBK7zorwzSxt2oWHXNMzD8tkUDFRWLQhvpvsmmfG+mExjJuWD8RLt7zxZIviUrlOF9FOybLA5uJ3+",
-	"MEKrvWk5SDLyJlRvZ1eoPGmpqI9gwo8/R/UrhRpu8lE3+ahsLeV0zClepsdIRq5CfR6no8XS03sfkb+b",
-	"+LRNfNpGTdmoKRs1ZaOmPNSSdB+m5RjF7mQ3tWHXdcs6FSTuwRJYhCbeWAI3V+xtWXZgMcyrGXXSNDum",
-	"pIPNRbu5aDcQxZmrNw4hc5gPc3bB82OTJAuDKlgD49BkxcLjTEB4Agw4cPExoSaL4ElNlucPqiTLsqJ+",
-	"uaWoMvi5KwMrXGYZoJJIRQcDIhkDVLCNZLOxH2yEm439YGM/2Ig1G/vBCjUh9fYXq0FeZqBP/QUhN9fs",
-	"5prdXLOba3ZzzW6u2c01u+yaTYvw7qzGMP8Br327gzmlchxOv23XprZbVeFd0xfhyr39J3du8UnOPt/h",
-	"i7u3+KK+Smt+sfoAokiUYVj4U7GQcePgw7+XZrWU/Na4ZfXjvaXVjx3G9uetKu6KdOstK77STbTOwuPO",
-	"vn7pyuNf7PZdr+C4avly76C+ePXyn2gUBvDza9Cgsgc4fWoyoTwG7eukTTdpk0a2iolWJVkUSEJjBrog",
-	"BZTXBZEjMYsCcsVeErRkE71XkjDaHxkT+MSf9DnjYy7mvAsdl0DhEDnrj/DTK6X1htJCrj7UZE/fplSY",
-	"1ot7BHtvRBwvfk7+obPxq+rmRbyskhBCzVTqa9tmCvoAHQo+iMJ+cQoSaiLapx7ixSZdp0mGdhO0YVM5",
-	"HFPRTIT2hFGuwglrkXNGnTKFlAckZlNGFZZ9xXcfjMdmKW0Vl6yKtPIr6GzLOVZQCfzbEtun5dviNCkG",
-	"yx9d0iEamRZiBliDmrUcD7beUdUfPZikwOc1ltuZZ83lTt64ubkxvIxhIZrfGwf9PpuqE6NXvWU0QD9a",
-	"wGQ/DqeGDb4Jr5kkvaIi1iNzSK+0+QgWRhBWFI+71dWajL/89dt2SwuXoe50hB9rNqy9DYayZccCCdcj",
-	"NqGmvM+JKeaz0263k6lLFYfGA3gIV9yPMxYvihPoOTdkj4gY5nKd/jAgFOyXiHCqbNHRQRjphcrO5uBH",
-	"O4Nf4WPJBMwlu3Tck5AnP/hmcaS5YskkLh2gtiaZj6hiUIVHSdKnkmVHWWS4viEntj/fiHef7NccsL0A",
-	"Sgb+EWFjp7G4ZjydgYgLpGJQtstGml4X7pDNoK6EiBjFwjzHAZtMhWK8v/iBLcrI+h0dM6l5saQDAG+T",
-	"ll9Ydzow6Q6Yqnf3yUjMYplSR59GEYubZMwWwMfhBAwZVhFDm7icQeED7AexUy3y3ohOsaQwwdJZxF4P",
-	"g5mkUSoCjdlUGUx7SmLKAzHRX2yi0EJ1Bx8+HH/XRHu6lofM4F/qmYWS9MVkClC+VOIvTfLrTCg9c96P",
-	"ZoHJDUoo59lgt78zaLOtJ7R9tbUftPtbL+iTva29fnvwdNAevKBPdsrOsLPuWz+wRTllPclTllv167+2",
-	"/r+f//svDR+5HQ+AY5ft6OWIkZ5m9j1bGFwaIFt7v3TI/u5zOOZipkiY41SfGrufGqWTM9fFkhO+ZMhn",
-	"MEYarTr0l0SYN5MC52LObebSlxj+qeCs7qqbcJQ+Vmgx9+2IXrMO2Wvvk/kojJilS1SJ8zN49v3n9r9/",
-	"2In3rn/68OO0ff3Pj/z7/R+XTksPcPncdtv7z/2zkyfggynhXPiQXC0wiMTLs6zzxsO0UhdPFb+S7x07",
-	"Zslg3Ca3GEnGtVQxnhOtj5cMA0xbRHBzZWZGsOP/Oqr37jcDNqCzSGmqazZMQZ5OI+RqD+xr9HM4mU0M",
-	"TU5Cbv5KdlCrYENTOsWiq76neqd9tDmnkBppdYvCRWlJy9T1MYNOVJGkvF+ipZQztSKF2eEtu9Ttp+rc",
-	"6iU3uTNa7+ie1BA+zkXElm+6qa+hlbKcUJTTz3xDNJAz6fD+gtaU/7MNRRk540pu41O5DZgzWI8SaPY4",
-	"8O/vcZDAE2PD7LjqWuiK22+660KRpHICSGhXawlIunaN955mr7X21gu6Nfj59+c3W8m/92v8e2f3xn8Z",
-	"XozD6dL9UgKw+4m4ZvFLkCaUGDJAogVBt2cE4Myatf27B7Yi78x9pzZzbtvecwsVffyb+tot5sUCyMjN",
-	"C+El5Z0OXtUzeM/9u47lo+524vXaV5Or1thWpdX2jn/U1hryMAn1Rg8La4KhzokKwFlcgDPvC64YWpfo",
-	"dBqFaIfbNgrtf/8isZijWTKZGJgMUHYJS7HNt0FXwY/dNPOA6FUvZwerJ1WPkb3HweM6ZInhIAuHjrWd",
-	"R4ww8JumipL+LcFnFzG5EmrU0lM4iLSEuPgpMaLdagkp9uLY4iqWIv/ZtSwGBDU7C2G0RQfDB6b8igam",
-	"nNQtZzuhkT4KLLClkiqn+86+YT+8tvmCxphiiIOmoid5GDOEtnFslY/obDS9qC5VnRThZL76IXtJjMZV",
-	"D4LG3Tqn7Oktdi5M9ejumC26MZvJGgcza/Y4x5dumh6/S1VPBV/PWvbiNXp3zA0I1E9jRiahlHolRUzm",
-	"seBDUG4sZD600sqwZFxZ+1woSS9na+iZ5Rf6ZgmHIQdLyq2ZYl931BXQUzdOu1q6ap6vr4eG0TgpBsmq",
-	"SKw2yZVRt8U4ZLgAqFXbCJ2PsUk6uQ0RmnqpRlHvuvXWl5MhvpgbyvrYphkQsQPSJxIIB1bgtYivwiC4",
-	"tURhqLE7ZTH8U1Tzv3f4yvv0jbXNVStNiVUFDI6JkZ3ACBUch+zMXy3OKVbh/Wrzb2aBDyuZfwquuD4y",
-	"weWa0AWsViBgpazlRCtHysFghBV8Izi75bJlK5FXzTdTBv6m6dZyrfXqB7lOucuoWVgYPZVHoG4s5Qsy",
-	"ETFyl2OulQQaHcWxiG/NVrCPLrOdVDAT95NrmfKFmDA0ws/hTtGsgwhurAjxtVbMYLKWjck7TDbhobLW",
-	"ZN1PrpNhSi3SsEjwIZgF7D0ShVK5k32f8Q7eYsKrixrFL69l3mAYIam3EyQNEw2SSBow9RMxDPn96BWp",
-	"JztRIqwY6XFlF7vwwe7n9AVyOGL9MehJcsEV/YxupoGIyZgtTGqFVPo3NQ/7aWyBUxE9/VwxgCYZVKHI",
-	"dF5xqR8581UDZtrLykz7tqnCzV7ctZv6BAy0V3F6de8+LRHeXS8nTunVsl2Mt/IQa+7lXDCMj72KmZZb",
-	"A3ByTkWsXE9rNwxIOABfrKIL6RKpASiyn3kQqDLLSKiwchX0k1vINRJPzXsOurmr1GykqCSlKZOKbVTv",
-	"YpVpQ0u5l5egZGOLFoFkMnDZY+FHH1cbxpSrx4DKW1ifCorJLZfeeDT1cKEyVrx0C47Q2gEgGmkMRX4f",
-	"PL04e3E2NaE+UCAzcVInwiNZiBmq7qXIQ49xd/xLV7FFnpVc863gKr9xOBypJrmaIU+158XcGTIcchLy",
-	"9KzfzTbllfAeYhxwTQHHFzgIbAfGoJfXaMQrxQYncEh/9NjgtRF11jgIQo/POJiS8Xu6iAQNLoU4ofHw",
-	"tnr7FHtBS4XtJyVn8xGsTQKPi+Rc7MInt+vbSz80pVme7mdqsywn1q8ZA7yMN/pWp4KGiot1H+JyyWJb",
-	"0rmbbThR6mMWMK5CGsm88AwNiNvAJ0EXu8kRTtZJYb0RHrvnA79fd5bKy77FqhSai2u3ZjpyugZGlKw0",
-	"RqDBln/8+HHrwElBKzr8z18fkqfPnrSbZC/r7UfwJ63NRZNvPzWcSUKsW60AhCe+kL0bS+SXo1goFd2a",
-	"zIuYPg8COemB0viXQFRan2aIS23RpOcUA2Edyj5nKl5sHQyUL+DzAsF+3VcTwn7arhWFUggaev50vzLY",
-	"LyHtD5xe0zCiV9Ftr30LqN2dZbtK6fs7C7nttiiSuLejHBvXynbYZ1Ygj0FcDZVMYL2r0Kb1UWKTqYhp",
-	"HEaL3KcePM5uyUpWHADvwsIRcBCrvzoO+OPemTsgha/1rjWA0uZ8UC7nLCZczB8ZU/LjwNyCO5UAmjxY",
-	"UJmHq718UbiZ9esx+oK2vrp0iKDIrCN68uHGQKbB+nqqQr0WM35bQZYL1R3Y95dP0H5oXa7XbIo5GOPt",
-	"jN6JIDHUZt/7F2QCi+kilybjcMKjSzosvngg3QScFTJramkb++0ydeNUqHNGg8WaZbGlW2WFClcUTDat",
-	"K2YKCu9UdnMB7c9sc91DBua/8n3T+jvdeG0Oe3MfKkhQ5CJFOH1Ed+I9mueW7kj+u+uN1i03LL2PYbHD",
-	"bIGM2xjY82nylcGaucoGa5lxz+YL9iwyunJC78wYCxN30/jvMPXY6abO1M/TFPe1Tz2x/sNUhQJYeKcO",
-	"xi2mCdV/sHRI1QRPqFQHWGSk2RBz3qXpl5e+eDbndpBrOgGZkI9AcOYNoTtHIPb1WFhzqO71IonMCC7F",
-	"2oSUU82BoVMTIwfOTz3xKLxmj8QmeM6GoVRYWegwErffnNjpqNtPeqoI7i98fD3iI1IeWmjFlHHM1g35",
-	"dajQtyV4tADCvEAjzCtjNvjackrWiLFcxoC2r1DvXtNlBlgx4KVPvAlzEY81UQ9mEeYXgxZobTdJ1DFq",
-	"549FCjG7fn8Gw9U3f11b+Oi3Jhzy43sIPFqeu4bNT0zoTHN9iR5lQTjVaVenQq0/l27l+BBIdqL+TBMq",
-	"xywwMT1Osgnu4L04U2uFSWecf+uKlX7Ebj/cj3vx+1WkJIh3lC8OUk/VOqL0H6+PCkTPu0VZYUJImPZR",
-	"nRNiPngS8vE9pYYYRVCL/mJAxCzGbBrNF2QSa8oiidwBBnUWY1zP11qNh5T+6FtPJ+ExCTgzq5c9U4/6",
-	"LL+PxbWmjUz0yqM82LA4JlPkzpsSO/3U2ZTku2vKKoW6PLbSVH+EDp3HsA8fOJ2pkYjD325f9SC9v1ey",
-	"OB1k3ksNT81EkqFQ8201m8UBvLNekwWGVeFokOE8EjHmizhSl+6KdwTrNSQv8exl4QJvM2sXHq9yrunX",
-	"1pe1bEolKBoPWRkqoSmVg9j+X63UxW1tsXctkfE1bblpYpAnJdQMKrEAOdk3U2v+hs3z1QP/IhmjX7U4",
-	"Rcv5mlNC9zixODpppDRArwiN3sdiymIV6imbMn1T56ffG25xhfw9y0jvzdEl2ZYMXI2yl1SCjGcRy5Wn",
-	"PRSTaRix+JudF0/03Zpctg4uQqbq4+5+ngs3G5+3+iPWHwNYxjwt/GAT1b9axa7q4lvpzfOfpJhXMv6f",
-	"kzfE1S+sDzBXuH1Idclof29MmJSINHOMBGFjsPuU29z4JqEwX300BJYqmlM0Nmc3N+ms4LCHGh6M95kx",
-	"rkxZLPM17FYfQLPyms0ulB2fd32MoAW0jZZov5zwfH9nv0l2W4387CFKF+5d2U2u1WIfZzhN1IwYDyCZ",
-	"JrMS/8nspIEGcXathMSfFOcPz4+xg530MY1jukBRTsVCTlkf2JIdjKeu9Puzi0uynTbPltIrAYpIm7vn",
-	"cxaHOQr3xVs0G6GUM98e9EIpe5D73aOzAItaO7KfrDGy2wznl/lYdnVjb+nN6ewqCvuQiV5nZVpzFkVb",
-	"kKO/rTtuwYVxi1HZgnPVZHcqOOtoyktCdahL8SWU6Kc/CLi7K+3JvqgY8kEUoQcSNxYqnEi6yJ8VrBDc",
-	"iRktPS9uk9XG7Rs4ulq6NnDQJMoVrgoRkykT03wJUT9FBKIvb0MAphxL1ckFELJahxZa3n0kXU1dXQR9",
-	"WbrJh4CQk6ZAoteVxbly3f9pcMFZyf7Co7vRY+6mMMynsL4OHyjlnktOZbPkkqi7ep5TU0aPvjvuEFA3",
-	"zuY8Bba7jQznK5RVZIkQOGHiB6DCjhJpim5GYuI0Wqiw/83O8/29upLc0hq/zaw4V2QsRgUQnL0EwPSH",
-	"InfmqLCw0LmJefcYsMBMNeFb7i94vjLlq0277DL+wNjUFLdwg0YgfQD7ICGXitEAHW1yzvT889XoTd/5",
-	"8tw5yLIC2MLI5C8A/H2fRpHEIB18q5nsYRRKpb9vsahyxBfQv0oS0akS0/zOVZSSdrcxCjmEO4TgUxuE",
-	"PsHlqJDkuGI97JUwK5qN5cfTPr3/sxizCZtc2RVZRlAXimJ+Cgs0FZkq+kGEWgOaVuqQTp6Zp5tSoSQd",
-	"JpiDtzs5gABdVH4GbJ4oQPKlVhoZuYoZHeO1B9AXmW24FYZ0XheqS7sKcSIbiFXnpxZNpQGRDE4SkDHg",
-	"12mePssT65xdFS9jt+4y3fqtvfXiZ/Pf7tbP3xTLKbsDNAO7SSCwi7xAS7X6sDsBUUORZ93DmPZZDi0m",
-	"IXALEZM/ZMVhDcVWgcZdRG0fqhAnxYr8B/lDfSuO4wPuLqicnKQQ3kUh0AvxvUT+K6KalA9Tj0f/rQVM",
-	"qQ9j+qHGz1n07YIATSdhtPAsnIPSfdfV86N8e9bPxfr2r2A5Ivh9LaX7NVjMFFWuQIOMs5gqFiCQFb2S",
-	"BUgSOB2VtqeM7GI/d+MHL84P4tXhe7L/rEXANkwGsZiQXg4NywBtUe6aYyc0YKVQNhYgeQUMiAwh2NHe",
-	"lKAn5yeht1vf3bDtfkqowFleIzncWOBA52YtYFSUFVvl/QLPxBhnsBO2yMGVuGYk0xsJFeGMBQYdSusi",
-	"pKd7k525vrJQw+SziSbP/DjeHZwevDk6bzQbB9+9Oz7VF3A5sMYytvsmBqCTc8TZ+Lxl7nq5BQMyCBxm",
-	"RAVhAPm87/L/zuhP5Xc+OvnyugQ5mzJ+8P44ySTMUMXvDTFlnE7DRqex12q39kBXzn8bjPKHkMdYvNzC",
-	"/gg0kSR0IgmEnDCmWp/4J75FenaSvQ6BtLp8VR9olIEJxZY+dFBoC24AUFV7HWJVJv2nbs8+T9FDAk35",
-	"LMKAQBpFYp4bQxpMr5vhC0qIrhyJWPU65EL/1/rMepOQ99I2WubrdciJ41XrTehnp4Wc0CjqdcgrFol5",
-	"4XUaD2H0QMq5NwdsjusgdQtFIkalwh4ydZkYC5J5Cqj1rim81yGnaYxQz04c21kXOR5109Tkm9qVg8TH",
-	"bHOgTdOa8nxVFBD8HKt49t1Z7LxJr6SIZoqRDLciH85PEj4KalPIBwK70ZdKbgdxeskM4drJzS/BRzRf",
-	"Jsjiif2dKDrMvmHvDPPGnpYg99okYlo8lE0ShMNQySbp6lFvNQ2+HDUN9I/QomVIHsLL9WB/YFOVqHzG",
-	"IpL9cn9EY9rXX+l1yKHgKhYRSX/UXZum5AMP+yIw79s60bPplMVaNYPTQODPLf23HVv+rNkX9XomLxL4",
-	"q9Z7MFF4B/5V2k5OWT+kEbQ0/07nVXhLU35fTCaCwwtJlBJQFxQIQKMlyPXJG+ivgY+807ex8R6aS/qv",
-	"ErDadD/SjG2mZjSKFl32uR/NZHitJ3+YMIK+mFyFWstDeB5gLT27p1MAM+91CArOEwGyPeVwY2XZGGoG",
-	"QEvIvoyGAsqJGb0WNgx/8HuAk9WcQC4UEqabBCZ48lmDeWv4G8AlmETeQuNghn5h1h2zhXkBIBSnU0Zj",
-	"aarU4rdtadXMIkEB1E/cuVGdEm55vOeUWTeajTw7BvuiYbjm3xAyYX7WHNT+bItbZfij7jLlfI00BMiI",
-	"MukPVotyuFKj2cgzF6dBlMKg5lkEGlLhgDtP0xOrZaf82XR+S46d8xscJOdvc1zMhPFYmD8sxevWBWKG",
-	"oSGdOnth9NRmA0Ml4DMTA9eXkI4WyFzKAAnQlh7OiERFBNxU3wR5IamJm9dWGJnxCVMoNIgBsPAE9tuR",
-	"THIFuuzmZcsDhjbnovI+WqVuIH7rpmh6DFhVbEMqK92kY72Vx3n1+VX4m90FqDGJE9v4xlmnEtmzGhy4",
-	"6bOQUqJiyiXC3KPsnkKqoqwDrlQQjTLUgQ4TdwiO1ySVXJM99cbUvWjvENPCyj92hbJbse2xv5RBILvi",
-	"fLLe6Uia1j9paCNZ25/LBO8TZ9PKLEsoy86pdFUcQ+MWQs6glRnozsxhNi2LB1nEQ6Hu6I95tIa7Syfe",
-	"IytSVKE8r8VuV1s1dDVOD6sBfdoWoB8MgGkMw2vWAkGR2yypxKahLCAzGDsc6C8TfHaNIay3UqTThwVa",
-	"e8tohGB9zh1gS8g0xLjIju3D5bwM+73AtvlFNV34VjXznsdJt0gTLcAyQUx4HbH+VXeRxDi7DmLsW4Lj",
-	"xGULMci3O28lsWEHvBCE7JipFt+Prt70w7Pw+9cffjveOQ2P5fFETf99ePz0+Jej8OTw+zb754F+PgoO",
-	"1a/B3o/h4McW22u3+rsRzxL4850Xu5VuF/Qo65+7I29owPGQC0CKToJCwGUL0bmZw+fGeVd52b2hab7N",
-	"/34+zlEijYaNTuPoYvfJU83D4+tGp/F+C/8aQ1WkHf0vBXW+D7VMJeHLIRzvRqcxeL539v3ed7ufX++8",
-	"Gj6/nl29UCdsZ/j23W8/PXvKnl/O5IvZ+7fX5z8dfWg0G7qbz93XR7+dz15M9p6+PTntqhl7+uTFyen0",
-	"nx+fTg8XFyoc/+uXH44/Hj+h7eLhgPEWY1aGIg7VKGcktrPK3G6eTYNZF0IkZvF1bk/sumTCMjz9jcOg",
-	"zKIE4OpU2msZduqvkuDllf3ajsfSXvyU8uCz/sAWHoqC3ataCtjd3z3JchSNq5kekQiquvzsWVsh4iDk",
-	"VLEmuaKSPd2fxVG279XIqnKdFrcaxCqU2qwBd+4eUr1zSHp6ifQIkXBwD5pA6CVH+IIpv+T37MnOsyZ5",
-	"klM4xmyBNckf+ln/uXDacegFrPI07g8FALjrF8WIxCRqadlFqnliJk5ptypOCUbl25sTKtW7UpmLszmT",
-	"CuVBKG6CYRQYNPGpMR8B/A6RI4zJgtwG/o9Pjdx2ggC22959utXe2Wo/uWy/6LTbnfbuv2EXud5GXI9E",
-	"tdTSABapRLkwx1GVVwLXIhLp0wkjIbelWKCj7BEpGUgiKQZUsS0VTnJOrv02Gkyw0AGa+D18tLyqWlLs",
-	"ziz5D7rtTTLXei9dQOPC9uqubE9NvT7L9voHM8iSQBnY7TmVhF6JmWqRHhfcOtxQBNAPucCGJqjAilcm",
-	"xC63nanrCCwiTr0Uk4epT+50GNMAzBhaTu6mdpAEB2TGk3/KcMi7IaZIaDYP8W3SFEuaRnQBrazVshsz",
-	"yZT7Q9o7psrg37k/u1yosJ//Nf9SMoeMXJlbgQKlZDe0GI8JBUmCXgdLTcVaLdBLTXoxU/EiBHdHslum",
-	"PloQBticjhmBktHQ0hSMJj2JRtD8a0qIMQl133IcTqfJV9GjkSDepfYA6kCeAKgJxsgRWPk+C1qkh6kr",
-	"vQ4xJSSAYwyFCDzEglMFysABw2aChcwMSB9PTG3JrLFpVFzbkOeFxhGeLX8sq+ZpchsPPMRSNjqNN0eX",
-	"jWZDcx0kVLhshkydzfl79P/CgCMYRjQoMin8YkHuMx6XOiG2zrDKfcHP/SYeO48KrhLy8TtseZOfrDdW",
-	"07ZALTyUiS/TBGBbNJyIUUiFzYUO5JavUgaC9V0+hXMWFdihfq2JG5CsRG56Xv6YroZ39tiTvgj7FELO",
-	"zWTnoRq5ZI2k8/7sAv7zAf7/4PLwbaPZ+O7o5OjyKEvF2LxIxKI/vn2EWcyoLIs2B+PDyzQoMtQ7FQXp",
-	"FhYApprAD+ajXA3NixGNWZDNYgdPDSV9EUWMDmfsDgFnGHxT2FuYmHf/3CqyHvOLNQsg34qk3sc4Dhk6",
-	"ZnpQnxfyRDDNd/+FFkw9CTx1jM9mGLc0P3cg0FNTWiAIZ59zZq51QAJVWqiZ32tg1wZ7J+D/zAwuD0ZQ",
-	"FW1vyyL73BOMq3iBUY16+FlvBfxUdFdkclEqTesGRjUrTHszoGzB5vw4P5yfJtxQ9NG918+tyao1nrNZ",
-	"FF7GmBaB9lS9DTnp/XPLcI6t4wCN96ELdfdXfbaH2WGuPjo/25Ylprq3l5fvCT7MfBiAmcqrIDx58cKp",
-	"gbDvfDKpgpCrau2VbedwMLCqG4abpxLNIGZpjWVZJ7eJBrS786w6B9OlrL0iXZna277rRh8tCG8Gd3lm",
-	"o3xYVZU0YzP9S8iXec5yfeCryu/nDX6msjhMP6EYxxeTHLjETePQfHa7Ex5imVbp5VD3Ls1xooOZGu2m",
-	"VxxwNvK39JbYb+39vUVQQMI+Xe5sI+WIFA76LI0D0jc5TZomPdcMPPUecWOSzW5WHVo0fUrWj5laY79p",
-	"upIvo9Cxz2Noll3KXKaZP3lgN+td+ptt9fd//KXxNdMZimwPwwpL7ec0RRTX9zpc8aGS6BbCH5etfIkz",
-	"N0HW884366uu8pZVzTF3iJNPV6RL2GIPB1j0MYxCtAG7JqK0hqQ5g2mQsklrsSJtEjaRBTJIObL+x/4u",
-	"/mPrqlG00WUKVhbMSBDzEyYuffiaLTRenYxUHlt9INO6gZVpO0+8l76V6ZeJNXaxz7F11dX4Wt98IkkY",
-	"0QwrCsF8kDFHLr/4KtIo9yqsk04kjwsXY+abncAy+jovUXo+jhZ2Q0XsxJnC1rqamxYDnLgcJ6yoJPbG",
-	"tixMPhnSzFZkcWop0M/dyKzcHupD6d9ZT/rB1r+tMz35J/rTi0UVnF4LjoMkGCpDePrjS8SuispT2YHX",
-	"/eTdvpisTSFp7vDdwdbu010Ss+EsojFhnwGUpRBAsmxNVxVinPk33fVPx+mjVscEUuIbBuWbSrgcxJyz",
-	"mEgGgQBFIaFOJtk95IxVGsL7kCEXdH2m+g+Xh1UW+XZdi3xRnfRHkBxI8C8GTTRQIKDPxKBYQQigP52y",
-	"/IL082g0DLv1bssjWbJBHParmQV1Lpb1pY5Vbt595YrlV69yID7Z98OH4++un62quLZ3MlbUWZgT6fae",
-	"ekuLwBogG6GeRfhgfBZECeK2rCcqrDmnrXI1v0gS28p7DHFmS9xRfRpFLIaiHsCZ5rXdpFj5dbmfdJnA",
-	"Zpy2mHk94+GvM7ZyArZXMlohCa5ODpun/5QUu6had2dQVs7PkMF32stRe49o+iTG59Val4f0CyXPrUyG",
-	"Nj9uqa9BIFjBsrX8cHnYtAYVWEAW5FMRc9fdk7tcdwYhpjiOd+KaSbzsNL0uYBxo9O8dXdJhL8nw+XUm",
-	"VE5IyJnjnu67UtqLdvvZzosXu0/2n+23X7zYqahPms+xt97TRtOV+53bzWWMTRBwvCfGT0olXM57p5lN",
-	"L/L5yhNUuOczAk+GQNItsqzOJxO+9/KAt5fvTnKoZbN2e6//X4HoQ4LdSE0i+InhAzCn4Q+6R/xx2/m1",
-	"aFHw2hRsnPF7EYV9TyBSDw6HBANaT2u1KEb2IyolgxDdNP2iSXo8lKoHyCNYoAE+T/528Z48b7e3nu69",
-	"+nuLvBJqZJzFBBMsEluNBOt1WR6Ro745owLqkjmffPZ56ayrdLbdJ0+zus/zZmNqVir3DZtyajJKDPNJ",
-	"fk1zT/JPbMZJ/vc0g8WWksWGbr5Lp/Ff//N//vJ//1dv+e7Tb/7292brH58and9v/h8ShCGFlTRIk+qG",
-	"RmmIoJeEDhSLyenrH7LiPCxPuZKHZqzbK5YrjOT5XccxTeh/qa8ve1puitteVNAwO7GO3O8jlmJ/hXTB",
-	"1fpOyM3nhRMD0iuSWW+1LziE61F6C1mStTr30b5XjrSgSNImPma5aq3jsmq0pKGd5hIrgWdxvPtdICjP",
-	"znlXw3vVlDnIz18fkhf7T579qR3eG0f0xhG9cURvHNF3c0Qv4btlxTsWhCZl4hGBYmCKN2RTvy1IRq9D",
-	"9ttt9DpDce5+JiEcIzi/vzg7bRJKkkxizOZI6hdcvt563nSwalCOctHOc7URZrEUsftp/AVGbCwFUCjd",
-	"qaOOOfSDMAJfAHRXgjUB/e60yKkgV4ingP5S3bksjMVNN7JvXiYFk6EckFkyPSD2eao/AYMLlbRV/gBo",
-	"xoHaZjzIF8xwALDsZz5gIrdbog/y6hONpUM4w8jaKCB0SuPc2DM4nu7gcxUSJTE54yuM2+asT1kM/xT4",
-	"gT2zX2BN+6txOke0P3Zq9BQ2O1NVMtONqWLgoqoZ6J45ZA2lEhc1nAEK9m2F3JRvoHxsMBnmbscGIUE/",
-	"hrdH4XCUlE5AS6CI4VcWY09FlDm3v2Wwb6kZXp8VY4pHAs2A6NXoD/M5sXkmPRW682Hq2U4P/AhzWAkV",
-	"eCHAy5maFwWkUdtN7/zozfHF5fnB5fHZ6bfmWVqMBuDeoe1+Sr4ids5IiGfD1veZUjUy9ARRr7maL/vt",
-	"J3Y91AhdRbKJgeUYJGtLD7l7ZEts7Ldf4Mu5RPqritIbWYgJtyP7ZEkXL0nPYdU9ODUD6/vG/lPoC7dv",
-	"MOLBr7j2+rCPBOa9YJlavfsLmVb0cKAsbEcXNt9XU5omkyYJWMQUg0o1bCIUZI9PJIuumWwSDqGVccz6",
-	"QKthTBx+Y2g00nx+kaX6F5BKnK3UBTpypBcYJe58mnErKQsFlxoYzob6O0mP6cVkfWdQ0aR3HLDJVGhp",
-	"frH1A1sAPLRUYRSRK6avEy3iaPbLbYEYqF2MnFh3vmMukTwImBKCCFteCt+yR8b7ir4gsP4/TLCYkEBs",
-	"JaA8ljh0udsi9dC9oYsCAjv0sefcxFr+vma2quzEfttFoYF39i3Pz4PDeN/2IvdAP09aSdktgzeC5bfA",
-	"sdsXASKNUZ652GFfDMEWpCjd7a5eFpRneuADkcaQfBXDojsVwDJwdPbdO6Dl4TWUEld3zBbdmFkasL0X",
-	"6c9KCiYK3SwKbMoVG4iYZanAFTx2n+epoFAOKQMcB+/ok423GpKe+eA0FnqGg0xkfNMFeDMlqELpyhBS",
-	"zOK+W+TXfT03DAuVZodhwcumzPaTwTEzF7tiMadRFyPdO+SJluJOxHBoKywphxxD85aDzAyvGEqvAEw2",
-	"tY08IMFuJ6WQvfhl0I+7YqYCU+kJXuxtA+P7DS3KHSO+6KZwdqLAVoBLdUzT32gGhbu7gZjzpb2ZvCgo",
-	"v8CFZigYo5mpslQQyd3qQyAWN5qlsGol8GhNL/5rswQAPi1QlAp72UHky4K7YlfDi9DbzCMIl0ACN724",
-	"51gACqSNJPUmV9HJhaYqwEZl8KeyoFDNRv7Gc1Wx9NZKi+TjRZP8bYadvwIgWifH0hvNLGZYsww4zQem",
-	"2czBc0K1bw8rc8bilnAqIFQ2PQCJACrgHOZGFkG96YfntjhNyZHSv7iHIusu8RF4QZk/R4pcqUxGLnRr",
-	"MlWLJL00vSyMlQgFYOSvUOFPDKG+Kye9DBZPr2i3zJ4Wr30KlW3kOiwAYa8mTtOrg/R/VVhNzm8rVnK9",
-	"8VUBPTfYF5vi4yvUMNL3KhZpguL/00gsIHFxBDLDNYtpRAYxyE95K9fXrFSOzA6vD0w3hILl5FBMppB9",
-	"Z934MRvS2GQnVgeybeqZb+qZ/wnqmTshXJ3yIrK9bk9fL72tXnkhWVKjNHqdOP7Swuh3ADxMmQEacK2L",
-	"/PT1D4dNY4qEop6Ms/VnviyDR9yUe/8q5d69BesqknTOHXH+XYmTAnNjDFaYReDqETFlXNqtyUTk6Cda",
-	"g0DtIFt4berPnDhnnuU9Pjg9IDGz5SnBGmGvc7YwIsbfepJFg16T9FgQKv1fyEIH2C39Fxxt/Y9pzK71",
-	"fzn7DH9rZtz7e9NmqDFC+0nlSTMRqPHQbOiOwRFk+7Whaxijdg3IS5+V0WOSsDDwJ0UM/mHqnOifxJzb",
-	"f5tINK1zJYVO8oVTLDKRra9ipIKt3O5uQbET+2s/YjTeArS2rTkNlcyX0IB5eXZBMh785HzmlsJ9iCSD",
-	"JcuBy6LTo4WREZm6oZuClWsTzEpUnkssLB/G1ir3VUBpPbxHsjsWN90ABn8lwOCSYqenZ6f/enf24SK5",
-	"FsiIXjPH02b8GjkfEOUJEITxrmDMMhpWAbADnINoHQglEbEtQ2iroNovN5rrhBa5aTYMWF6ZtqaHLkPe",
-	"ZyisSDFhgkO9zASqrGiiMPP23HjvswWm9XWJrmxwSBnTBro2skUYd5+12q12K1eMcb9OELxjrWRB96oy",
-	"8tGsSFpCaFnal63QNqfSzGZZWPzenbLAlkICHsgsIGCyiCtn1CArlUuny3ggyYyDAw7RGdK9M04J/zI8",
-	"vfsy+KKyejJENGSoJ1yOiFwdg7XTvl1OlbFL+2+nJMDBRLIZ02OteFBQqiVjvJL+4Ayhy1AJMgivGZmE",
-	"fJbPg1grTa6W6AT+mFDdMeHpSTHQS5N9lw69G2BOBoo3BiwzVFpGzC7LG7GltZotbLi9k2c2Ne6WsJA0",
-	"kdm9zNlqJmwyM/zsMfdwrwy1LUu/MHzsJJTKDy9tRe80SZ5G4TVr2gqZoAO8NOUR4bEiEyEV2W03iRTg",
-	"9IQ4j5GIEBVrUrwLkj0uPRX1S4Tau6oy/Q3chj6hyUyYOuPOhvm3K6Lrq4LrVzsPemXvcBB8yOJaU7Oe",
-	"Os+uz+lCIhSVrw5HdaKb19hhut3JLOVOVZ5CLseq5Ntu4kLMru9vajL8jS0hGWFEM70C9ee56xKMP7J2",
-	"HE5LZ9POfKmKNtu5j1WvqBLKlx/xVswRDSk5+stmnE2kq54xfLRr7R5VVH+pW5/bxgWGCwfBTqTQt9lV",
-	"yxAM/ZpFz56VLHnV4KtlRRX14innzs9Jhkagd/SuvphMKA+6YMb+uaR0kEduV1BIUUTslsUUa+SGutAP",
-	"hZqF+kf/+qBC6mf6oJymlTYTlxWWX9Z0JfOFlp1Ygq5kfcEDCQmbCDgDaW3/aWClfddovraKJI4S/ofN",
-	"mAtmfeu6aWi6Iu8gKB2ciRcLqdgkFxxhjZ3FOkTe7SryVXhgRI8seATRUkiWCmC3y5nf86f7Na5mSyz5",
-	"sViDvLRWN9kkaaa6JzuhBhRE9pquyNCvVfkI8jdz5FgngS99MbPLhYJmdJIg25mWJOS4HGAF0Kwzp0iU",
-	"EkqNDBuXkqqK4eZs+IWkNHdiub6bLhN1UrMtMTT99Orja5fss0em/NdBPp3ZQJ52CCKeepKTfSsCsSYp",
-	"QovXJAPYAk+f7jbJbmu3RY6uWWxgYq5mivRoX4XXDIM9Z1FkImPxSME5s2hf+nx5rDbwuh92ggUgqzZN",
-	"7INJO4C0Jyd+X/9tfVlawh1qHaGWkktnJWVlQilnLG6S+UjIBNtSEjnS+kjeSuStOF0gx5o2kBJdO43m",
-	"MbpcE4KlDTtDU9nOi2dZyW3n2dNnT9tP9vNcrHYNglrSXFhlIECTXf0B7z+55wFLr5CQkQvua4djUZYZ",
-	"Bkkk1Nq1uJg3ExhYLQjlyjvmDay5Go/Vaoe/vmKiMMJo0joxTSLZlKLL/mpBriLKxzmubFy7nZjRgNg/",
-	"AA860bg7Ys6NfawTJjznlmqTr5RnYK8S6StXVtMKl7O6VQ9ldrVsKDOZh/apWWFp1XGk4FOlit0rSAXL",
-	"jgZ/uwUJLS+WaS+9GjV9Kr6Uu3bNfWFJuOlWznSWAJkpcifcI2T3ePyRgJrl2oSJwUTMs/LK3U3ypLWz",
-	"RHFYCwqZtd6F3EikuVjM+4irtLDudznVLkFaMlsqt/tCKb//eInlgV+0nz7/e+JszMWreiG07gH/rdRr",
-	"EfIKZSO9wO9HzaiIz30tklgTu2/b5pVeE1CeX6L0ZuARTdAwtTlzXzqO97FfYBXcebnpacz4pW5YZH2Z",
-	"9IZ8AkOe+1nCtItVyucuvXcGWJQEmcZMIigJc8IcjD3JnOqfvReKR9lwjWpFbxr7TPuqB+HpPaq6EaNS",
-	"mXC1FJF8p03a7TYBkGd3KPAyADbhi9lB2aeFMX2A8lJpHdHbheYcQASjLashFV00SU/TcI9A0JCsE6Lz",
-	"gIPJlx9HX3D5fUUz1x/Jg4purj/srxrtvPrqPrzo5zss9QrR0AeQyTZNY6KzcwJrBHpZbxnDvIn2vZdo",
-	"39Wowxthh1fGKnhSq14WBKnLRnqaZNcr5uSbD2nItSST1LX+090wZdWpbbK/XiWT5A8Jss4BSCPqZlyF",
-	"kZF3PQWkG8OY9llrJKZTFj+utJ/NRbm5KB/BRQkHbGu0uSf/gPekZHEVLAMW+5GMbRAZ/tyIDBCq34Xc",
-	"mjRd38O43fJX0mKAhVGEVbKIEnMKVY6hNEj9OKbdnf1n+8/3nu4/q4oj2mBHfA3sCFNAoxhEgWXCrhbI",
-	"SeqBRXwJLApLyeX+3AVGTmcSGtYSLV0NE6EHaDlJHaT0DcLGQ0HY0OegGy/B5spUzwtvd70h7WoG2gX9",
-	"yFc4XKtNKDIpAvZW8FabckludSbMy9Aqll4UFS/0E1vtzaCpf6RajWUcDnJau+0lweRNKGbFTay3/qAw",
-	"xXjXcho2oCUb0JIVQUt0266m/owsVDukdYN6skE9uR3qiYfw8vJGmSztYeuuZJW9WlwZYVlQulbx/Jk+",
-	"ZzZLRwwgBEZm83tWytiB9wupELVuVdBBq8NiSzJ3PsCHS9N2du4pbQfiZ1g4HF2JmT6mGASLgY/zh5HS",
-	"kxZV0s1wga7YMOTSxBEInjCwdeb8nM4mVyxOAvnhu2DQ2XHjF6Z0COGpC1NT+2tmCKUrpZuFYmZGrQWa",
-	"7FolB2NdWUQfvOem9kLcLocIP2qkvuTDtXfny2cbIXeBeIKXYInqZdN5evWzkDzj++MlIv1kbp4DU0yy",
-	"XBnK1G61dqEhvWa5iDlj1fJYpPIGJ9zjIpy18AbFQn5rGNQ1TBRi05YUJDF1F1bHAr+dYc3Eb+rp1zKn",
-	"1dJpbqO5rATtZ5ffayb0lXC5F/uRB2i9WyZEGnEutx2lp2BxpBveLhHu8RUvKS6DvgRYfxaHanGhNx9n",
-	"JuhMjXZLkq/7YsrQrQwcIqm1K1uk93kLipL0iNTEjuAHEMc3oubPl25N4YD1w4BJ9IITqhA8yBQ5aKJY",
-	"oAqR9WrEeIscuMUaYDjff7yUTXT5QOGUEQMTCpXk/PXh82e7TwCbD9TgSMwLdXJwYvCrE0fY6DTOGUX0",
-	"ATHnNqywleoeGGGIIN98yHwtYVGSdm/Ca5wSjCWJTEQ0F1OiR0+AGZy/JN3eCuKZ18Sce97RA3DT5Ish",
-	"j53GgRzr6xxxAXKZdKFMs33gmx1TsqvT+A5L9euvxUwqLSQko8KmUK4LLbvQDG1A+Vbu6tIoyj+2lcHM",
-	"egHoIR1bOSxVzRzkInzRLvMxvw6VJQXYGfMFG8v5IdZX1jYoVRn/F1J/s2GoWZMEVsjBnLGUNvI0kJla",
-	"djz5aWXWKrfGWYLJ7XWRYny7+3PTKf0DYEnZq7V6JrmPej9hKwh9sXW5zUrc3NwAUthAIHobV7QPrH55",
-	"1upNPujHTSds2kpNbum5pvVqNU1pJqB93bsDmIHICZ/4N98Axpn85hvgXT06RVCiUPBtg+f0379IwXsm",
-	"dn7/ybO/t0ivLwJM1INa88ZH2iQ9BGiCJzQHKveJI6rcS0LJ/u5uKXqBNctCMWkDdWDckRRhMwDDh4QK",
-	"9VispBmzKaNK6s/I2dUkVIoF5JpGM9YiRwA6N2WxrdcrlUwgrYzrL1QAHpJUutcrcxEOudYvQv7NNx0b",
-	"9A7HtGca6llmUJEqsgoISLQ2p9Fo3KH8xPEGCvJ3T3r1OJ5uJ69LCqi93R8DnhSbCGVhiBDJRP+FxU2s",
-	"rRtndqKXwGw5mAQ6ZCCiSMxJD8R1rAnoSPW9FtFv8bF+S3CAxTImet0H2BK+0TraN1lzwifulswxBKcl",
-	"Gz785hvCGUNbvAXzwL0wGAlBR1NQ4NoJr6hm5dLBhDB9njMVh0zqfaIENiqpzyXdWAxED6C8CFMBi+mS",
-	"whVD1AoMkDPZDLYquR7jJx4JqRBsAskkASfgrAOShCESyfoxUxKMsSiMOMLHmLEpABr0xXTxkvwykyrn",
-	"1dBThFxZveiQR0T6NNbzzeH4vSTmyEpzHmAQ0sGRCXotwB+DA2rrqyeeCBPLgmIT4ipEYZ+ZxCXDp94d",
-	"X0Il/sgxocM6Azm0RDzcNi9ta1UxRbErT7dOLMeNdmun1dbvmCTkRqdhs5CnVI3gDtxuzVkUbQFc0jZe",
-	"qVuuADVkyp+2kmBiGMA6Sf72qXFAPurefgDwpQ/nJ3CEQYTSe2qT0OWnRpN83Dv8e4dEjAbglOqdHJ/+",
-	"0D18e3D65qj7/uDi4uPZ+Xc9W7BUGKCQYcL+BiIeCqUYd+FDPvFDzYQ6QDS45AmnOtZyCU7wvYMWYWgA",
-	"1mKv7RGPj614ipY85D3Q/ET0S1ImLs1ga6Srbtvhb+OMGq6Ib6o5gAJnCk6kTgMf8N+NK/ujiCBnkwmN",
-	"F6nJS1jJiRK3pAgdQghZsjY/664y1PHLfCxbvxgXZyldJFnZcPzhKl1ki7A5rsQ6ezZk6vv5WOY3a7fd",
-	"tle/KfTl3rZ2mGb14Q05g1GU6cm26fb38/EFM2pUsvTLNOvkhYJ4oQlhzBZaPl2yMUb51w2dnbjAhdQi",
-	"2eetPu2P2FZSQGOv3S5sD0i4W9S9KreQK5bulxZCnu/v7HdMpWFqd48MQuPYhVEh7hnjgQWjNhcJiASg",
-	"wvRCKRH5tEdnQc9i5OHJSfL2lRA1dzxz41/gLL4YAfg+Xp8a/G97SWPCFA2oosvJ451pZU12VpnTa7oi",
-	"vQSiL0up4WJOh0MWkw/HVkCcixi8/HZKrEXOBgN82vvu7PDiW7Ch9NxNdcD4fHsrR2L+nR5F5W4q9llt",
-	"j9Qkuu02voc4ztr7Zpp7NwqZ+U2zsd/eL+snmc72qVCvAR9o2a5+Z1DKUIw2FuDCXsKuuQr+742pkGpZ",
-	"NZBBgQnPqUkU9Mm9FqBXUxdYVxBLjYHYRNUsdmH7WuSALzJVPagEcdnyDSANUyDB5EBkiKMI8tosB0tt",
-	"lkChNn0Qdc1SALmmD/6tWQALa5aAefmoON2RyyTrE6bzSgSLJVzp89Z8Pt/SK7A1iyOArkO7smN2X1eG",
-	"em3CP85OxtpNb7LmRi2L3HwxFuwpgFP/JHtfLpzrj9n871BqdqdGGB0GR71dfdRf0aSYN7yyU/3KB27v",
-	"aAYFhfd39qpfeo/0finECaB3wXtP6nwsORLv9InABOZmY393t/rlFPoaA3z1i0/qrMqxOVkJ4vuTdo05",
-	"Gqb3wYHzyjHQ1Ij9H69RKMNg61hCXZaLZp6E5VpUArlNQY8rZ70XzFhAEpUIKmTFEKjj+NgwoT+b9eRi",
-	"rAKyCcRJV7PMLNBoM4Mhuib2mIW8bPqQGb1M1EVTXIWn4jIfu3AQ9Zhqjs9kXQCFYveV1Tnq+2vqi4S5",
-	"qT0IFpt3GNfnr8U3vUKTh8ZvzVh3arzyRnD2sBkqXExn8WtIMT024Inw8os6L4t3lC/OLUDiF2HGr2Zy",
-	"sVSMRdLWDDYD5GK5akrz0sNZf4fDeFOqkRjkcCwLKccW3jmx+JATIUBeNYZGweVsgjCrI8S1TdloBpu4",
-	"TDPJcJ8pjemEYfXM//jXK22Ce/ueqlFDX0OPUrfZqaHbfIhDfWaEcUeXmjRMjKHjMq9JH/pa/q2UIi7F",
-	"rD/y7/ASa8JJeM04pv1/Ieb6ltFIk0LtHUpeKOzRAbpsl632sbQeVJBxCqJNRptE12ipNHOmlf3dVJYZ",
-	"xpSrFFHfyDLGETaPBcRBGrsu1oW3lnAahWP2EkCH0eEfDkcq7ThiNOaZmq82wXPGk4R6EZukidYnfgDI",
-	"b713B//snpy9OT7tHlxeHr17f3nRI1pqmcWJB8xE10Kmg2ySYSzmmkuA/0crpwCIMFCM8QQTIedk6pBX",
-	"VIZ98L2FQy5iFlQLZR5gY4DqKkAQg9KbwSBen9CWB/Feq4yGtLNObRfIy1Yjc+zRjgSXB/BLK9wVYrpq",
-	"H7cTPZGHo+kmJe1WVHKd98pEsETpqS97weLcQrM1i4ro2fDSXs2XXov4KgwCrCBdS36D124rxMHLd5Lk",
-	"oIdVJTh46XIUC6VW0abhtdWkNzPBUkU6c3tcoGxeqgsjHHX5jXFkXQUZYBuW07gLYNZJNo0pmJY21D9e",
-	"iWABV4xpZDGywa8A/lV91wBAKTlWEuPdE2B/+YkbFPcWubROJwNrkhQ9JpQvsIIZ/kyAPVazeR9Y/AOw",
-	"SZptuoPWfO8FLGszNx/kei0uvV9asVrMVM5/e8HU1iGQlcecziaJ+QZJLwXjjBnCOPCcf7fbfSuk2sqs",
-	"4rcvidYJvt1+Sd7Rz1sHQ/Zt+yV5q9T0jEeLl+RCn0n2klzQCbsIFfv2QsWI2L+S1/eW1soanORQE/sZ",
-	"0LrL2Tc2y7o2yyKrxVPq57U26Flu/27/ebPU3U4BJQO5G7hvICQ3YkQtplpBIq8Yir6MobcHomOmsZiE",
-	"kpUryHdjRTCQ0zR+ezVN2r5YV5lelyRmv3uAcwsjvYH1BbKS1z1+B7RJowdOb4xNIVvou+l2qvhDIvKM",
-	"4T2pOG0n65C+G3xp6N9EKi0PM3lv4TlQ28ObGLyRUCQ2VDXNAmf4se/lLcw9x4NTwRmEzb2FK+VLUqr1",
-	"Ha9Anc4rXk0hMM9zd+TRJR0WNwCD4qVb1iZ9O70QPzWeff+5/e8fduK9658+/DhtX//zI/9+/8dPjbtG",
-	"OTUbezUd8e9EgNkiyygWUQbMHAiVENVXM7TiaTtDuAuKRj2/9QrSCSNj0TQYhENE3Rcxxmm2yJrJ+196",
-	"RF+cvO063EolhlKC9TVhbL4h66VkvRo556MSV7LQu3mF4AoVUkHECQRR1iBeORLz1/DhslDNR2FSr7KP",
-	"D6z8lotk9YdjNkvUb/3BKORjfcGCTon9cjISsxhtnqGSJGBa540XLXJggDshL4AaC6iJ6dNiogonGNaN",
-	"HWBnZj8NVHUUsBg/KpWYyk/cRIoZ5zZGdZvgP6kvfyj4hrZZ6wy3yT9SM1wtdFZr3l9Zwx4USfKWmnZZ",
-	"am1t6suejpVU5N37ipoET6BlSSv4xeGVwjk6zuYnj6ibetDUdEvDSNOYwFSCOV3c3ru80WZvI+i/A1h7",
-	"5ANKEMmUlvfZvEZceXK/xEyyJbbFM4iYAQsjsg9jY2yaP6GWFQTOkEGuCCFkTtL+yGZ19W0mJzWOIWBK",
-	"+r+QEN8E2DQubAYQx67kJ84FGCND3iLHyhPXo0U1NyvGZt2kbiyLWIZ8M/GAaYYtwuBPGe0D+74OVvrA",
-	"Qn3O3Xmtw3RJQp4KpO7h2sTS/NFiaS4KDNQU3rMhFAmkTB2mervomgKVrT3GJj0cmvNvwmzWHGajb+Ny",
-	"EokZDRbl4TWHaEEG3ddw8hTXEybZTHD/jfqAmmOGDLyXgL4roIeumCmoogY/jWaAD90NxJz3SgwZ54wG",
-	"4aON39GjR9G0FrM4FTDf5ZzikHLr7JSYWxtfs6A05AdBcDERrETOsrm9TuxNki3CA4v8m8h6IAW5QhBq",
-	"fq6xd8ymioSDjJ3b2LpYoB9QANxofeIfIZ/o/OjN8cXl+cHl8dlp9/Ds9PDo4KSHn0j0yd32bmJaVtmq",
-	"1hieJGLNmF7achlYk4zah5yRIVPSKA/VcpcLHtztR8LIWxjQo3VXyEWxk05/STKEoVjhUA9xbeprmmnd",
-	"HTMtnVkp8N4FNkNDq3JsVPJsRX9rTWxWmyDTmf7AFhkr5Jq17mz1cFMW3Cms7BZMLhS5Kg1UWkFkxJVd",
-	"SVrcuSfGZwfDAoO8tgIPTOHaKkLCQZHqU85Fmp2flKYrqVVfK/E6reqXhhPWScKGiiTbNetc3dHE+2gs",
-	"MIf6hqcRCzqaW7sbYyo6aM6zZktMnRvSdRseAlPGV1/UiWZg+JrggyjsP3Drjx3tH0O70SKGYydZ7ge2",
-	"RYDKJZZLW3zEmHcSY4zrdDaw+ASitCgQKYXyLZn6My2CEkjMJmxyxeJeJpptQhea2MMgQjO2Vm5Y/NJk",
-	"QWNwUI9QchWLuWTxJ27BrrUcJEPFTFESb6ibRXI1kBkwP2lZoxbW0RLVywQVJaD+rU/cGvN322lJMYjC",
-	"hgg39DBo7tZJDPdSkaFg8t7Dme8zTO6ew5yx5vMFruddjFMB00fDESz+KklEp0oABjas6iDUcvnahIlD",
-	"d+gPQqK41wBnU1HEHDkOCEQJxvyKIoM98OZ2YzzA+vr1hIcJSyGca0La30GQaC6NXvzosqamh/NoJkh6",
-	"JmCxl+FBXBg2BOxH1ghxXHeYaDFkEqC2H07YZI1Q+ItwyI9XjoXHt1YPhn8wvqla4gnOcvU4+Hs2vrq2",
-	"9nz8TyZGM4/UXiWjFI+fYVdXIljYClf6cuYsH+2u735b9wxscMhzRWwL7MRsqhVT/bRFLtg1i2lEFL2y",
-	"GFxJuVE6YZ84fl3PMOREMW6Md5IMmXJkFvuRl0QKEggtZtlgJeg10gJHapjBkiNqLmwylQlnxEAnpz/w",
-	"imnBBgLzP/EDviACbDkzydBQY+ZjTN0JvEzq9rPWSDTuhJIoEYGZXEslHSLFhIG3bkQl6YtpyPIBU8tl",
-	"nayc9XCD/c041yCi/AGC/h9lahYkrGTFF7/osrnoH/JFb4h21Zt+k1axzkCUN4nj1M05W3KBg8+pvBKa",
-	"KSwLmRWmrKoAH4IDmwZlx8k7NA5AEKUJvDO3YM0g3Qs7li/G1ZIv1mdoziteXhbPoO75si06100SgJiA",
-	"TSOxWD0sFVSt0m07dZGMIIzaGmmw7G6TaBkEfpHjcNojs6ne2J02abfb6MAahJGCSsQxI+wz7aP3qy8m",
-	"VyHPpssk1hHb923KmEGVfT7spgX3QYzIZeKsPVMwlArwYFb25ZyEk1D9OGPxoo4H5xCWpnbzi3E4rd0Y",
-	"IB5qt7a5ObVfOBdR/cbHEvFOVxu8raKzwmfeOyXyzWtfLukkARWrzzecVwp8wyKR5Q01IR/Xhd7CKurP",
-	"d58//3suQn/Wbu/1l1hr/gHIO9/u6Ia7TzUz+LYNL7GXJGbRt58akkWDT40mWUNXwI9u29dOti8tNd62",
-	"q91sVxHVo1rFDHUX0cr4MJAl3L5WXh3hIWc/WTmTrpZAZObzPmWfD6k4noPMkKuKp48jYmY4Ny9eBnDv",
-	"xixqdBp9EUW2cmKzKmTEulqh8KiYMMEZGjWcwBG3PJSNFXZL5jkFg9Mchme7kIIg76WCqP/qfZihHXdJ",
-	"xQV/AOAtPv7AjWFM+2xZ6MabuBClMTQ/ecHIVnSr6GV8ED4VhMEJEEZzpeu4KjLjjxRp8cUquK5+K/0p",
-	"ghUe2HWI2ES5+9ACSsGduPRKBA7QSNXQbcTx88fRmsvqFvfSHXj9kCknBOuLKQaZsK/1xYo5UGuVmbuX",
-	"DupNyH3I141Pjd11JOjeikE8mIOQAfTKnQQfIp5zIM6cX51jofUkxAVW/ZEnxwBifBGLShKp6EJLVbMo",
-	"6pF+xGgsW0Sr2s18FI+poJwHhEsKOBn4+0JG8drEw6LkZ+ir2zfs+AF4gRCOPHPmV03zhxT/symiY65D",
-	"VrsKhRYPNK+VCZgZ5v/yYcgtJkEgYB/ZZ62PLBgIHh4o946mlfoCTm49HoQXCQcV3COLzOA5rI9f7q2H",
-	"X34pGayGRGXNgJf6TKNYVEOyeR+DFTrMhTpsfDV3uYG8wpgfbLX6EmJBqLKS2baLYTadlVUtNBVWIAbB",
-	"hn/pq2ccRpF0M6oskoqYRYCQyhREXByYCrj9WRzrey7J2wOVCINNc4nJLXLJdOdqxD5xAJI0wQv3co05",
-	"Xgo9wK4d4GMJxASC0IxwDZnC+TXwlJblbN4tTSiubyzIj/quecDYYdAiUNHFEupQMEkE/7JgJbWc27jQ",
-	"dvYfY2tY/ePFsplQ+wND/V8vlu3WPLayVEMhvBXpE4Gjl3BVS6ZXM5UNbwulzV3MsLwvqyszHpxptn9h",
-	"J1XnHB5hSPCjVwMziMs5+rAlKnEXsegpi2SNW9jQxE2zLKgCLYahdGu9S6zOGvIm4a77/utRRhRKdTbn",
-	"5YRxj3YU89EV3azZt7yaggsbX8PbGkqsDZA6WF+ayrdYPxQkphV9ri4L8fla1+KJ/KOeSnDbWZ4tU9Ks",
-	"tM6Yln5Ovv27+Vc3DG6WsXVPhW2SFNg+4kHIhwisoIXkEZWYPGGIpVhW+zb2mARV8u58PzlnK9tLzHvH",
-	"QVkFivVfGisiTj4Sej7igRvvvhpV24smpenf9X+qiPgy46wiQ/19C49vw8o9ZsikpgGNGZQxsNnL5Ipp",
-	"VVCJ2IT+7bVJQA1aLjcWGRZTmcMOWZuzOqZ8bALF5oUzAvnrNJiE0FTMedfMvcyWaX/LjufWBw134VaO",
-	"Z/2SPWLNujbM8jKlnjP5HQzuTqdyFZffq8U55eNbneZadq33sVCsrxxEtruZtnafr/bqub23H57TzzCD",
-	"HPvB/a/h9auQadd+pNd1zQ2ZuvPR+7KhhWuKY9Ab+kdwGd4mpuCxCgrl0Wrgk6w+pXd3Qh6Qvohj4KF5",
-	"GUCLs0royz6tjDSkIe+QGVdhhJd9NhCGHJyenf7r3dmHi6SOpEEg+XKRbEuFg8owt5Wlh3UYk9csgaB3",
-	"9CtJIHfxnmrS9NQkWtENunKw2j07QNfM5AkFH8rChAT8ef2eD0kQ1ZuG250NWvuTeFn/SILzMudB9Y2c",
-	"98gmCvo23LhbUHhnC8owL0mft0d9QhdExQu8d63Ori/tSPTHcKHLFjlnU0ZVyIdQptRAOfiqlH6ZK/Yu",
-	"Mdt6iQDC7yMs0OMQ4g/1qNfO5h+Biv7ADq4+Ez5zGx7av0pT/NxbNH1pAGzh4HrPdyDmfBjTgJWf6z/O",
-	"SU0m+4iU7e/smDdH9Wsf1dkUT0rutF7SMbOA3oUI2CvaHy+1WCXnz3s8HRT2pfduHuKFWISXL38+aQRV",
-	"qzPl5moWu10JjoAHd4D/X36Wd+8zDwi6uVgNDm5Z3U+9/U62nq+w56NXVA6QpmwO9sMurXl3uR2RWjJJ",
-	"mCBLO4wkJaUMO3H4hZefgLSxHBo6Ew6EdSiNJFLqUk5CJIkbIdmE4g3CxBPFjErBH4pFbanB7KsjQ/fH",
-	"6xFQbl1jikoENBlpFSGT+YsFOSiBlGM6nLFVQPxxXg/CyoUlIO5HpPozmpL8Ps1NzP1a9UJNtDWsOfCq",
-	"l/3bU7wFMfFbmKdddhscSFt3OQcv2YMqgy1yoehgQCSDYh8JyAMIodxg06QFA6gpbZgD1dJyqnRcM19B",
-	"YF23cKpF0wxqjr7OH4mEqoe6Ztm0tNz8g+Z5f3jp0nhl6sEBFliMj5F4OY6JuCrnMh+xvGkSjDXjEZSE",
-	"GzFPqXjlgtbMqQREUk4mjHIoYNoi5/A9AMDCGc5HAgMbFcHokOAB2LAqHbp30431ij8iE9e5icr78xm4",
-	"6im/SP9ncSEf8lEEb5ndJTQ5f375xc8+hIGN9OUEvhVRAPAQJTpqixx4EbJUWudZRIzMMfxTeoBsSjTb",
-	"L6jFPhqtVWII27m4RV772hRXLBr07uD04M3ReWOVgpl27A9COX0fi4lQfyb1dKOYPgLFVB+vEpnyTXit",
-	"OXwsMvnfBbERnnsZfZ1sxctKU+RLcI2Cq9KYTI3s97j8lIzD0Xdy2tYpxt1H0sufzSGYJMtMKKdD5s3K",
-	"NApINjnzDtHrmJFper1ikZgnyTiaEO8xPfPLUr+td3xP5H+fUfF/6ITQOlUAH2TK6IY9laWnJhh0gOZS",
-	"HbdfTE8t3uC1s1S/SCLq17y47zmO/atkt25Okjcx1lbPqHWOliTEbs94DRc9xUhaygPjrZ/TUPlDBMtM",
-	"GHjkTEfJyWsRe+naim99MWEQxPS4DiIu42PKqePRPXqkN0f9Tn5X3JwaJ9ucXv/JnlbE2ZbYGpdGyjtF",
-	"2x9lRK5ZlMd0UKebaNyHHI1r9ocokYnHXXpqp0sicNF7gIRTETBxKTKw61iCEKL3ByIGD8M0FmLQIh9H",
-	"AryXIdaFh0M8ArDFNDBiwRQZMoUMIQ3rQ9yjP1m4r2Q8+MnZh01AxSbM948ViPFXSVxGg0c7H/NbYFxF",
-	"3gQsDH5ebLHl3OpQcDmbGEeoqZ0KjKBDKHdT4o3XFJiRJrhYYKCFI5U4GLUpqCzi4OZxaqt9pzCILvs8",
-	"tdwKf1gvIL3u0XDB++BYuAUAHHaXGqiVKK8Hr5ZCdia/zes7Q39Kh/4gnKGWGyT+u9VmknlzGZYK1IiS",
-	"CCt9a0/pTo1X3gjOHrYXEhBxz+LXUIHDQQh5lMw4w3Lfx+Kaaf6WjS1zmOw5G4ZS4VE2QSkuP93G1KMl",
-	"UbOKTIS0dcoMOzTRrzFjRIUT4I6AlYUQpNwO46UTIesR7kD0Q74KUNqWs0K1frADmX6qeexXx8POi3SN",
-	"NeBN0YBm0KZWgLLOD2clzndfsqMjCK5DdjweZNQTj2bS1ARbJl3eghluoixuw6PeoXmW1ZAIq5hVqsb+",
-	"DqLETSkE0gE6DCG7R3BGrmZKCY46rGZ0UFQJqwEbHkNOhBiDCUqBYcqKkz47VEZjzODletW9kZg7mKv9",
-	"u6d4VjtT4Mqra0tS7LPaHqlJdOsALzpcBVrENPeDigAo661UslWxNpfdq5p4THVQB4ehnFTLYCpPwjGz",
-	"aScuKfcwmxA+gFj5IXfZWTm5VagTefTmL6kanOASPRi6/gOI7CufgZUE9vsBp4U9+jOI2eRqAULFctZQ",
-	"bkxB+wmAk+BRAcypxjbQtunNh3uLjpKEagxa2TUaL/JVhFuNZsOUccsMTB+2bNdvEGffdA0mX72TTgcX",
-	"6IX1vHth382k3DhMDrUAKLoMviDq8lXnEwn8Q/EbH/XlDYqB7mZCFyQQyQfCGCLHHCBR06FbxbmkTwmJ",
-	"f7Yz04VskXfgI48loX2tACVP0mi1MIZYtSaBKHZcXBGDtEmjyBkF2rqK3z+wXap0IGLKOAiyENbkbqCb",
-	"JV/s6y2jkRo1yZhhFehQkkD0ZxOWWQ9D+o2bn2/+/wAAAP//",
+	"7L17d9s21i/8VfDoPGfNTI8sy5fclNU1R3HdxK0Tp7bTzCV9JFiEJNYUoCEgy2pP3s/+LuwNkCAJipQs",
+	"J3ar+WMaiyCIy8bGvv9+bwzEZCo440o2Or832C2dTCMG/+4OBmyqWKD/LWeTCY0XjU76a7NxQ6MZ008n",
+	"TEo6Yo1O42RI1JgRGgQxk5IMKCdXjMwkC5qEkgkNIxJKIjgJlSRzumg1Pn9u6j7FjKvvWMRUKHjhg5mH",
+	"zncD81uPqkansd/ef7rT3t9pH162X3QO2p12+19u98e3UxErb+fmkdM1u8El+ffvDTrAQTUiMQp5T84G",
+	"A8YCWAEzz0ansbf/rNVutVt7+td0NHs77SfOaJqNK/1VLq5EsGh8bjqdM704vRsWh8Nwtb7bT6r6nkkW",
+	"92I2CqVi8Yqdewf+S7PBYMlY0Mu/tNdOX4qoVD1ctmWLgi1gJxqdvWZDL4VZe/+I9vVb1yEPGp0GLNmi",
+	"B+vXaDakokpTomRcwUCnVMq5iIPeYEz5yDNgd5bTWAzDCCjgKhSNTuNjHComyTQWo5hOJBmKmDA+CjmT",
+	"RI2pIoEgXCjCbkOpyIKpVqPZGMSMqoovZWiXz6KoiSTQ6DRoQP+vOYitgZg0mnni6Kh4xpqNYRhL1eN0",
+	"oufbDWij2RiFajy76plp9Gax7m+s1FR2dnfxoe5yl0LrUK9fe+/F873gyWDnGW23d5612+2d5/r/2un/",
+	"NG2EEnplUoaC06jRGdJIMrPFZgyn4oZFdMD0lob8mgUhLxnKfD5v2SYwoJCbMelfce/HMRuaVzq7u5EY",
+	"0GgspOo8bz9v72qSlrsT/akJU2OhZ/L6+LLRbIgpiymsLExvxNTZnL83+9psxCwC6oiGcEZW/sj77uXR",
+	"m+JnZtOAKub5EgtCVf9LuxIXWFbOKwqlnthF2t7OzPygaZ+Hg2uzN7i605gNWRyzoBdRPpoh02Z85/Ur",
+	"Q/x2f3v6HM1kD+cVOFRqN3QaDtQszm+s+VW2HALWO9ua8pEeo4iAWD9cvjl+d3ly1L08/q7RbLhfKeNu",
+	"NyyWwM72PzfTWQKT8DKzJYfwID2EN+GAGfI1h5AHmenWPCN7bcvuJGPLuR1wYzrS/KnTeC129NLtDKKQ",
+	"cbW719prfP7FubROxeDacwXrRyTCZ86tNRAB7DU26CUNAqaQtVyOQ0nMY30TY4sWATZHlCByNtV8XXMx",
+	"Fsci1iv8S7MRcqkoH+jOZzHvzGZh0KlelOEQyPI/MyZVr+ZCwjtIfI3OYfug2ZCz0YhJZbb7l2ZDhQqp",
+	"KL8OajFNRihZPKGcjljcmcbiKmKTTm5ZYJWjmNFg8XPCWTPrjA+JcykXVhqbuPe2f63HFC6RG4aijyHZ",
+	"Fnkn1DjkI9gLNlR6CyhIWA9mB14s24HiClXtQX7BYBdmasy4CgfA387Zf2ZhXNiMTBsS20aePcm07Dkt",
+	"k625CEechJxQHhDJeABCqxLXDH7Vf+jPiTj8Db82ZjRg8YPZkr1lW1K6TlU7U7JsdoOS1bhg8Q2Li7uT",
+	"b+DszCimXPX0AGTPcBi9v/9OhLMGLKeKhZwykFp7jAdTEQKP9F+ZaXOQTuRMj8nfttFs/Dq/lr1ZHJZ2",
+	"15qzKNq55mLOd3Xj1q8SlI2YyangknlG/0uzIQeiOCe8IDua0FORsjPXLNZcgTL5y15kHdwO9xcx198H",
+	"qpSdzGxBWuiABMmSPzVXS/4w38Y/ZtNRTIO0JX5bj57FcP8FYjCbMK6o0Rf8KxSIgbQDqt4ekOkLzXua",
+	"ynoo2eSWjQvOGnD1HUWMxiz4IAtUpjXJmMzHgkzogkh7ikc0zOiFj0B0p2GkhTCjGik2mWpts/3lhXpz",
+	"GVpxfqmYX0OT081wLfLK21OrGbrKm97CXsh7ej202FhQ4L6yglFzHStVEKDldZSPVQewVD3JjGIVxWTV",
+	"UXx3fHp8eVwcBrKszDAMF9vgQHZTfpcuy9nFpW9VoGFmPPblTQ7IsOaK0ehWmaHAa5scx0rKpR7KEu1y",
+	"g8OyQsBOzCRTO8aQU7FaWmx7b1481++9xddwnL4utUKsl7QXM6rvdsO6kanNaah6M64058LfH4vurH/u",
+	"zceMO5fMXRVsfQnHQsqzOByF/JwNZzIvj8PzHQENiBFnSWxaFoXygW7ew+a9tFkqkaMUHkoyjMWEUDKl",
+	"I0YEmpMlnTAiQ8WaRMTkmrGpI7AvxCzWHJVocZzRQL+khQIyEOI6ZI9Ck61YzArJ3bu2eg+/o4peUck+",
+	"cHpDw4heoWUz3UTbgMycFsXNC0yzXraZo+kyYmRJMqBcC1Uxo4MxqLr25Ra5jBcoq+H+TISWOR/I/jxZ",
+	"uj8l61SxL95lg30x8nZuM+yvzgaIKeN0qrWWg1a7dWDennO4o5ZLyHO0OKSi3FZAftgC8pPLvf2CgGzE",
+	"kWArGG8F461gvBWM/3CCscdA4HpiH4qonB1cIiof6gv5WK/iO6H8XoRjWGS4SJc4EvAW5EJ5XQlnU4Zm",
+	"ac2j8W7W1/sELkmihBaCQTam8hqucUo4mxPBH4f461+iCunKs2LJZlzSa8a926DgSdn626fJwnd54sGZ",
+	"h2qMGgrDrmyQC4hHskWMUwH2YSYZoVyoMYsTX4+7E8l3C18Er9EViwQfSfAG2V5wGC0IlxhYSy2EYzQb",
+	"U6oFuEbn98/NBthZwRa+y5Lj/SC9R7ktqbXf2Fhv9BtGIzXObrL5zdleO5KGuIa3TgI2mQrF+GDxI1uc",
+	"s6Ji67Qg12xBYlai0oZpw941W/SShg714N7pXYIDq0U3h5CcT+38yBYt8pZeM3N29afTk2w24aGc5v39",
+	"JdtauoAVG1yynrBrmqI5jY713HPbZR4RWBffNpkGPdsgtTkIfZWGfETmsC+x4CMiOBGzmMgwYC1yzqYi",
+	"VsB50/Ui4ZCEikhFF/LBaK/tZRuSX6KqjciuGG7ADY3CoDsYMCkvRYG7mufgu5YSLTPevYBmPWzWs82y",
+	"zM/4YSXeB9gtX5CJiFnCZNGO8CgcsiVLU7kHnpVyduIoZgHjKqSR9O/EwGlQvhHZVhmDTu6WEzEcAys/",
+	"6v2BA/Oo9iA73Zpb4L7k7sAsjhlXVtQu2QVslCzbsq3Apj2naWY/8l35dyDpdhLKCVWDceF4mYOlnC6N",
+	"nFhbrigM9fNDlSyX7EPd3S/MNUMCsngfJV+UJfdR0rHM3kewPfgzCQTDfUJRUEuCIDJoBbRFLhSNlbGl",
+	"gr1c7yYYxsBu/mDOZLve1sh6t1Jm3ZxteK+plCkW51jhz/ohhsGgOdGzGzdJm17SJiMgkGHIokASGjPY",
+	"Dyr1Yi+IHItZFJAr9hKvVdwaScDujX6LSYnIL0QvovGIFfaezyZXLCZwBwoCbXLn8j8zFmcOZmNCbxud",
+	"xl673cie0SichOqrHsylQqJvbyoIoLhVDg2cs2HM5HiJaBJji0rZxLQrEU6MnQfi+SBU9DGLJPklqXkC",
+	"sytkNiFUJvYr79bIPfOmjej7LUza+VJEoJcaHo8Q2xWcHWi6uqPzYhTTAatwXxh3QE3/xesYjfY+D8ZK",
+	"8cft/bt4K4zBb5lvwl0i45tId8zxTvxnxmb6aGb8E6Z/r2cifbZJ58P+13Y+7D8I58P+Q3E+7D8058P+",
+	"A3E+7D9M58P+buZ0VyxSzCTjwYn7Bo7M6WSTY0N2i1LRCm6Rn53XMl6RYn/r+0RGhqXfV7gQPrIejndn",
+	"7/759uzDxSYCgQrejT198/4wv75guTvd/OZcstdsYZJxolGj0zi+2H/yFKIFbvSO7OBf17ATe/pfCmzy",
+	"RxiTjIGgjWZDi7LD5wdnPxx8t3/7/d6r0fOb2dULdcr2Rm/e/vbzs6fs+eVMvpi9f3Nz/vPxh0azobu5",
+	"7X1//Nv57MXk4Omb03c9NWNPn7w4fTf9x8en06PFhQqv//nrjycfT57QtkmuOaVSdYNJmBMV9c+E6t9D",
+	"qWKqvPobXGvQyKdag5Om0I2x7EoxYYIzwiLJtNKNKtujyPTwLk2FvOisFCw6iCY+CQ6FFhDktlEqd4tS",
+	"wXF9gShuVxBMErCWCoHbIJVtkMpjDFKZ8XqSIrbLDodvQ1XuN1SlcTGmMQuyvgnwsFIyEFHE6GjGGn/q",
+	"KO+S0JUDfSfrBS+abJJfS401ZZU83tJoKOIJC85REsn3a55ab6pHvJrYNr20TcYPAs50E2V8xUjMaNAi",
+	"R2M2uIahyAVX9LYJqZ1DiBZfGDlBS1UBUfNwwEpcJvbTRaN89nMr+Eq+rmtkmf3dtxkVAl1xb2DPQylD",
+	"PnrP4kkoZaF+i3lMpulzz65jo16mUbIH/xSzmOgTkLpFoKECn8ijCHHyrkLVchcXRa/3O8OyuhhTHkah",
+	"VqbcJfe2cBbdyQYwgmGBDSb81UbnZGemW/X2nkElGdo73Md/7FxhAqf9vicMyz4qDcSyI+n5I6PsY9C1",
+	"dIsW0V8Bbcpmi6Qj/QoxV8lKPqywq/INS2m0sDcV9JnbKth5ob4XM57zhr8TigzhZ89+C9Wzz1w+HzPj",
+	"qYYAHYpH3RtL9zXX+XDJkXdnXbWSySLoRTybc1PaIruMZ/MkGtGzkGLOe+nTsvsr0AcFA0ZjItIOW6Qr",
+	"r52QRdd48RjsE9m1qVhud6nMgr9PCz9lFjwt5/OYzBLbwlDbwlB/xsJQeJbN1E/DvP5xxpl14LsHOlRs",
+	"sqySlFMZhQU9KITnxBGtW2fqdhrGTBZ0Nfe1VWpPhdKGKlkuUK8a1YrHKqHD3ZrjqrQqMR6ke1YwLP1S",
+	"p16WnsUkVI3Ofnv9Cd3hYK3CMrzfW7Y2+kIufNNZHs5ulQ2KsicRju8enOqb3DMZ/obP5HU4BVO1Ekqz",
+	"7T3zr17MIivqsls6wCvyPXSZNdtPsWCNOUeNT7N2+2DwX4EY6OuXjNUkgp8YPoCbGn/QneGPu86vDfjM",
+	"IhI0uBTiFCKkMl80D9PgKI8UNMU2vZIgK2M+CCV2EOurmpOnh+TH8NVDkXP2lumRvjWokHaKSwIbGouJ",
+	"qIqouWIDrQ+YHre+mcdSYsd1zoDl0NQ+3bpoti6aP6KLBqRHdzQfvN4GoJJz4Qjh8OI2o3mb0fwgtaG3",
+	"3Xfd18fnZe6f9PHqjp9zyq+1lCXm2ctf/47ChZh7xKuY8msUJOBxaV1Zm7kwR0OTfs1amB6ocWmZ0JVb",
+	"lAp5K7NGsNZJ5XWvlcnJMTaZ3aFCUQqcmrEQQ6hplJaNvZ/o5mrBysY215OfVotf3pgpKRtP/CVtHaWR",
+	"easH3SHJIBM8ikQhSdl9TgbYwHNanVa9pFU+oQHrNokp48kRluRq4QbkCx4tHsdJ9a5L1YH1LBNuAgzz",
+	"hL/X+g3YhbJ7gHW6Qo4KUO5gJntg5gpkaltlS2dpHctW/dJbosIoIlcMMpNFfM0CIniLQIm0UD3YElrL",
+	"DfT+1arcmeLi4c5IJeIa6SAo/AYQDRBKckVBOttqsQ+7DtaqKB9bHXarw25rYW01x63m+IUrX10MxmxC",
+	"z2YKXszexPiMCPuwKBpJaNFzWmTEIls+E3JtlSBXjEzCUaybPoqiocUFqJB28usBKwxYCq9mMhfihb+T",
+	"K/3As7LwtGeepqsqBJlQjpXzd0It72MhCCNHPuIKrdn1qFpoZ3lwkZUK+Ujml9j86kbOOeVYepINBA9k",
+	"o/Oi3cYIMUDO+3eD8UZG74Qs/V7E+EiNG52DdrMxCXn6d7Mx1ZJdzBudxv/8u7vzL7rzW3vnxS/pP3s7",
+	"v3zz35Dg71Qbcfvcf/I02+nzZmMqonCgJwIQfzJMEvMA2EP2gnAUJs7i5NdIzFk8oJIVnsgpG4Ra0sv9",
+	"PptOs2+Yhr3BmMZ0gHUZGv/1f//Xf//v//k0a7f3n37z1781W3//1Oj8/vn/oR8w9QBOYxHMBokwpy8Y",
+	"8hb2T9MiuVhIxSYwjVRpa3SgUC7u5XgG2/admOdCD+0TEiCyRuHQmOc987yoJ2NtBun245yZx3FOcotQ",
+	"dVIya6LX95Ld5qIq4JfUDWxKFneIqVjcbEBRhmOId8jdEfCEMPOouCUGPCR5nt0SKIYIhRiwAVoYH2T5",
+	"w71lkdj5VajYk+yifLYLfOLC5+SVYqypBcpsKAmNwhuWZWtK/2LOL50FS5B02O200dl79vTZ0/YTiDAP",
+	"tbyAPxxCIbIQImjK3i+RUABJRwtlDnoOyWDnEBcZh/hwceQqATNydlVf/8U1NxvzitEYJHC9O47052wF",
+	"FMrw0bqpoVFK6+lzD627NdFa5EhMF3B7z8ciMqVBk2JAWpj1Rz/bKh5DEU+oKisPZWCw2K1eWgapFJOV",
+	"4qBNcZCHWn8mvxu1zpxtnt/o05Bf/8E3e0qhruafebPPDRKYZ6eTRyWiotYBFz+Mr14PwrPwh+8//Hay",
+	"9y48kScTNf3X0cnTk1+Pw9OjH9rsH139fBwcqf8EBz+Fw59a7KDdGuxHvJFGDIbcSJzZOjydRvenk+9e",
+	"dV//883Pt0+7b7rdUdf871U3/d/H8+jq43P1r9c/q6vF3vW/Pu7dnJb8tiGu7OOdyaJ+kH6ZoKTmKvY1",
+	"k8ukgStm3iciJjGbRnTAAnK1QKmAxY9MLqhXPNVZGFxb8ZbyRTcxGGdX2KiBiT3Zt9Cip9v0nDZFPRKt",
+	"04k62SIfaaiamplwoh6YXHy4/2LpWhfXpHLJ80vkrLxxd5StfGwfL1l5p01x5e1DTHoKJbkOefBHWH9n",
+	"1nXXP3lFr/8HHpXWmci4horouVtv0GOJaZzxbcmJrS9o6wva+oK2vqCH4gv6wBM437csCOkl3N7uBey0",
+	"IBPdhMANXxSBZmnDHjTsmYZ5uECbzoH6q4UxznTfJDM+EJNpzKR8MI6jw70nS2Sh0nWqEIhKlg02B7fT",
+	"H39oFTotGklGXofqzewK9SktKA0QjvkPmQL7lWIUt+mu23RXtpECPuZgL9N2JCNXoT6i0/Fi6YH+QlHE",
+	"28C2bWDbVpnZKjNbZWarzDzUungfpuUIy+5ktzVr7/HidcpY3IMJsQisvDUhbm/ddbl4YEHZq3l30jQ7",
+	"pqSD7d27vXu3AMuZ2zgOIVeZj3IGxfMTk5YLgyqYEePQ5OHC40xweQJrOHTRPaEwjOBJYZjnD6ouzLJi",
+	"g7mlqLIUuisDK1xmP6CSSEWHQyIZA0yzrbCztTJs5Z2tlWFrZdhKOlsrw91qVertL1apvMxgufoLVW5v",
+	"3u3Nu715tzfv9ubd3rzbm3fFmzetF7y3GsP8O7z27R5mscrrcPptuza1rVUweENfhCt3/U/urfFJzm7v",
+	"8MX9Nb6or9KaX6w+gCglZRgW/lSsudzofvjX0jyakt8aaxZqPlhaqNlhbH/eAuiuSLfZCugr3USbrJHu",
+	"7OuXLpL+xW7fzQqOq1Za9w7qixda/5lGYQA/fw8aVPYAp09N7pXH7H2TtOklbdLAWTHR2iWLAklozEA9",
+	"pABbuyByLGZRQK7YS4L2bqL3ShJGB2NjKJ/400xn/JqLOe9BxyVAPkTOBmP89EqJxKG0GLIPNb3UtykV",
+	"BvjiHsHeGxHHi/6Tf+hs/Kq6eRHtqyQcUTOV+tq2mYI+QEeCD6NwUJyChMKM9qmHeLFJz2mSod0EPtlU",
+	"NMfkNxMAPmGUq3DCWuScUadWIuUBidmUUYXlaPHdB+PXWUpbxSWrIq38Cjrbco41WwL/tsT2afm2OE2K",
+	"sfjHl3SEdqeFmAFSomYtJ8Odt1QNxg8mDfF5jeV25llzuZM3Pn/+bHgZw9I3vze6gwGbqlOjV71hNEBv",
+	"W8DkIA6nhg2+Dm+YJP2iItYnc0jotOkOFgQRVhSPu9XVmoy//M+37ZYWLkPd6Rg/1mxYexsMZceOBVK8",
+	"x2xCTUGhU1M+aK/dbidTlyoOjZ/wCK64n2YsXhQn0HduyD4RMczlJv1hSCiYNBGfVdnKp8Mw0guVnU33",
+	"JzuD/8DHkgmYS3bpuCchT37wzeJYc8WSSVw6MHNNMh9TxaDuj5JkQCXLjrLIcH1DTmx/vhHvPzmsOWB7",
+	"AZQM/COC3k5jccN4OgMRF0jFYISXjTS9Ltwhm0FdCRExiqWATgI2mQrF+GDxI1uUkfVbes2k5sWSDgF6",
+	"Tlp+YZ3uwKQ7YL3ePyRjMYtlSh0DGkUsbpJrtgA+DidgxLBuGZrJ5QxKLWA/iPxqcQPHdIp1jQkW6yL2",
+	"ehjOJI1SEeiaTZUB6ackpjwQE/3FJgotVHfw4cPJd000sWt5yAz+pZ5ZKMlATKYAREwl/tIk/5kJpWfO",
+	"B9EsMKlHCeU8G+4P9oZttvOEtq92DoP2YOcFfXKwczBoD58O28MX9Mle2Rl21n3nR7Yop6wnecpy64z9",
+	"187/98v/+e+Gj9xOhsCxy3b0csxIXzP7vi1YLg0Mr71fOuRw/zkcczFTJMxxqk+N/U+N0smZ62LJCV8y",
+	"5DMYI41WHfpLIsybSeF1Mec2MepLDP+d4KzuqpuglQHWhDH37ZjesA45aB+S+TiMmKVLVInzM3j2w237",
+	"Xz/uxQc3P3/4adq++cdH/sPhT0unpQe4fG777cPn/tnJU/DBlHAufEiuFhhq4uVZ1nnjYVqpi6eKX8n3",
+	"jh2zZDBukzVGknEtVYznVOvjJcMA0xYR3FyZmRHs+b+O6r37zYAN6SxSmuqaDVMCqNMIuToA+xq9DSez",
+	"iaHJScjNX8kOahVsZIq1WGzY91TvtI825xQyL61uUbgoLWmZSkJm0IkqkhQUTLSUcqZWpDA7vGWXuv1U",
+	"nVu95CZ3Rusd3ZMawse5iNjyTTcVPbRSlhOKcvqZb4gGCicd3n+jNeV/7UIZSM64krv4VO4CFg5WwASa",
+	"PQn8+3sSJODK2DA7rroWuuL2m+56UJapnAAS2tVaApKuXeODp9lrrb3zgu4Mf/n9+eed5N+HNf69t//Z",
+	"fxleXIfTpfulBJlSKYm4YfFLkCaUGDHA0QVBt28E4Myatf27B7Yi78x9pzZzbtvecws1hPyb+r1bPowF",
+	"kPCbF8JLCkp1X9UzeM/9u44Fq+524vXaV5Or1thWpdX2nn/U1hryMAn1sx4WViFDnRMVgLO4AMY+EFwx",
+	"tC7R6TQK0Q63axTa//OrxPKRZslkYmAyMN8lLMU23wVdBT/2uZmHc696OTtYPal6jOw9Dh7XIUsM3SyY",
+	"O1aTHjPCwG+aKkr6twRdXsTkSqhxS0+hG2kJcfFzYkRbawkp9uLY4iqWIv/ZjSwGhD47C2G0RQdbCKb8",
+	"igamgNWas53QSB8FFtjiTJXTfWvfsB/e2HxBY0wR0EFT0ZM8ihni6zi2ykd0NppeaJmqToqYNl/9kL0k",
+	"RuOqh4Pjbp1TaHWNnQtTPbp3zRa9mM1kjYOZNXuc40ufmx6/S1VPBV/PRvbie/TumBsQqJ/GjExCKfVK",
+	"ipjMY8FHoNxYwH9opZVhybiy9rlQkn7O1tA3yy/0zRKOQg6WlLWZ4kB31BPQUy9Ou1q6ap6vb4aG0Tgp",
+	"hsmqSKxvyZVRt8V1yHABUKu2ETofY5Oasg4RmgqtRlHvuRXel5MhvpgbyubYphkQsQPSJxIIB1bgexFf",
+	"hUGwtkRhqLE3ZTH8U1Tzv7f4yvv0jY3NVStNiVUFDI6JkZ3ACBUch+zMXy3OKdb9/Wrzb2YBGSuZfwr6",
+	"uDkyweWa0AWsViBgpazlRCtHysGGhBV8LThbc9mytc+r5pspPP+56VaPrfXqB7lJucuoWViKPZVHoFIt",
+	"5QsyETFylxOulQQaHcexiNdmK9hHj9lOKpiJ+8mNTPlCTBga4edwp2jWQQQ3VoT4RitmMFnLxuQdJpvw",
+	"UFlrsu4nN8kwpRZpWCT4CMwC9h6JQqncyb7PeAfXmPDqokbxyxuZNxhGSOrtBEnDRIMkkgZM/ZRK1YU4",
+	"jvWmDLFc1HawdK7ppza2t/rrWeBaIhVd4I1wKkYhvx+VKXXSJ/qRlZA9XvpiF7msV58qRI7GbHANKqBc",
+	"cEVv0YM2FDG5ZguTSCKV/k3Nw0EaNuGUl08/V4wNSgZVqNid18nqBwV91Vig9rKa3b5tqoggKO7a5/p0",
+	"C7RXQby6d58CDO9u9pJJ6dXeKBhK5iHW3Mu5OB/fzSFmWiQPwH87FbFynci9MCDhENzMeC5TIjVoT/Yz",
+	"DwKiZxkJFVaugn5yC7lB4ql5hUM3d1UIjICYZGtlctGNVaFYstvQUu7lJcDk2KJFIHUOohGwZKaPq41i",
+	"ytVjQD0urE8FxeSWS288WrG4UBkDZboFx2jIAUSSNDwkvw+eXpy9OJuaKCYoLZr43xO5mCzEDK0SpTBO",
+	"j3F3/EtXsUWeldzwreDq9XE4GqsmuZohT7XnxdwZMhxxEvL0rN/N7OYVXh9iiHNNAccXEwlsB8agl9co",
+	"+yuFPSfYUn/0sOeNEXXW7glCj8/umZLxe7qIBA0uhTil8Whdk8QUe0EjjO0nJWfzESzOAo+L5Fzswie3",
+	"69tLPzS1aZ4eZorTLCfWrxnevIw3+langoaKi3Uf4nLJYlvSuZvZO7FXxCxgXIU0knnhGRoQt4FPgi52",
+	"kyOcrP/FOlo8Jt0Hfr/uLZWXfYtVKTQX127DdOR0DYwoWWkMroMt//jx407Xya4rxjKcf39Enj570m6S",
+	"g2wgAyJpaW0umnz7qeFMEsL4asVWPPFFI362RH45joVS0dpkXgRIehAwVA+Uxr8EPNXmNENcagvNPacY",
+	"4+tQ9jlT8WKnO1S+WNYLRE52X00I+2m7VoBNIR7q+dPDyjjGhLQ/cHpDw4heRete+xadvDfLdpXS93cW",
+	"v9xtUSRxb0c5Nq6V7XDArEAeg7gaKplgpFdBd+ujxCZTEdM4jBa5Tz140OKSlaw4AN6FhSPgwH9/dVD1",
+	"x70zd4Bd3+hda9C5zfmgXM5ZTLiYPzKm5EfQWYM7lUDBPFg4noervXxRoJ7N6zH6grZuyHSIoMhsIjD0",
+	"4YZ3pnkIeqpCfS9mfF1BlgvVG9r3l0/QfmhTnsds9jwY4+2M3oogMdRm3/snJDmL6SKXAeRwwuNLOiq+",
+	"2JVubtEKSUO1tI3Ddpm68U6oc0aDxYZlsaVbZYUKVxRMNq0nZgpqClV2cwHtz2xz3cN4plTIR71AzKuP",
+	"xIVp/Z1uvDF/tbkPFeRecpHCxT6iO/EezXNLdyT/3c0GIpcblt7HsNhhtvbHOgb2fAWAyjjUXNGGjcy4",
+	"b1Mh+xZmXjlRhWaMhYm7FQruMPXY6abO1M/T7P2NTz2x/sNUhQKMfafExxcLhmk2xJz3aPrlpS+ezbkd",
+	"5IZOQCbkIxCceaMDzxHVfjMW1hxEfr0gKTMCCAHczNzfaQ4MnZrwP3B+6olH4Q17JDbBczbC4CfNKiKx",
+	"/ubETke9QdJTRd5C4eObER+R8tBCK6aMYyJyyG9Chb4twaMFEOYFGmFeGbPB15ZTskaM5TIGtH2FeveG",
+	"LjMAywEvfeJNmIv4WhP1cBZh6jRogdZ2kwRUo3b+WKQQs+v3ZzBcffM3tYWPfmvCET+5h8Cj5Wl52PzU",
+	"hM40N5fDUhaEU51R9k6ozacJrhwfAnlc1J9EQ+U1C0xMj5NHgzt4L87UWhHgGeffpsLAH7HbD/fjXvx+",
+	"FdkW4i3li27qqdpEAsLj9VGB6Hm3KCvMdQnTPqrTXcwHT0N+fU9ZL0YR1KK/GBIxizFRSPMFmcSaskgi",
+	"d4BBncUY1/O1VuMhZXb61tPJ5UwCzszqZc/Uoz7L72Nxo2kjE73yKA82LI7JFLnzpsROP3U2JfnuhhJm",
+	"oeSQLaI1GKND5zHswwdOZ2os4vC39Qs6pPf3Shanbua91PDUTCQZCuXsVrNZdOGdzZosMKwKR4MM55GI",
+	"MV/Ekbp0V7wj2KwheYlnL4uXuM6sXXzAyrmmX9tcQrapAqFoPGJlsIymCtAHQH/4alU81rXF3rX6x9e0",
+	"5aaJQZ5sVzOoxALkZN9MrfkbNs9X6vyLJMN+1bobLedrTnXgk8Ti6KSR0gC9IjR6H4spi1Wop2wqEE6d",
+	"n35vuHUj8vcsI/3Xx5dkVzJwNcp+UuQynkUsV3n3SEymYcTib/ZePNF3a3LZOpAPmYKW+4d5Ltxs3O4M",
+	"xmxwDTgg87Smhc3B/2rFyKrriqU3z7+TOmXJ+H9J3hBXv7IBIHjh9iHVJaP9vTFhUiKIzgkShI3BHlBu",
+	"0/6bhMJ89dEQWIVpTtHYnN3cpLOCwx7KkzA+YMa4MmWxzJfnW30AzcprNrtQdnwl66OP/3cGUg5oNTO5",
+	"DNhcoaqxrXxtucgcawIRFlOZL6qLAB/7O+3DDMBHQsH6nthRIdRvzMQlVM3PHeKSOR7f6ivfNwlqChoJ",
+	"KBF8JWaKUJ66vfL7zW400ynpSIvb1nsG5eydbgySy3IehsNkwfGNAaGb0NsTfNEUFTQTpHFMF2CYNG8s",
+	"2yKti9pCwJ5dAdgVF+J5jV0pgPR5h7IQM8zXl+GIs4CEvHQ8q1IJn0XGbo9iaXF8MLTkUs6O7o2YEzFU",
+	"Zoj+0e1lC7U+PXS1mxft9rO9Fy/2nxw+O2y/eLG3vPqjfjGMllFRJvNyZfIBSLI61GPZZ89gNizdOtef",
+	"BPWo1LLda29090y556oFOJvz96YlOOIMZIxvSjHL7vVLIqKACM7QNoxMjFCtIENoMFfjlffBogJVb0WO",
+	"q7mnOp18/pBlidq/m84qWKprWibm5ZdG+QZ5B72Tft3x+eHeYZPsFzkkZG6ALiZ7iapV7OMMrz60ljEe",
+	"QIJlhqD+nbndk4VPCc4v9jzxcSd3+YvHIOQqFnLKBnCT2MF4YBTen11ckt20ebZybAkuUtrcPQ2zOMxJ",
+	"Pb4YvGYjlHLm24N+KGUf6oH06SxADAfHHiBrjGyd4fw6v5Y93dhbaXo6u4rCAVQnqbMyrTmLoh0oSbOr",
+	"O26BErHGqGx91Wqyeyc462jKS8I3qUvxJZTopz8Iwr4r7cmBqBhyN4owKgU3Fgp6SbrInxVkEh19y5ed",
+	"F7fJauP2DRzd7z0bTE6tDJlTH0RMpkxM8xWz/RQRiIFchwBM9bGqkwv8stahhZZ3H0lPU1cPMc6WbvIR",
+	"AMKlafEYicPinCD97wYXnJXsLzy6Gz3m7iHDfArr6/CBUu655FQ2Sy6JuqvnOTVl9Oi7444oH7DIqj3r",
+	"KfWPT1n2rgQIClpqShBt11kMX4XM4uUAipHRt6C0nhJpAYvMEnEaLVQ4+Gbv+eFBXTvH0uL+zayxo8hi",
+	"jYFMcPaSyAdklcntZGGhcxPz7jGAgBpRdM39hbiQDG6FaZddxh8Zm5rST25IJSTXYR8k5FIxGmAYipwz",
+	"Pf88DI3pO4/LkcMq9epOtrI8FL+UqPviW81kD6NQKv19KxjniC+gf5EkolMlpvmdq8CQcLcxCjnoICFE",
+	"nAxDnwh3XCgBsCIQxkpgVc3G8uNpn97/WYzZhE2u7IosI6gLRRepimbhc4IIbWroeKhDOvlrLd2UChPi",
+	"UQI2vN7JuQqFzzQ4ZPPEPChf6luCkauY0WsUAADzKrMNUBQLrPSjmE4kgl3xUajVVeCpgQCxgd1q4l6g",
+	"ap63FNalXYUA0Q0EqfVTi6bSgEgGJwnIGIBrNU+f5Yl1zq6KYokLuEB3fmvvvPjF/Le388s3RRwFd4Bm",
+	"YDYur0y/14fdCRceiTzrHsV0wHIwcQmBW2y4/CErDmskdgo0DvhnJZzqdXjDOClC8XTzh3otjjMK1Xh2",
+	"1bOQ7wD1XlC+OcFmetJFcVh2dnfT57vIbJZIwkU4s/Jh6vHov7WoLfVhTD/U+MXaEf3r9j2dhNHCs3Cn",
+	"4oZFdMA2sHqailmAdfuXrp9tWL6C8/m85bbaDfk9L6X7NVjMFE62QIOMs5gqFiCCJb2SBSwyOB2VwmZG",
+	"drGfA4tdHiyzOIhXR+/J4bMWAc8pGWrZuZ+DwTQIm6lJHvJ2aMBKMewAbbPIb2oTgh1tanXsTcOBmsUl",
+	"tKC3W9/dsO1+SjDvy5bDajQptKbw8Q2Sw2eLGOzcrAVwqrIq63xQ4JmYAQRetBbpXokbRjK9kVARzlhg",
+	"YCG1Vkb6ujfZmesrC3VtPpto8syP4233Xff18Xmj2eh+9/bknb6AyxG1lrHd1zEgnJ0jwNbtjrnr5Q4M",
+	"yEBvmREVba3A532X/3dGkyy/89FandclyNmU8e77kyTPPkMVvzfElHE6DRudxkGr3ToAq0H+2+AB6g6U",
+	"iH23myBBGGjKJ30urkSw6KNJPpGUqCKUuNk8TUJtGQyMSMwrqGaPAOodsuwh2x57z+6MaVK48rLOq4Iz",
+	"kQ78BqKM56wJYp6IgxRszej12ZOFhm+AF2UBq2PNMlK2B5LqfSKBo3aqyADAb+M8Y9/bf9Zqt9qtvZwD",
+	"40kNB0aZY2VjDrDCF68WlW6KlMbyh8JsFowbukoX0HdSMo6n4s6XOZXsUofcphtKRRWrcivtr70m12F5",
+	"pYCkgAOVSs/jR932MxacYHVfuoDG+dWEz9qeYE2XLaL1GhXXsS4Jm2w5rSJRqaw2zoLCXXkXih6AarTE",
+	"ZWjiT3Ew90fnS40CXQlePoDCsNPPi4iVM2U8WDZPKSYMYoqgnfnIRryeoUdVP1GShMFaKI8VEHh+l75k",
+	"jFfuMZAZhq0oQYbhDSOTkM9UXuHa5L4D6B8deTXULsojqCemu69vruyAXosdLaTtYMvdvfxJqGFdhaV0",
+	"DkNu3RzySXloZvRZEvZxBohfO4KSP8VdCAdjMEsmWQZJzuCEMdX6xD/xHdK3I+53CFSgyRfAhUYGHqIH",
+	"T7FltsoJPMC2EDEHFvx+h1j7qf5Tt2e3UwwmhKaaziF3jkaRmOfGkOad62b4ghKiJ8ciVv0OudD/teGl",
+	"/UnI+2mbSPBRv0NOnQDU/oTeOi3khEZRv0NesUjMC6/TeASjB7k29+aQzXEdpG6hSMQ0jUMPmRLGIH+Y",
+	"eQpAfNOiVL9D3qXpNH07cWxno8mR7E1TU5rJrhzUCMo2B0HVtKY8X0AUGL8TQJZ9dxY7b9IrKaKZYiSj",
+	"upAP56eJUgU21JAPBXajNczcDuL0khmCDpqbn1Wl7JcJ6nvE/k4UHWXfsAqkeeNAc5ODNomYUiyWTRKE",
+	"o1DJJunpUe80Dco8NQ30j9CiZUgeMrH1YH9kU5XYf61AmfnyYExjOtBf6XfIkeAqFhFJf9Rdm6bkAw8H",
+	"IjDvW7So2XTK4gGVeBoI/Lmj/7Zjy581+6Jez+RFAn/Veg8mCu/Av0rbySkbhDSClubf6bwKb2nKH4jJ",
+	"RHB4IQn4AeqCWnroywUjX/IGhjbCR95q1dwE2hqN/S8SENtBqjdjm6kZjaJFj90OopkMb/TkjxJGMBCT",
+	"q1ALMAjSC6ylb/d0Coy23yFoRZsIMPRRDuprlo0hUwdaQvZlzJVgqTSjp9eMG/7gD5ZOVnMCZUOQMN16",
+	"KYInnzVxN4a/AWiiqXlVaBzMMISa9a7ZwrxwzRaETqeMxtIAuuC3LQpJZpEgmu8Td1Q3p9p5hpE3mo2U",
+	"WTdQ7HAPM7hdDcM1/4bsAvOz5qD2Z1sHOsMfQU1MOF8jzZYx13r6gzWpOlyp0WzkmYvTIDHGpD9lYMnx",
+	"gDtP0xOr7/H82XR+S46d8xscJOdvc1zMhPFYmD8sxevWBWKGoSGdOnthjNbNBmYVwGcmBrQ/IR0tDLiU",
+	"AdKIRenJaOHObhdEI5AXEviYvOmSkRmfMIVCgxgCC8eLPWumyNWytpuXraQf2vIElffRKiX28Vufi37I",
+	"oFITS2Wlz+lY1wrOXn1+FaHZ7gLUmMSpbfzZWacSQ9TvOa3GrygVzC6UqJhyGaGxDwx5TWSVVBpZByLM",
+	"QDTKUAfGkbhDcIJJUsk12VNv+tmL9h4xLaz8Y1couxW7HmeMd5Y52TxZ73QkTRu2ZWgjWdtSwfvU2bQy",
+	"NxPKsnMqXVuaoXELJG8wyzFLL3uYTcviQRbxSKg7Bmc8Wi/epZMakRUpCs7w+3Di1bYTu+ZnD6sB47rF",
+	"ahsOgWmMwhvWAkGR24IiiYMDSwNqzXqcBQA3eVo3xmq4jlU9fVigtTeMRgjZ79wBttpqQ1wX2bF9uJyX",
+	"Yb8X2Da/qKYL36pm3vNE7CzSmgTgpiAmE43YsDN3kcR1dh3EtW8JTpJINkjX3WhkWJcX8nUdn9Xih/HV",
+	"60F4Fv7w/YffTvbehSfyZKKm/zo6eXry63F4evRDm/2jq5+PgyP1n+Dgp3D4U4sdtFuD/YhnCfz53ov9",
+	"yhgMDLTTP/fG3ojJkxEXMQucWFmI34JE1szhc1Oiq8zwtQPTfphf5yiRRqNGp3F8sf/kKdhbbhqdxvsd",
+	"/OsaCgjv6X8pgMQ6QguL/nIIx7vRaQyfH5z9cPDd/u33e69Gz29mVy/UKdsbvXn728/PnrLnlzP5Yvb+",
+	"zc35z8cfGs2G7ua29/3xb+ezF5ODp29O3/XUjD198uL03fQfH59OjxYXKrz+568/nnw8eULbxcMB4y2G",
+	"8o5EHKpxzrFgZ5W53bwm1xtP5OgsvsntiV2XTLSq1xwelFmUrtmiqYUAcy3DTv1FEry8ckZkj021+Cm1",
+	"KH7qR7bwUBTsXtVSwO7+7qkrQ9HTmukRiaCqy1vP2goRByGnijXJFZXs6eEsjrJ9r0ZWleu0WGsQq1Bq",
+	"5SDyzgu1MAdOL5EeIRIO7kETCL3kCF8w5Zf8nj3Ze9YkT3IKxzVbIHzXQz/rvxROOw49P9X3aToECgBw",
+	"1y+KiRq1soo0T8yEb+9XhW/DqHx7Y91VJVIhmzOpUB4ExxzGVGIE5afGfAxItUSOMVQdygDwv39q5LYT",
+	"BLAS7x064hq4HolqaVxtDWnkwgfiRqz00zxot2Lmw+VRs7DbcyoxBxYCC7iNvkERQD/kAhuaCEMrXpnM",
+	"g9x2pnEkYBFxSouakkX65E5HMUUPvpaTe6kdJIHMnPHknzIc8V6I1QQ0m0/T23oxm0Z0Aa2SPLiYSeZL",
+	"jGvYgn74d+7PHhcqHOR/zb/kzCHJQdbbFsws6KH5cQDZBlHefpNbqwJNZbe+mNACVT6DfgfrN8dagdCb",
+	"QvoxU/EiBMdIsq+m6HgQBticXjMCOEzQ0qAwkb5Ec2n+NSXENQabyOtwOk2+ir6PBCE/tRxQB0cUkEIx",
+	"tJ7AHg1Y0CJ9rAfR7xBTlxF4y0iIwENWOFWgIRwwbDvY0syA9EHGehG5SBWuvGsb8rx4OcZT6E8G0txP",
+	"7iJrgGSURqfx+viy0Wxo/oQkDdfSiCknBVUPOLIBMwV2hl8sSIjGN1MnR8kZVnkI2XO/McjOo4L/hPz6",
+	"Lbb8nJ+sN8XDtkiid2wIlMlgsxCzEaNQXyoXcZhbvkppCdZ3+RTOWVRgnPq1Jm5AshK56Xk5aboa3tlj",
+	"T/rKHFDI2TOTnYeYO2zJGknn/dkF/OcD/H/38uhNo9n47vj0+PI4S8XYvEjEYnC9fmB6zKgsS9cDM8XL",
+	"NJci1DsVBekWFlCbm8AP5uMcMMXFmMYsyJaGA58OJQMRRYyOZuwOceoYs1vYW5iYd/9caBaPocYaEJBv",
+	"RVLvYxyHDF04fQC9gURbrJ11+EKLsJ4M6DpmajOMNQ3VHcgP0ZQWCMLZbc4gtgmc3UpbNvP7F+zaYO8E",
+	"PKWZweUR/qoC9yzWkM+RwbiKF5gMoYef9WvAT0XHRiaZt9IIj16UnNjtTSG3KEj5cX44f5dwQzFAR2A+",
+	"nHFV4KRsGqqXMabISp7gmJCT/j92DOfYOQnQzB+6+PF/0Wd7tGqcUX50frYtS4x6by4v3xN8mPkwoB2X",
+	"lxZ88uKFU2/jsO2tuJGBivLHoMLBwFLpmKWWSjTDmKXARbJOcjgNaG/vWXU0kUtZB0W6MoBWvutGH60k",
+	"XDa7UT4A6EqaseXzSsiXec5yfTTpyu/nTYMGrgumn1CM47VJDlzi0HFoPrvdCQ+xTKv0cqh7l+Y4UXem",
+	"xvvpFQecjfw1vSUOWwd/axEUkLBPlzvbAHsiReIm4AGNAxO/JoEmPdcMPPUecWO8zW5WHVo0fUo2iJna",
+	"YL9pvrevJINjyccgLruUuVR9f87hftYP9Vfb6m9//+/G18yCLLI9zEYotbRTky87oFzf63OMRpfoQMIf",
+	"l618ids3gav3zjfr1a7yq1XNMXeIk09XZFnaCopdRFIIoxCtxa4xKQVmMGcwzW0y2bBWpE0CLLLogClH",
+	"1v843Md/7Fw1ita8DApEweAE0UFh4vyHr1n0ruoc5vKUrK5Mi/FXZvs+8V76VqZfJtbYxT7H1lVX4/f6",
+	"5hNJnqlmWFEI5oOM4XL5xVdRh+Kgwo7pxPy4GKxmvtkJLKOv8xKl5+N4YTdUxE5EKmytq7lpMcCJ4HEC",
+	"kEqidGzLwuSTIc1smVOnQCG97UU2MBv1ofTvrM+9u/Mv63ZP/ome92KlQqfXgoshCZvKEJ7++BKxq6Kc",
+	"c3bgdT95ty8ma1PItT96293Zf7pPYjaaRTQm7BaQTguhJsvWdFUhxpl/013/dJw+anVMICVeZFC+qYTL",
+	"Qcw5i4lkEDJQFBLqJKDfQ6r5nbJHPlwebayynCcKav2aluSKDehMMmfh51QLaBvM+SiJhelK8JQGTTSg",
+	"IIrvxEBXQzCjv0pE+QXuv0PQxO2C3JTH5GTDUexXM/NyLr7NZcRXruF9pcDnV2+tBJ4PH06+u3m2qmLd",
+	"3lsjgSeUsAbI5qhnET4Y7wtRgrgt64kyG07Vry7h+SVy81feY4iYW+JYg+yjGKq2Aeec13b4ItzLco/v",
+	"MoHSuJ+xoMyMh/+ZsZXryngltxVy++uk5nurfVpS7KHq35tBLfklaXj9HLX3MSvNeO9aG65Eet81AVYm",
+	"Q5v2v9QXIrAw6rK1/HB51LQGH1hAFoTLC70+uct1bGBhi+N4K26YxMtO0+sCxoFOif7xJR31k1yl/8xE",
+	"PtFwf81avT5QEk+2n3XaOnqJc7u5jLEJApj3xPhJqYTLee80s+lFPl95ggr3fC6DMdPUblFWdrKMzyfB",
+	"vvdyhDeXb09zwOWzdvtg8F+BGEDi4FhNIviJ4QMw/uEPukf8cdf5tWj/8FpAbPz0exGFA0+AVR+OigRz",
+	"X1/r4Cj0DiIqJYPQ4zStpEn6PJSqD+CjWIUKPk/+evGePG+3d54evPpbi7wSamxc2wQTRxLLkgRbe1l+",
+	"lKNsOqMCWpMqq1tmn5fOukrD3H/yNKupPW82pmalct+wdTVMpoxhRcmvaU5N/onNpMn/nmbmWDQZbOjm",
+	"8XQa//V//9d//+//0Vu+//Sbv/6t2fr7p0bn98//DwnCkMJK+q5J4UMTOmQGSFPq+d33P2aVD1iecpUU",
+	"jW7rq8ErjOT5XccxTeh/qWcye1o+F7e9qE5i1mUdLcBHLMX+CmmQq/WdkJvPZyiGpF8ks/5qX3AI16Oi",
+	"F7I/a3Xuo32vVGlxkaVN6Mxy1VrHZdUoUEM7zSU2Dc/iePe7QFCenfOuhveqKXPnn39/RF4cPnn2p3bP",
+	"b93mW7f51m2+dZvfzW2+hO+WFSVZQPkxRIpD7JmhKUqRTWm3OJn9Djlst9FHDrV0BplEd4w3/eHi7F2T",
+	"UJJkSGOWSlKX4fL7nedNB64W5Sg0lZpCbNmaD7NYitj9NP4CIzZ2A8BKc6DUsDbAMIzAcwHdlcBNQr97",
+	"LfJOkCuEVETvLmKn5MfiplHZNy8TfAyoeWiWTA+I3U71J2BwoZK2lDFUdjOW6zGVWJAoN+cUA9t+5gMm",
+	"qLt1iKFeQKKxdAhnGAccBYROaZwbu6kvVRx8rgy0JCYXfoVx21z8KYvhnwI/cGD2C2xrfzEu8ogOrp1C",
+	"hIXNzpTOznRjqjO4wOoGvXcO2VCpxEUNZ7DF9ExZCsqvDSzj3O3YgCTqx/D2OByNk5IQaBcUMfzKYuyp",
+	"CDTv9rcM+T01yuuzYgzzSKAZHP0a/WGeKjbPpN1Cdz5Yfdtp1w8yj+XegRcCwryp5eFkBAwi4XTTPz9+",
+	"fXJxed69PDl79615lhbZGYoZx7aHKfmK2DkjIZ4NW7doStXY0BPE6OZq2Ry2n9j1UGN0bMkmhsFjSK8t",
+	"qeTukS0dcth+gS/nCgRcVZQUyaJMuh3ZJ0u6eEn6Dqvuw6kZWk899p+iX7p9g0kPfsW114d9LDCfB2vx",
+	"691fyLRSiYNmaTu6sHnMmtI0mTQJmIYYVOBhE6EgK34iWXTDZJNwCASNYzYAWg1j4vAbQ6OR5vOLLNW/",
+	"gBTpbDlS0JEjvcAocefTp1tJuSu41MCMNtLfSXpMLybrSYNKLf2TgE2mQkvzi50f2aKPuHDoANTXiRZx",
+	"NPvltvANQFUgJ9ad75lLJI8DroQgwpbNwrfskfG+oi8IrKUGEyymTxBb4chY5noDg7AKXe63SP9kuPMW",
+	"ytVYduDWoDFvYRdTuogEDXpuPazDvQPnJtby9w2zpfMn9tsuEC28c2h5fh4f1vu2F7wX+nnSSsqJGchR",
+	"LCsGbuiBCBBsnPLMxQ77Ygi2IEXpbvf1sqA80wePiDRm5asYFt2pbJZBpLfv3gEwH6+hlLh612zRi5ml",
+	"Adt7kf6spGBi5s2iwKZcsaGIWZYKXMFj/3meCgplnjLY8fCOPtl4qyHpmQ9OY6FnOMzE8TddjHdTWiuU",
+	"rgwhxSweuEgG7uu5YVi0dDsMi18+ZbafDJS5udgVizmNehiX3yFPtBR3KkYjWzlKOeQYmrdQS+tdzeQC",
+	"XjGUDilGMI00UQE0GkmGSVm6gCp6RSXrzXgShuR2Yp+nFfgQ4sJ8GfTjnpipwFSwghf7u8D4fkOLcseI",
+	"L7opnJ0osJXtUh3T9DeeATpJLxBzvrQ3k8UFZSW40AwFI0oz1aMKIrlbVQnE4kazFFm9BCHd6SEVO51f",
+	"M4KjU3gpFfayg8hjn7hiV+LTcGUnPeSM8AOOjqL4ks9PRInDFLYCaSNJFMpVqnLRqQvI0RkI6iwudLOR",
+	"v/FcVSy9tVJMJLxokr/NsPNXAMQW5Vh6o5mFDW+WYac3Gz4NNMMPGwBp4mFlzljc0lR5RuP+Zk89Ykg5",
+	"h9mgOZlzqtVXz8lrWKjm5EjpX9xDkXWX+Ai8oMyfI0WuVP4jF2g2mapFkjabXhbGSoQCMPJXqFwoRlDE",
+	"npN+BnqxX7RbZk+L1z6FyjZyHRaAsFcTfepVN/1fFQKV89uK5eo/+0qdnxuosy3Cygq1mfS9isWnAOFo",
+	"GokFpFmOQWa4YTGNyDAG+Slv5fqacCzI7PD6wORIQGUhR2IyhVxB69SP2YjGJpeyOqxtC9qyBW35E4C2",
+	"OAFdnfLiuP1eX18v/Z1+eYFcUgP/pU7WQSn6S2mSzUUlul7KDNCAa13k777/8ahpTJFQrLRYV34DeTrl",
+	"WHxbTJuvhGnjLcRXkVJ07ojzb0ucFJjJY6BhLeBqHwALpN2aTESOfqI1CNQOsgXlpv48j3PmWd6T7rsu",
+	"iZktuwnWCHuds4URMf7alywa9pukz4JQ6f9CzjwAc+i/4Gjrf0xjdqP/y9kt/K2Zcf9vTZtPxwiCeXhQ",
+	"XnTH4Aiy/dpANoxYuwF4yVtb0j4JErORYCyt36J/EnNu/23i0rTOlRRwyReEcXDJXalgJ7e7O1DExf46",
+	"iBiNdwD9ZWdOQwQxr4amOWeS8eBn5zNrCvchkgyWYgcui06PFkZGZOqhbgtxbkwwK1F5LrFgfhhbq9xX",
+	"gdr18B7J7li09S7355dDp20+QhjkqnvDX8T13dm7f749+3CRXAtkTG+Y42kzfo2cD4jyBODCeFcwghkN",
+	"q4BKBs5BtA6EkojYlle01V3tlxvNTeKnfW42LkyxqrM5vxsU9iPgazUAqgW5YkTOYpaggIWAHXTfcLhV",
+	"CM8+InUQonyKtqY6GfIBQzlTigkTHEq4JgBxRevSwwKXcgzNLOhVQ5mZFUlrVT0WdKoMYPUdIKrgFpRL",
+	"p8t4IMmMg+8UyTvdO+NP8i/D07svgy+gri/DAMopQYnrfEnMe0e3CqV1KfhZVxKbYoIQjdW4Vijvw0bO",
+	"Wi1jDVxpobpj5tqTYozeagBe8uvhd6VnqxaCl4d7ZahtWeaM4WOnofQtShQloPVpNQYahTesaYu2gvr2",
+	"0lTshMeKTIRUZL/dJFKAvxpCdMYiQtTWSfEuSPa49FTUr1pr76rKPEbw+PrkXTNh6ow7m6HRrkiMqMqL",
+	"WO086JW9w0HY86VwsltlnayeXZ/ThUR0NF/Bl+qMRa+dynS7l1nKvaoUk1yyXMm33ZyTmN3c39Rk+Btb",
+	"QjLCSNV6BerPc98lGH9Q9HU4LZ1NO/OlKtps5z5WvaJKKF9qyxsxR4Cu5Ogvm3E2I7J6xvDRnjVZVVH9",
+	"pW59bhsXGC4cBDuRQt9mVy1DMPRrFj17VrLkVYOvllXv1IunnDs/JxkaXcyR8QdiMqE86IEH4peSGlVF",
+	"lYspqNgpIrZm1c4aSb4uGkmhOKb+0b8+aEvwM32wK6QlXRNvI1YE13Ql87W/nTCQnmQDwQMJmbeIgQQZ",
+	"if9uIPiD6+/YWOkbR9H7wyY7BrOB9bo1NF2Rt5BPAH7gi4VUbJKLa7F26mLBK+92FfkqPDCiRxbPhGgp",
+	"JEsFsNvlzO/508MaV7MllvxYrC9FWsOCbJK05IAnsaQGOkn2mq4otVCrxBak3ubIsU7uZfpiZpcLlfPo",
+	"JAFbNC1JyHE5wAqgWWdOkSgllBrJUS4lVVVdzrlfCvmE7sRyfTddJurk2FtiaPrp1cfXLtmtR6b8Zzef",
+	"iW4g+TsEEfk9eeW+FYEwoRQ0yGuSAbiLp0/3m2S/td8ixzcsNshFVzNF+nSgwhuGcbqzKDJBzXik0BBl",
+	"Ign1+fJYbeB1PxIKC0BWbZqwFZMxAhlrTuqF/tu6IbWEO9I6Qi0ll85K6gOFUs5Y3CTzsZAJ3Kokcqz1",
+	"kbyVyFvavECONW0gSyo64ZIaXa4Jce6GnaGpbO/Fs6zktvfs6bOn7SeHeS5Wu5hELWkurDIQoMmu/oAP",
+	"n9zzgKVXSMjIBfe1w7EoS+qD/B9q7VpczJsJMrEWhHJ1RPO28Vwx0Wq1w1/IM1EYYTRpwZ8mkWxKMdri",
+	"akGuIsqvc1zZeOU7MaMBsX/M41ClGndHzLmxj3XChOesqTb5asYG9iqRvrp4Na1wOatb9VBmV8uGMpN5",
+	"tKmapbJWHUeKh1aq2L2CLL7saPC3NUhoeVVWe+nVKM5U8aXctWvuC0vCTbdEq7MEyEyRO+EeIbvH448E",
+	"1CzXJkz4LMLwlZeIb5Inrb0lisNGgPGs9S7kRiLNhdHeR0is4Q93OtUuQVoyWyq3+6Jgf/h4iXWoX7Sf",
+	"Pv9b4ifOhRp7Ud3uAZKw1GsR8gplI73A70fNqAit/l4kYUJ233bNK/0mAI+/ROnNIHaaeG9q0x2/dAj2",
+	"Y7/AKrjzctPTNeOXumGR9WUyU/K5J3nuZwnTLlYpn7v03hlgURJkGjOJ6DfMiVAx9iRzqn/xXigeZcM1",
+	"qhW9aeyWDlQfMgv6VPUiRqUykYYpSP5em7TbbQK44+5Q4GXAEMMXs4OyTwtj+gB1wtKCtetFVXUh+NRW",
+	"RJGKLpqkr2m4TyDeS9aJrnrAeQDLj6MvL+C+AtHrj+RBBabXH/ZXDVRffXUfXuD6HZZ6hUD2LiQhTtNw",
+	"9uycwBqBXtY1w8+3gdr3Eqi9GnV4gyPxylgFuGzVy4IgddkgXZOnfMWcUgEjGnItySR1vP90N0xZmXFb",
+	"p0GvkqnPALnNzgFIgyFnXIWRkXc9lcAbo5gOWGssplMWP66Mre1Fub0oH8FFCQdsZ7y9J/+A96RkcRX+",
+	"B9ZpkoxtoT+20B8PGfoDskB6kLaVVoLwXCxuZTVpwfD0PuCWKDGnUEAbqs7Uj7Pa3zt8dvj84Onhs6o4",
+	"py1IydcAKTG1WYpBHliB7mqBnK4eKsmXAD2xlFzORhYY2Z1JuNhINHc1HokeoOUkS2NTDcL8FsrloUC5",
+	"6HPQi5eA1GUKM4brXb9Iu5qB9kB/89Wk12odinSKgD0YvOmmEpdb+AvzRrQKqBdFxQv9xBYSBDW7RT5S",
+	"fWcyDgc5LQv4kmBeMNRJ4yYWXX9QmDrPGzkNW3ScLTrOiug4um1PU39GFqodcruF19nC62wCXsdDhnnp",
+	"o0yy9jB5V87KXjSuxLAshF4rpP68pDObUySGELAjs9lIK+UXwfuFxI1adyxozNVBvCV5Rh/gw6VJRnv3",
+	"lGQE0T4sHI2vxEwfWgzZxTDN+cNIQEqrd+lmuEBXbBRyaaIeBE/Y2SYzlN7NJlcsTtIO4Ltgftpzoy2m",
+	"dATBtAtTvP1r5jOlK6WbhWJmRq3Fm+xaJQdjUzlPH7znpvZCrJfxhB81MmDy4dq78+Vzo5C7QPTDS7Cb",
+	"9bPJR/36OVOe8f3x0qZ+NjdP11QtLVeNMkWCrZVoRG9YLr7P2Lg89qm8+Qn3uIjyLrwhvJCNGwZ1zRSF",
+	"SLollW9MgY/VIfLXM7OZaFM9/VrGtVoazjp6zEqIknb5vUZDX62ge7Em5Y6MHZVXpDTCXW47Sk/B4lg3",
+	"XC9t7/FVySkug74E2GAWh2pxoTcfZyboTI33S1LFB2LK0AkOHCIp6ixbpH+7A9Vv+kRqYkeUDYg6HFPz",
+	"50u3eHXABmHAJPrsCVWIUmVKMjRRLFCFPAA1ZrxFum5pCRjODx8vZRMdVFChZ8zAoEIlOf/+6Pmz/ScA",
+	"AglKcSTmhYJMODH41Yl6bHQa54wizIWYcxsE2Uo1EYyHROx7PmK+lrAoSbvX4Q1OCcaSxFEibJCpBaUn",
+	"wAygZFIcwArimdfEnHve0QNwk/qLAZqdRlde6+scAShyeX+hTHOT4JsdUxuu0/gOMSH012ImlRYSklFh",
+	"U6gLh3ZeaIYWoXwrd3VpFOUf2xJ0Zr0AXZNeWzksVdQciCx80S7zCb8JlSUF2BnzBRt5+iHWV9YuKFUZ",
+	"bx1Sf7NhqFmTBJZiwgy3lDbyNJCZWnY8+Wll1iq3xlmCye11kWJ8u/tL06kxBahc2au1eia5j3o/YUtV",
+	"fbF1WWclPn/+DJB0Q4EwgVzRAbD65Tm2n/MhSm7yY9OWBHNrHDatj6tpaoAB7eveHWQWhOj4xL/5BsD0",
+	"5DffAO/q0ymiX4WC7xrgsP/zqxS8byL9D588+1uL9AciwLRCADUwHt0m6SMSGDyhOfTCTxzhC18SSg73",
+	"90thMqyRFqqWG0wN45ykiM8CYFEkVKjHYsnWmE0ZVVJ/Rs6uJqFSLCA3NJqxFjkGdMMpi21haKlkgp0m",
+	"k4pcA818LKSCXpmLcMS1fhHyb77p2BB9OKZ901DPMgO/VZEDQUCitRmYRuMO5SeON1CQv3vSq8fxyztZ",
+	"aFJAkffBNQCXsYlQFu+KWHOPKcViLd84s1O9BGbLwSTQIUMRRWJO+iCuY/FJR6rvt4h+i1/rtwQH/DVj",
+	"sNd9gC3hG62jfZM1J3ziboEfQ3BasuGjb74hnDG0zFvUGNwLA8YRdDQFBa7V8IpqVi4d8BHT5zlTccik",
+	"3idKYKOSamLSjRxBmArKi3gosJguKVwxhEfBcD6Te2HL3+sxfuKRkApRTZBMEhQMzjogSRgikWwQMyXB",
+	"NIvCiCN8XDM2BeSMgZguXpJfZ1LlfBx6ipDZqxcdsp7IgMZ6vjnAyJfEHFlpzgMMQjqARUG/BUB3cEBt",
+	"If/EL2Eib1BsQgCPKBwwk2Zl+NTbk0uAfIgcgzqsM5BDS8SjXfPSrlYVU7jE8uTwxI7caLf2Wm39jkmZ",
+	"bnQaNmd6StUY7sDd1pxF0Q7gcu3ilbrjClAjpvxJNgn4ikFGlOSvnxpd8lH39iOgfH04P4UjDCKU3lOb",
+	"Mi8/NZrk48HR3zokYjQAF1X/9OTdj72jN913r49777sXFx/Pzr/r28q4wiDSjBL2NxTxSCjFuItT84kf",
+	"aSbUAaLBJU841YmWS3CC7x1YEkMDsBYHbY94fGLFU7TkIe+B5qdiUJLgcWkGWyO5dtcOfxdn1HBFfFN7",
+	"AhQ4Ux4jdSH4ECY/u7I/ighyNpnQeJGavISVnChxC6DQEQS8JWvzi+4qQx2/zq9l61fj8CyliySHHI4/",
+	"XKWLbMk4x7FYZ89GTP0wv5b5zdpvt+3Vb8qSubetHaZZfXhDzmAUZXqybbr7w/z6ghk1Kln6ZZp18kJB",
+	"vNCEcM0WWj5dsjFG+dcNnZ24wIXUItntzoAOxmwnKfdx0G4Xtgck3B3qXpU7yBVL90sLIc8P9w47pqQ1",
+	"tbtHhqFx88KoEGCP8cCinpuLBEQCUGH6oZQIsduns6BvwRjx5CRVBpQQNXc8c+Nf4Cy+GAH4Pl6fGvxv",
+	"e0ljwhQNqKLLyeOtaWVNdlaZ02u6Ir1YOWZ3QPkAy51Phc9PdAl3L8SvWdFHiwuYQdkiJ3ir6psWgee4",
+	"u68ezNhmHoSvmcHXa/rQ7Zql2HNNH3JcMw8H1/ShljULaGTNErQw7/0By2Zr8KYwUK9EsKhPjI6daRNm",
+	"o9qUeZQZvbWPfc6alfSd87lw1A6XmgsRhxKU8EM8lb5hJF3uvqJJrW39yl6NV14LjC4/3DuobvweaelS",
+	"iFMA1YL3nlS/9yElt7ea2jA5tdk43N+vfhkyTM9iwFSXJwaCC15+Uedl8ZbyxbmF2frcbDyps5InhpYT",
+	"EPcn7RrrY1jFBwehaxkD+pGxqSv3Y2xQBmPR4UNnqZnMCBE5rrP7O7zyufRaMsi0oOwIzsjVTCnBW+RU",
+	"CAhBMmqF4HI2QfS+McIlphwoA3npO8lyLOb2JOC5iNKKRjGdMKzx9W//UqZNcNvfUzVufP6l8oZS7Fbt",
+	"jtUkWvdqeg+R9LVPvGnuvXxQQIWjcVjjaMShPk7CmKFLRRkTW5AzlS8nDzGQpbRwMaejEYvJhxNrtZiL",
+	"GKjA3rOsRc6GQ3za/+7s6OJbMOz3M/SQQhGXEoMexSPdwHaNDXwn1PeAjrhs+74zGK1o2zFuyYKAAbvm",
+	"Wp3LpIi0oNawoBnMqcm19xljSMilYhRqy4DJH5FkGUgdVGHp90SJIF2+yBTGohJsOFaYTRiJKWAt5jXE",
+	"lTKo+GYJEPyGRJg7CCfpjlwmhRPqSCe3O/P5fEevwM4sjgC4F52dHnHlrqVGahP+SXYyKwkr96UXeGrI",
+	"1T/J3pcL5/pjtoRKKDW7U2MMYF5TvGrv1ZF8rOLIgoctZv2cnBrMQfnqolLqWf2311ORYbB13HMuy0Xf",
+	"Q8JyLSaT3KVgXCxnvRfMmOUTOx0UmYwhltQJ/LAanSvNuwjzgOsGqTyPWsNzsaRX4am4zCcuGNbaKl9q",
+	"Vi1A/XwNbbCbm9qDYLH5KKb6/LX4pldo8tD4Vm99ZHrrq5lcLBVjkbQ1g83A2FmumtK89HDWmtopVlaW",
+	"19LUgU3cEBtXUzPcZ6ucblQ5rUkf+lr+rZQiLsVsMPbv8BIT92l4wzhWzvlCzPUNo5Emhdo7lLxQ2KMu",
+	"xhEtW+0TacN6QMYpiDYZbRLjdUqlmTOt7O+nsswoply1yAcOrg8ry5jojHksIDjfOBsRWsW6Z2kUXrOX",
+	"RPAIjVhxOBqrtOOI0ZhnyqbbGgkzntSkEbHJ62t94l3Ave2/7f6jd3r2+uRdr3t5efz2/eVFn2ipZRYn",
+	"YRkm5QOS8WSTjGIx11wCghK0cgqYQkPFGE9ghXKRDx3yispwAAEh4YiLmAXVQplVVgcxC7Q+SyMQkTCW",
+	"kguVxFOC0ovzNdknmxPajIxms142K6Mh7WxS2wXysgU9HSepI8Hl0eXSIrGFQOPax+1UT+ThaLpJVdgV",
+	"lVznvTIRLFF66stesDhraLZmUYdaC8GXDmq+9L2Ir8IgQBCGWvIbvLauEAcv30mSgx5WleDgpctxLJRa",
+	"RZuG11aT3swE6/kcLlA2L9WFIzESsyX677H1X2ew4VhO4+b52LIk4dPUHE0b6h/B16mvGNMIa8YaZzcE",
+	"/ei7BuDZyYmSmIRlo89C+YnHSIctcmkjIQwyWIIbQChfYBFQ/JkAe6xm84NYSNkTcTgKec985gHYJM02",
+	"3UFrvvca0LWZ2zmOZHV75GEp6IOYqVxQ0QVTO0dAVh5zOpsk5hskvRSKPGaIhMRzQUe93hsh1U5mFb99",
+	"SbRO8O3uS/KW3u50R+zb9kvyRqnpGY8WL8mFPpPsJbmgE3YRKvbthYpDqCq7UijSmtbKGpzkSBP7GdC6",
+	"y9m3Nsu13LvAavGU+nmtzcSRu7/bf35eGgNGAWgKuRu4byBPJGJELaZaQSKvGIq+jKG3B0I2p7GYhJKV",
+	"K8h3jN3QA3mXJhWtpknbF+sq05uSxOx3uzi3MNIbWF8gK3nd43dAmzR64PTG2Lzmhb6b1lPFHxKRZwzv",
+	"CWiDnaxD+m5GgKF/Ez67PPbxvUW4Qm0Pb2LwRkKd9VDVNAuc4cd+kGuYe06G7wRnEMv9Bq6UL0mp1ne8",
+	"AnU6r3g1hcA8z92Rx5d0VNwAzNSSbuW19O30QvzUePbDbftfP+7FBzc/f/hp2r75x0f+w+FPnxp3Db1t",
+	"Ng5qOuLfigBTGJdRLAL1mDkQKiHUvGa839N2hnAXFI16fusV5LhHxqJpYHxHjGu6FDEmD7TIhsn7n3pE",
+	"X5y87TqspRJDNd76mjA235L1UrJejZzzofIrWejdZHdwhQoJJSGxRkcN4pVjMf8ePlyWP/AoTOpV9vGh",
+	"ld9y6RX+HIFmWfzwmEHgl75gQafEfjkZi1mMNs9QSRIwrfPGixbpGuxrSFajxgJqAs21mKjCCeYaYQfY",
+	"mdlPTD8WUcBi/KhUYio/cRMpZpzbmGpkItKlvvyhZiraZq0z3GakSs1wtdBZrXl/ZQ17WCTJNTXtsnoP",
+	"takvezpWUpH37yuUHzyBliWt4BeHVwrn6CRbNGNM3Xy4pqZbGkaaxgTmt83pYn3v8labXUfQf6t3gCIf",
+	"UIJIprS8z+Y1kp2S+yVmki2xLZ5BxAxYGJF9GBtj0/wJ5RYhcIYMc3VyIZ2fDsY21XhgywtQ4xgCpqT/",
+	"C1VamoA8yoVNS+XYlfzE08QLcqI8cT1aVHNTNW0qaOrGsqCfyDcTD5hm2CIM/pTRPrDvm2ClDyzU59yd",
+	"1yZMlyTkqUDqHq5tLM0fLZbmosBAK/I/ljLV9aJrClS28Rib9HBozr8Ns7nfHJAcicSMBovy8JojtCCD",
+	"7ms4eQqNDZNsajpw1QfUHDNk4L0E9F0BPfTETEGhT/hpPFMq5KNeIOa8X2LIOGc0CB9t/I4ePYqmtZjF",
+	"OwHzXc4pjii3zk6JBR/iGxaUhvwgjjxmJ5fIWbbghBN7k2SL8MCC5yeyHkhBrhCEmp9r7L1mU0XCYcbO",
+	"bWxdLNAPKGBWtT7xj5BPdH78+uTi8rx7eXL2rnd09u7ouHvax08k+uR+ez8xLass8AKGJ4lYM6aXtoYT",
+	"Fsqk9iFnZMSUNMpDtdzl4u/3BpEw8hYG9GjdFXJR7KTTX5KyFVBPd6SHuDH1NS3/0btmWjqzUuC9C2yG",
+	"hlbl2KjkWVAca01sVpsg05n+yBYZK+SGte4swIVBrnBq/7s1/QuVF0sDlVYQGXFlV5IW9+6J8dnBsMCA",
+	"l67AA1PE04qQcFCkBpRzkZaMSeqllsCp1KoGkpaaTcMJ61QGgTJZuzWLL97RxPtoLDBH+oanEQs6mlu7",
+	"G2PKDGnOs2FLTJ0b0nUbHgFTxldf1IlmYPia4MMoHDxw648d7R9Du9EihmMnWe4HtpXpqspmUG7NO4kx",
+	"xnU6t4itPzWcSQpESqGmWKYoWougBBKzCZtcsbifiWab0IUm9jCI0IytlRsWvzRZ0Bgc1CeUXMViLln8",
+	"iRt5HOzeMlTMVMryhrpZMHSD6gTzk5Y1amEdLVH9TFARRCXzWaQlGGvM32+ndS4hChsi3NDDoLlbJzHc",
+	"S0VGgsl7D2e+zzC5ew5zRliCC1zPuxinAqaPhiNY/EWSiE6VmDaajRBWdRhquXxjwsSRO/QHIVHca4Cz",
+	"KXNljhwHED+Y+hoigz3w5nZjPEAImHrCw4QlTKuGILHXvpsg0VwavfjRZU1ND+fRTJD0TcBiP8ODuDBs",
+	"CNiPrBHiuOkw0WLI5POnh+0HFDZZIxT+Ihzxk5Vj4fGt1YPhH4xvqpZ4grNcPQ7+no2vrq09H/+TidFM",
+	"jrk5BnVKe2WPn2FXVyJY2LKL+nLmLB/tru9+W4wTbHDIc0Vsq77FbKoVUwDcJBfshsU0IopeWZjIpAY2",
+	"nbBPHL+uZxhyohg3xjtJRkw5Mov9yEsiBQmEFrNssBL0GmmBIzXMYMkRNRc2mcqEM2Kgk9MfeMW0YAOB",
+	"+Z94ly+IAFvOTDI01Jj5GFN3goCWuv2sNRKNO6EkSkRgJtdSSYdIMWHgrRtTSQZiGrJ8wNRyWScrZz3c",
+	"YH8zzg2IKH+AoP9HmZoFCStZ8cUvumwv+od80RuiXfWm36ZVbDIQ5XXiOHVzzpZc4OBzKq+EZqqdQ2aF",
+	"qfUtwIfgIHsCFgZ5i8YBCKI0gXfmFqwZpHthx/LFuFryxfoMzXnFy8viGYBxLNuic90kQS0L2DQSi9XD",
+	"UkHVKt22dy68HoRRWyMN1oJvEi2DwC/yOpz2yWyqN3avTdrtNjqwhmGkoDx+zAi7pQP0fg3E5Crk2XSZ",
+	"xDpi+16njBlAv/BRL0WBATEil4mz8UzBUCoAKVvZl3MaTkL104zFizoenCNYmtrNL67Dae3GgDtUu7XN",
+	"zan9wrmI6jc+kQjJvdrgbRWdFT7z3sFtMa99uaSTBOmyPt9wXinwDQuPmTfUhPy6Lh4kQns833/+/G+5",
+	"CP1Zu30wWGKt+TvAwX27pxvuP9XM4Ns2vMRekphF335qSBYNPzWaZANdAT9at6+9bF9aaly3q/1sVxHV",
+	"o1rFDHUX0cr4MJAlrF8rr47wkLOfrJxJV0sgMvN5n7LPh1Qcz4ELylXF08cRgZycmxcvA7h3YxY1Oo2B",
+	"iCJbObFZFTJiXa1QeFRMmOAMjRpO4IhbHsrGCrsl85wq9mkOw7N9SEGQ91JB1H/1PszQjruk4oI/AECA",
+	"H3/gxiimA7YsdON1XIjSGJmfvAiZK7pV9DI+CJ8KYrMFiO280nVcFZnxR4q0+GIVXFe/lf4UwQoP7DpE",
+	"wLzcfWhRDuFOXHolAgdopGroLoLL+uNozWW1xr10B14/YsoJwfpiikEm7GtzsWIO/mdl5u6lA8UWcvKf",
+	"mVBM5rN29zeRoLsWg3gwByGDMpk7CT6Y1jIwgfRYaD0JwerVYOzJMYAYXwRIlIBdoqWqWRT1ySBiNJYt",
+	"olXtZj6Kx1RQzqOUJgWcMJkrKGQUb0w8LEp+hr56A8OOH4AXaDYNqGKZM79qmj+k+J9NEbJ5E7LaVSi0",
+	"eKB5rUwQNjH/l49CbjEJAgH7yG61PrJgIHiMQjWeXfUMlfUAqk/TSn0BJ7ceD8KLhIMK7pFFZvAcNscv",
+	"DzbDL7+UDFZDorJmwEt9plEsqiHZvI/BCh3mQh22vpq73EBeYcyPAF59CbEgVFnJLAFCQtpH6O2ayGsY",
+	"DipmCiIyQnvZ+FPevqyEh6hOZ3OewUVbFz7sjyDJeOkIULQsFRXjjbO4SMvqajhFiVlMJVSxJgdtEtCF",
+	"NNjOkIcOdGFQeLWYI6D+8ZWmIQv3POMqjAB73wHqBeECiK5jUz2xlAdPUvrAaYUZ7jIB7G194r6cePCt",
+	"YYFj0SLnAKULLyyn4U3JTI5LLGZc9axxTz+DdBrA8X4kMcD6ngtmEcsftjXFovyarB/he1Ec2IOQcwwa",
+	"RLJYKyWh5N70Fc2DczMPowiCc+E0flmcnlpxHbjNNuv2Y2x9CnXEk1MqVVcfkT9o4KfJS+ma8/r1Aj9r",
+	"XyRAkqz2VZKRQNitXuClxTvnYwGljOeUqzTGRMT6nxNxw1opjnfTxorpu+SaLVAVtjcN1McZM4nF9iFq",
+	"FEsaT2msEIvtK0otuBKaX1FFG1+aIR3jPqzMjpL3/MhhyT3fJNyNO8mqX0c4rZ3vQjkVMvTb0ruE2xpZ",
+	"ylYIBNf20/2nT3OubaoUHYwnjKuX0FC/+e2nhjXf6/Wqr7bt//msXMcV4tqE1TvdLnD/dFZWFd1UcIQY",
+	"Z5teAgc4jCLpVmywSI1iFgUEyndARHfXIGwY6SGtCwK7jclsucJHLXLJdOdqzD5xPVwbHP3FRb7HkOgF",
+	"UvHZnG+iElGliNdscDbvlRYsqu+MzI/6rnWGsMOgRaBipCXUkYAL5REJWVuR6euLTHkbTmUpuEL63DKT",
+	"TVHrhbJtmfSZUNraKF9T5uHBmWb7F3ZSdc7hMaYcPvoL2O5kR8x5nj5sCXzcRQRVYJGsYeUzNPG5WRa0",
+	"jREJoXTNNhLRH0KeE9O+HmVEodSycDlh3KOf1nx0xTDO7FteT4Td8ZrRnKHE2mNpAOdLg6yB+AQgMa0Y",
+	"0+myEF8s50YiHf+opxLCAi3PlilpVnp/TUs/J9/93fyrFwafl7F1D4IPSQB8jnmgxXWwa2oheUwlJmcb",
+	"YinC9qzj701Q6+/O95NztrI/1rx3EpRVuNv8pbEiov0joedjHrj5tKtRtb1oUpr+Xf+niohzDoOR/j61",
+	"dfJM2qonzCGpmUZjBmXSbHUkcsW0Koja6VDEqePBehESt8Rdqd8fDBtTfm0SUeaFM5I16Is575m5l8VK",
+	"2N+y41n7oOEurBXYql+yR6xZN0aiHAbBcybRbninU7lKSOGrxTnl12ud5lqG6fexUGygHMTnu7nO95+v",
+	"9uq5vbcfXlChYQZ+u3F1VGGFTLvxI72pa27E1J2P3pdNXdpQnLTe0D9CSOI6McuPVVAoz4aBmMfqU3r3",
+	"IMcuGYg4Bh6alwG0OKuEvuzTyqsjGvKOGzKQDbQn3Xdn7/759uzDRVKn3iAcfrlMmaXCQWUazcrSwyaM",
+	"yRuWQDD68itJIHeJztSk6al5umKY5crJMPccYLlhJk8o+FAWxpP6542rfEiCqN403O5sUsyfJIrzjyQ4",
+	"L3MeVN/I+YjPREHfhRt3Bwp77gDMy5LyXPaoT+iCqHiB967V2fWlHYnBtQmZrB9O92Wu2LtEkeolAojw",
+	"j7BAj0OIP9Kj3jibfwQq+gM7uPpM+MxteGj/Ig24kheUaWmCXeHges93IOZ8FNOAlZ/rP85JTSb7iJTt",
+	"7+yYt0f1ax/V2RRPSu60XtJrdND7Muyu6OB6qcUqOX/e45mWeVh+7+YhJIlFkPzy55NGgIqTKWddE0xj",
+	"JbgzHpyki7PZs7x/n3UGoJuL1eCml+EK6O13qoH4gAMevaLSRZqyNZ4edun+u8vtiASZKfICsrTDSFJS",
+	"yrATh194+QlIG6WcpBgOhHXujSRS6lJOQiSJGyGJGT3CxBPFjErBH4pFbanB7CunIes92oyAsnYNWyoR",
+	"MHGsVYRMZSHM0qIEShrR0YzVt3Odmnk9CCsXlpi7H5Hqz2hK8vs0tzm9G9ULNdHWsObAq172b0/xDsTE",
+	"72AdqLLboCstrksOvr4PVcxb5ELR4ZBIBsUEExA5EEK5Sb5IC5JRUzo9B9qr5VTpuGa+gsC6aeFUi6YZ",
+	"VE59nT8SCVUPdcOyaSmc1YPmeX946dJ4ZerBjRdYjI+ReDmOibgq5zIfET4hCcaa8QhKTo+ZB4pKuaCY",
+	"cypNxveEUQ4ACS1yDt8DgF2c4XwsMLBRYVkCFjwAG1alQ/duurFe8Udk4jo3UXl/PgNXPeUX6f8sLtRb",
+	"eRTBW2Z3CU3On19+8bMPYWDpfTmBb0QUAPxciY7aIl0vAq9KcWRExMgcwz+lByizRLP9glrso9FaJYaw",
+	"nYs16mZtTHHFoqRvu++6r4/PG6sU5LdjfxDK6ftYTIT6M6mnW8X0ESim+niVyJSvwxvN4WORqS9VEBvh",
+	"uZfR18lWvKw0Rb50ivqY8AOU/R6Xn5JxOPpOTtsmxbj7SHr5szkEk2SZCeV0xLxZmUYBySZn3iF6HTMy",
+	"Ta9XLBLzJBlHE+I9pmd+Weq3eCr3RP73GRX/h04IrVNl/EGmjG7ZU1l6aoJxDWiR1XH7xfTU4g1eO0v1",
+	"iySifs2L+57j2L9Kduv2JHkTY231jFrnaElC7O6M13DRU4ykpTww3vo5DZU/RLDMhIFHznSUnLwWsZeu",
+	"rSg9EBOGZVwf1UHEZXxMOXU8ukeP9Pao38nviptT42Sb0+s/2dOKONsSW+PSSHkHFOpRRuSaRXlMB3W6",
+	"jcZ9yNG4Zn+IEpl43KWndrokAhe9B0g4FQETlwITS40bAUsQQvT+UMTgYZjGQgxb5ONYgPcyRNwpOMRj",
+	"AHNPAyMWTJERU8gQ0rA+xFX9k4X7SsaDn5192AZUbMN8/1iBGH+RxGU0eLTzMb8FxlXkTcDC4OfFDlvO",
+	"rY4El7OJcYSa2qnACDqEcjcl3nhNgRlpgosFBlo4UskcgzgU4wauWxLK5ZzF2LukE0bMian2ncIgeux2",
+	"arkV/mDRGzdTB1X3aLjgfXAs3AIAJr5LDVQEXu80uj+dfPeq+/qfb36+fdp90+2OuvZ/rxL4/6uPz9W/",
+	"Xv+srhZ7xd/m9Z2hP6dDfxDOUMsNEv/dajPJvLkMqxFqRGm1mYTrF2ndq/HKa8HZw/ZCXmqyO4u/hwoc",
+	"DgLho2TGGZb7PhY3TPO3bGyZw2TP2SiUCo+yCUpx+ekuph4tiZpVZCKkrVNm2KGJfo0ZIyqcAHcELF4Q",
+	"DCm3w3jpRMh6hDsQ/ZCv6vs/4ayABgZ2INNPNY/9ysEiuIiuSNfYAJ4tDWgGzbY2ozgvDGclzrd/fxX3",
+	"rSC4CdnxZJhRTzyaSVMTbJl0uQYz3EZZrMOj3qJ5ltWQCKuYVarG/g6ixOdS/IwuOgwhu0dwRq5mSgmO",
+	"OqxmdFBUCasBGx5DToW4BhOUAsOUFSd9dqiMxjiLQ6NN8pFf3RuLOcgfOQZxn84UuPLq2pIUu1W7YzWJ",
+	"1g7woqNVoAtNcz9oIR2x1noq2apY/svuVU08pjqog8NQTqplMGGn4TWzaScuKfcNPpj+AJCyBfXyXXm5",
+	"9I6l6kSGGr+wanCKS/Rg6PoPILKvfAZWEthXPDCriNt/BjGbXC1AqFjOGsqNKWg/AXASPCqAadvYBdo2",
+	"veUZytmUcXSUJFRj0JBv0HiRryLcajQbpoxbZmD6sGW7fs2USrsGk6/eSaeDC/TCet69sO9mUm4cJoda",
+	"ABRdBl8Qdfmq84kE/qH4DQBWAsVAdzOhCxKI5ANh7GJwOR26VZxL+pSQ+Gc7M13IFnkLPvJYEjrQClDy",
+	"JI1WC2OIVWsSiGLHxRUxSJs0ipxRoK2r+P2u7VKlAxFTxkGQhbAmdwPdLPliX28YjdS4CfhfBu0x+P+V",
+	"n1yam4oSHtCkr1QbWwsIAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -13,7 +13,7 @@ import (
 )
 
 const loginAccount = `-- name: LoginAccount :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, coalesce(passwords.hash, '')::text AS hash
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, coalesce(passwords.hash, '')::text AS hash
 FROM users
 LEFT JOIN passwords ON passwords.user_id = users.id
 WHERE users.email_canonical = $1 AND users.deleted_at IS NULL
@@ -51,6 +51,7 @@ func (q *Queries) LoginAccount(ctx context.Context, emailCanonical string) (Logi
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.Hash,
 	)
 	return i, err

@@ -63,7 +63,7 @@ func (q *Queries) MailEraseOld(ctx context.Context) (int64, error) {
 }
 
 const mailForSending = `-- name: MailForSending :one
-SELECT mails.id, mails.user_id, mails.kind, mails.token_id, mails.role, mails.state, mails.created_at, mails.state_at, mails.recipient, users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at
+SELECT mails.id, mails.user_id, mails.kind, mails.token_id, mails.role, mails.state, mails.created_at, mails.state_at, mails.recipient, users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at
 FROM mails
 JOIN users ON users.id = mails.user_id
 WHERE mails.id = $1 AND users.deleted_at IS NULL
@@ -110,6 +110,7 @@ func (q *Queries) MailForSending(ctx context.Context, id uuid.UUID) (MailForSend
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 	)
 	return i, err
 }

@@ -50,6 +50,9 @@ const (
 	AuditActionEmailChanged           AuditAction = "email_changed"
 	AuditActionEmailChangeRevoked     AuditAction = "email_change_revoked"
 	AuditActionLoginWaitsCleared      AuditAction = "login_waits_cleared"
+	AuditActionDeletionScheduled      AuditAction = "deletion_scheduled"
+	AuditActionDeletionCancelled      AuditAction = "deletion_cancelled"
+	AuditActionDataExported           AuditAction = "data_exported"
 )
 
 func (e *AuditAction) Scan(src interface{}) error {
@@ -123,6 +126,9 @@ func AllAuditActionValues() []AuditAction {
 		AuditActionEmailChanged,
 		AuditActionEmailChangeRevoked,
 		AuditActionLoginWaitsCleared,
+		AuditActionDeletionScheduled,
+		AuditActionDeletionCancelled,
+		AuditActionDataExported,
 	}
 }
 
@@ -144,6 +150,8 @@ const (
 	MailKindEmailChangeNotice   MailKind = "email_change_notice"
 	MailKindEmailChanged        MailKind = "email_changed"
 	MailKindEmailChangeAttempt  MailKind = "email_change_attempt"
+	MailKindDeletionScheduled   MailKind = "deletion_scheduled"
+	MailKindDeletionCancelled   MailKind = "deletion_cancelled"
 )
 
 func (e *MailKind) Scan(src interface{}) error {
@@ -198,6 +206,8 @@ func AllMailKindValues() []MailKind {
 		MailKindEmailChangeNotice,
 		MailKindEmailChanged,
 		MailKindEmailChangeAttempt,
+		MailKindDeletionScheduled,
+		MailKindDeletionCancelled,
 	}
 }
 
@@ -364,6 +374,7 @@ const (
 	TokenPurposeResetPassword      TokenPurpose = "reset_password"
 	TokenPurposeConfirmEmailChange TokenPurpose = "confirm_email_change"
 	TokenPurposeRevokeEmailChange  TokenPurpose = "revoke_email_change"
+	TokenPurposeCancelDeletion     TokenPurpose = "cancel_deletion"
 )
 
 func (e *TokenPurpose) Scan(src interface{}) error {
@@ -408,6 +419,7 @@ func AllTokenPurposeValues() []TokenPurpose {
 		TokenPurposeResetPassword,
 		TokenPurposeConfirmEmailChange,
 		TokenPurposeRevokeEmailChange,
+		TokenPurposeCancelDeletion,
 	}
 }
 
@@ -602,4 +614,5 @@ type User struct {
 	CreatedAt                   time.Time
 	UpdatedAt                   time.Time
 	DeletedAt                   *time.Time
+	DeletionAt                  *time.Time
 }

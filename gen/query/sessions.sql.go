@@ -14,7 +14,7 @@ import (
 )
 
 const sessionActor = `-- name: SessionActor :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, sessions.last_seen_at
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, sessions.last_seen_at
 FROM sessions
 JOIN users ON users.id = sessions.user_id
 WHERE sessions.id = $1 AND sessions.ended_at IS NULL AND least(sessions.expires_at, sessions.idle_expires_at) > now()
@@ -53,6 +53,7 @@ func (q *Queries) SessionActor(ctx context.Context, id uuid.UUID) (SessionActorR
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.LastSeenAt,
 	)
 	return i, err
@@ -278,7 +279,7 @@ WHERE sessions.id = $4 AND users.id = sessions.user_id
     AND (refresh_counter = $1
         OR refresh_counter = $1 + 1 AND refreshed_at > now() - make_interval(secs => $5::float8)
         OR refresh_counter = $1 + 2 AND previous_refreshed_at > now() - make_interval(secs => $6::float8))
-RETURNING users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, sessions.idle_expires_at
+RETURNING users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, sessions.idle_expires_at
 `
 
 type SessionRefreshParams struct {
@@ -331,6 +332,7 @@ func (q *Queries) SessionRefresh(ctx context.Context, arg SessionRefreshParams) 
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.IdleExpiresAt,
 	)
 	return i, err

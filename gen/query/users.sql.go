@@ -69,7 +69,7 @@ func (q *Queries) UserAddressByNickname(ctx context.Context, nickname string) (s
 }
 
 const userByEmail = `-- name: UserByEmail :one
-SELECT id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at FROM users WHERE email_canonical = $1 AND deleted_at IS NULL
+SELECT id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at FROM users WHERE email_canonical = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) UserByEmail(ctx context.Context, emailCanonical string) (User, error) {
@@ -98,8 +98,18 @@ func (q *Queries) UserByEmail(ctx context.Context, emailCanonical string) (User,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
+}
+
+const userCancelDeletion = `-- name: UserCancelDeletion :exec
+UPDATE users SET deletion_at = NULL, version = version + 1, updated_at = now() WHERE id = $1
+`
+
+func (q *Queries) UserCancelDeletion(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userCancelDeletion, id)
+	return err
 }
 
 const userCorrectEmail = `-- name: UserCorrectEmail :one
@@ -108,7 +118,7 @@ SET email = $1, email_canonical = $2, email_verified = email_verified AND email_
     role = CASE WHEN email_canonical = $2 THEN role ELSE 'ANONYMOUS' END,
     version = version + 1, updated_at = now()
 WHERE id = $3
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 type UserCorrectEmailParams struct {
@@ -144,6 +154,7 @@ func (q *Queries) UserCorrectEmail(ctx context.Context, arg UserCorrectEmailPara
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -154,7 +165,7 @@ INSERT INTO users (id, email, email_canonical, nickname, first_name, last_name, 
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
     $9, $10, $11, $12)
 ON CONFLICT (lower(nickname)) WHERE deleted_at IS NULL DO NOTHING
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 type UserCreateParams struct {
@@ -212,6 +223,7 @@ func (q *Queries) UserCreate(ctx context.Context, arg UserCreateParams) (User, e
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -250,8 +262,33 @@ func (q *Queries) UserEraseDeleted(ctx context.Context, olderThanSeconds float64
 	return items, nil
 }
 
+const userEraseScheduled = `-- name: UserEraseScheduled :many
+DELETE FROM users WHERE deletion_at < now() RETURNING id
+`
+
+// Whose owners did not take it back in time.
+func (q *Queries) UserEraseScheduled(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, userEraseScheduled)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const userLock = `-- name: UserLock :one
-SELECT id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at FROM users WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE
+SELECT id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at FROM users WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE
 `
 
 // The row, held until the transaction ends.
@@ -281,12 +318,13 @@ func (q *Queries) UserLock(ctx context.Context, id uuid.UUID) (User, error) {
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
 
 const userRestore = `-- name: UserRestore :one
-UPDATE users SET deleted_at = NULL, version = version + 1, updated_at = now() WHERE id = $1 RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+UPDATE users SET deleted_at = NULL, version = version + 1, updated_at = now() WHERE id = $1 RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 func (q *Queries) UserRestore(ctx context.Context, id uuid.UUID) (User, error) {
@@ -315,6 +353,44 @@ func (q *Queries) UserRestore(ctx context.Context, id uuid.UUID) (User, error) {
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
+	)
+	return i, err
+}
+
+const userScheduleDeletion = `-- name: UserScheduleDeletion :one
+UPDATE users SET deletion_at = now() + make_interval(secs => $1::float8), version = version + 1, updated_at = now()
+WHERE id = $2
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
+`
+
+func (q *Queries) UserScheduleDeletion(ctx context.Context, graceSeconds float64, iD uuid.UUID) (User, error) {
+	row := q.db.QueryRow(ctx, userScheduleDeletion, graceSeconds, iD)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.EmailCanonical,
+		&i.Nickname,
+		&i.FirstName,
+		&i.LastName,
+		&i.Bio,
+		&i.PreferredLanguage,
+		&i.ProfilePictureURL,
+		&i.LinkedinProfileURL,
+		&i.GithubProfileURL,
+		&i.EmailVerified,
+		&i.Role,
+		&i.RoleWhenVerified,
+		&i.IsProfessional,
+		&i.ProfessionalStatusUpdatedAt,
+		&i.IsLocked,
+		&i.LockReason,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -323,7 +399,7 @@ const userSetLock = `-- name: UserSetLock :one
 UPDATE users
 SET is_locked = $1, lock_reason = $2, version = version + 1, updated_at = now()
 WHERE id = $3
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 type UserSetLockParams struct {
@@ -358,6 +434,7 @@ func (q *Queries) UserSetLock(ctx context.Context, arg UserSetLockParams) (User,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -366,7 +443,7 @@ const userSetProfessional = `-- name: UserSetProfessional :one
 UPDATE users
 SET is_professional = $1, professional_status_updated_at = now(), version = version + 1, updated_at = now()
 WHERE id = $2
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 func (q *Queries) UserSetProfessional(ctx context.Context, isProfessional bool, iD uuid.UUID) (User, error) {
@@ -395,6 +472,7 @@ func (q *Queries) UserSetProfessional(ctx context.Context, isProfessional bool, 
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -404,7 +482,7 @@ UPDATE users
 SET role_when_verified = $1, role = CASE WHEN email_verified THEN $1 ELSE 'ANONYMOUS'::user_role END,
     version = version + 1, updated_at = now()
 WHERE id = $2
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 func (q *Queries) UserSetRole(ctx context.Context, role UserRole, iD uuid.UUID) (User, error) {
@@ -433,12 +511,13 @@ func (q *Queries) UserSetRole(ctx context.Context, role UserRole, iD uuid.UUID) 
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
 
 const userStaffView = `-- name: UserStaffView :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
     coalesce(last_mail.kind::text, 'none')::text AS mail_kind,
     coalesce(last_mail.state::text, 'none')::text AS mail_state,
     last_mail.state_at AS mail_at
@@ -483,6 +562,7 @@ func (q *Queries) UserStaffView(ctx context.Context, actorRole UserRole, iD uuid
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.LastLoginAt,
 		&i.Manageable,
 		&i.MailKind,
@@ -518,7 +598,7 @@ func (q *Queries) UserTaken(ctx context.Context, arg UserTakenParams) (UserTaken
 }
 
 const userTarget = `-- name: UserTarget :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, can_manage($1, role_when_verified) AS manageable
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, can_manage($1, role_when_verified) AS manageable
 FROM users
 WHERE id = $2 AND deleted_at IS NULL
 FOR NO KEY UPDATE
@@ -556,13 +636,14 @@ func (q *Queries) UserTarget(ctx context.Context, actorRole UserRole, iD uuid.UU
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.Manageable,
 	)
 	return i, err
 }
 
 const userTargetDeleted = `-- name: UserTargetDeleted :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, can_manage($1, role_when_verified) AS manageable
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, can_manage($1, role_when_verified) AS manageable
 FROM users
 WHERE id = $2
 FOR NO KEY UPDATE
@@ -600,6 +681,7 @@ func (q *Queries) UserTargetDeleted(ctx context.Context, actorRole UserRole, iD 
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
 		&i.User.DeletedAt,
+		&i.User.DeletionAt,
 		&i.Manageable,
 	)
 	return i, err
@@ -612,7 +694,7 @@ SET nickname = $1, first_name = $2, last_name = $3, bio = $4,
     linkedin_profile_url = $7, github_profile_url = $8,
     version = version + 1, updated_at = now()
 WHERE id = $9
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 type UserUpdateProfileParams struct {
@@ -663,6 +745,7 @@ func (q *Queries) UserUpdateProfile(ctx context.Context, arg UserUpdateProfilePa
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }
@@ -671,7 +754,7 @@ const userVerify = `-- name: UserVerify :one
 UPDATE users
 SET email_verified = true, role = role_when_verified, version = version + 1, updated_at = now()
 WHERE id = $1 AND email_canonical = $2 AND deleted_at IS NULL
-RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
 `
 
 // Only the address that the token was mailed to is proven.
@@ -701,6 +784,7 @@ func (q *Queries) UserVerify(ctx context.Context, iD uuid.UUID, emailCanonical s
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.DeletionAt,
 	)
 	return i, err
 }

@@ -53,7 +53,7 @@ func (q *Queries) UserCount(ctx context.Context, arg UserCountParams) (int64, er
 }
 
 const userList = `-- name: UserList :many
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
     coalesce(last_mail.kind::text, 'none')::text AS mail_kind,
     coalesce(last_mail.state::text, 'none')::text AS mail_state,
     last_mail.state_at AS mail_at
@@ -141,6 +141,7 @@ func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListR
 			&i.User.CreatedAt,
 			&i.User.UpdatedAt,
 			&i.User.DeletedAt,
+			&i.User.DeletionAt,
 			&i.LastLoginAt,
 			&i.Manageable,
 			&i.MailKind,
@@ -158,7 +159,7 @@ func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListR
 }
 
 const userListBackward = `-- name: UserListBackward :many
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, login_facts.last_login_at, can_manage($1, role_when_verified) AS manageable,
     coalesce(last_mail.kind::text, 'none')::text AS mail_kind,
     coalesce(last_mail.state::text, 'none')::text AS mail_state,
     last_mail.state_at AS mail_at
@@ -243,6 +244,7 @@ func (q *Queries) UserListBackward(ctx context.Context, arg UserListBackwardPara
 			&i.User.CreatedAt,
 			&i.User.UpdatedAt,
 			&i.User.DeletedAt,
+			&i.User.DeletionAt,
 			&i.LastLoginAt,
 			&i.Manageable,
 			&i.MailKind,

@@ -193,6 +193,30 @@ func english() locale {
 				linkRequired: true,
 				outros:       []string{"If it was not you, there is nothing to do."},
 			},
+			KindDeletionScheduled: {
+				subject: "Your account at {product} will be deleted",
+				intros: []string{
+					"You asked us to delete your account. It will be erased for good, with everything that is stored about it.",
+					"You asked on {at}. You were signed out everywhere.",
+				},
+				instructions: "If you want to keep it, or if it was not you:",
+				action:       "Keep my account",
+				linkRequired: true,
+				outros: []string{
+					"The link works once and for {expires}. Until then you can also sign in and take it back there.",
+					"If it was not you, choose a new password as well.",
+				},
+			},
+			KindDeletionCancelled: {
+				subject: "Your account at {product} stays",
+				intros: []string{
+					"Your account will not be deleted.",
+					"It was taken back on {at}.",
+				},
+				instructions: "Sign in to go on:",
+				action:       "Sign in",
+				outros:       []string{"If it was not you, choose a new password. If you need help, contact {support}."},
+			},
 		},
 	}
 }

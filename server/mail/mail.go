@@ -37,6 +37,8 @@ const (
 	KindEmailChangeNotice   Kind = "email_change_notice"  // to the present address: somebody wants another one
 	KindEmailChanged        Kind = "email_changed"        // to the older address: the account has another one
 	KindEmailChangeAttempt  Kind = "email_change_attempt" // somebody wanted your address for their account
+	KindDeletionScheduled   Kind = "deletion_scheduled"   // you deleted your account, and can take it back
+	KindDeletionCancelled   Kind = "deletion_cancelled"   // the account stays
 )
 
 // Kinds returns every kind, in the order of the contract.
@@ -44,7 +46,8 @@ func Kinds() []Kind {
 	return []Kind{
 		KindVerifyEmail, KindInvitation, KindRegistrationAttempt, KindUpgraded,
 		KindRoleChanged, KindLocked, KindUnlocked, KindSignInFailures, KindSessionReplayed, KindPasswordReset, KindPasswordChanged,
-		KindEmailChange, KindEmailChangeNotice, KindEmailChanged, KindEmailChangeAttempt,
+		KindEmailChange, KindEmailChangeNotice, KindEmailChanged, KindEmailChangeAttempt, KindDeletionScheduled,
+		KindDeletionCancelled,
 	}
 }
 

@@ -119,7 +119,8 @@ func TestEveryKindSaysItsSubjectItsTextAndItsLink(t *testing.T) {
 func TestEveryKindOfTheContractHasATextInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	want := []Kind{"verify_email", "invitation", "registration_attempt", "upgraded", "role_changed", "locked", "unlocked", "sign_in_failures", "session_replayed",
-		"password_reset", "password_changed", "email_change", "email_change_notice", "email_changed", "email_change_attempt"}
+		"password_reset", "password_changed", "email_change", "email_change_notice", "email_changed", "email_change_attempt", "deletion_scheduled",
+		"deletion_cancelled"}
 	if !slices.Equal(Kinds(), want) {
 		t.Errorf("Kinds() = %q, want %q", Kinds(), want)
 	}

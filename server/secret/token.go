@@ -14,6 +14,7 @@ const (
 	PurposeVerifyEmail        Purpose = "verify-email"         // proves the address of a new account
 	PurposeInvitation         Purpose = "invitation"           // lets an invited person choose a password
 	PurposeResetPassword      Purpose = "reset-password"       // lets someone choose another password
+	PurposeCancelDeletion     Purpose = "cancel-deletion"      // keeps an account that its owner deleted
 	PurposeConfirmEmailChange Purpose = "confirm-email-change" // proves the new address of an account
 	PurposeRevokeEmailChange  Purpose = "revoke-email-change"  // lets the holder of the older address have it back
 )
