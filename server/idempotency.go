@@ -58,10 +58,7 @@ func (s *Server) answerOnce(next echo.HandlerFunc) echo.HandlerFunc {
 		if r.actor != nil {
 			caller = r.actor.ID.String()
 		}
-		r.once = &once{
-			keyHash:  s.Secret.KeyedHash(purposeIdempotencyKey, strings.Join([]string{r.operation.id, caller, key}, " ")), // none of them has spaces
-			bodyHash: s.Secret.KeyedHash(purposeIdempotencyBody, string(canonical)),
-		}
+		r.once = s.newOnce(r.operation.id, caller, key, string(canonical))
 		if err = r.once.findAnswer(ctx, s.query); err == nil {
 			err = next(c)
 		}
@@ -69,6 +66,14 @@ func (s *Server) answerOnce(next echo.HandlerFunc) echo.HandlerFunc {
 			return kept.writeTo(c.Response())
 		}
 		return err
+	}
+}
+
+func (s *Server) newOnce(operationID, caller, key, body string) *once {
+	parts := []string{operationID, caller, key} // none of which has a space
+	return &once{
+		keyHash:  s.Secret.KeyedHash(purposeIdempotencyKey, strings.Join(parts, " ")),
+		bodyHash: s.Secret.KeyedHash(purposeIdempotencyBody, body),
 	}
 }
 
