@@ -280,7 +280,9 @@ func authzBody(operation, login string) any {
 		return map[string]string{"email": uniqueEmail(), "password": goodPassword}
 	case "login":
 		return url.Values{"username": {login}, "password": {goodPassword}}.Encode()
-	case "verifyEmail":
+	case "changeOwnEmail":
+		return map[string]string{"current_password": goodPassword, "email": uniqueEmail()}
+	case "verifyEmail", "confirmEmailChange", "revokeEmailChange":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA"}
 	case "acceptInvitation", "resetPassword":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA", "password": goodPassword}

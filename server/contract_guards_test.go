@@ -22,8 +22,9 @@ import (
 
 // contractPublic are the operations that need no token. To open another door, write it down here, too.
 var contractPublic = []string{
-	"acceptInvitation", "changePassword", "checkNickname", "forgotPassword", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml",
-	"getReadiness", "getSettings", "login", "register", "resendVerification", "resetPassword", "showDocs", "showEmailVerification",
+	"acceptInvitation", "changePassword", "checkNickname", "confirmEmailChange", "forgotPassword", "getJwks", "getLiveness",
+	"getOpenapiJson", "getOpenapiYaml", "getReadiness", "getSettings", "login", "register", "resendVerification", "resetPassword",
+	"revokeEmailChange", "showDocs", "showEmailChangeConfirmation", "showEmailChangeRevocation", "showEmailVerification",
 	"showForgotPassword", "showInvitation", "showPasswordReset", "verifyEmail", "verifyEmailLink",
 }
 

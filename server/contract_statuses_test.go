@@ -103,7 +103,7 @@ func TestEveryDeclaredGenericStatusIsAnswered(t *testing.T) { // I-01, I-04, I-0
 	w := newContractWorld(t, newSystem(t, contractProxies))
 	generic := []string{"400", "401", "403", "404", "413", "414", "415", "422"}
 	// What earns these is no generic mistake: it is tested beside its operation.
-	elsewhere := []string{"showDocs 404", "login 401", "login 403", "register 403", "changeOwnPassword 403"}
+	elsewhere := []string{"showDocs 404", "login 401", "login 403", "register 403", "changeOwnPassword 403", "changeOwnEmail 403"}
 	denied := w.count("SELECT count(*) FROM audit WHERE action = 'permission_denied'")
 	w.storesNothingButAudit(func() {
 		for _, op := range contractOperations() {
@@ -157,7 +157,8 @@ var contractNeeds = map[string]string{
 	"getOwnProfile": "sessions", "updateOwnProfile": "audit", "listUsers": "login_failures", "createUser": "mails", "getUser": "mails",
 	"updateUser": "audit", "deleteUser": "audit", "restoreUser": "login_failures", "upgradeUser": "mails", "downgradeUser": "mails",
 	"setUserRole": "audit", "lockUser": "mails", "unlockUser": "login_failures", "resendInvitation": "one_time_tokens",
-	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures",
+	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures", "changeOwnEmail": "login_failures",
+	"confirmEmailChange": "rate_counters", "revokeEmailChange": "rate_counters",
 	"sendVerificationMail": "one_time_tokens", "sendPasswordResetMail": "one_time_tokens", "clearLoginWaits": "login_failures",
 }
 

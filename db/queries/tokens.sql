@@ -27,6 +27,13 @@ WHERE user_id = @user_id AND used_at IS NULL AND superseded_at IS NULL;
 SELECT *, (expires_at <= now())::boolean AS is_expired, coalesce(used_at > now() - interval '10 minutes', false)::boolean AS is_just_used
 FROM one_time_tokens WHERE id = @id;
 
+-- name: TokenNewestRevocation :one
+-- The link that brings an address back, while it works.
+SELECT id FROM one_time_tokens
+WHERE user_id = @user_id AND purpose = 'revoke_email_change' AND address = @address
+    AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 1;
+
 -- name: TokenConsume :one
 -- Single use is this one statement. No row: expired, used or superseded meanwhile.
 UPDATE one_time_tokens SET used_at = now()

@@ -626,6 +626,24 @@ type Accepted struct {
 	Message string `json:"message"`
 }
 
+// ChangeOwnEmailRequest defines model for ChangeOwnEmailRequest.
+type ChangeOwnEmailRequest struct {
+	// Client The named set of mail links to use.
+	//
+	// Example: web
+	Client *string `json:"client,omitempty"`
+
+	// CurrentPassword The one that is used to sign in.
+	//
+	// Example: Analytic*1843
+	CurrentPassword string `json:"current_password"`
+
+	// Email The new address.
+	//
+	// Example: ada.lovelace@example.com
+	Email string `json:"email"`
+}
+
 // ChangeOwnPasswordRequest defines model for ChangeOwnPasswordRequest.
 type ChangeOwnPasswordRequest struct {
 	// CurrentPassword The one that is used to sign in.
@@ -637,6 +655,14 @@ type ChangeOwnPasswordRequest struct {
 	//
 	// Example: Compiler*1952
 	NewPassword string `json:"new_password"`
+}
+
+// ConfirmEmailChangeRequest defines model for ConfirmEmailChangeRequest.
+type ConfirmEmailChangeRequest struct {
+	// Token From the link that was mailed to the new address.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
 }
 
 // CreateUserRequest defines model for CreateUserRequest.
@@ -1483,6 +1509,14 @@ type ResetPasswordRequest struct {
 	Token string `json:"token"`
 }
 
+// RevokeEmailChangeRequest defines model for RevokeEmailChangeRequest.
+type RevokeEmailChangeRequest struct {
+	// Token From the link that was mailed to the older address.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
+}
+
 // Role ANONYMOUS accounts have not proven their e-mail address and cannot sign in; the other roles rank in this order.
 //
 // Example: AUTHENTICATED
@@ -1912,6 +1946,9 @@ type UserIDPath = openapi_types.UUID
 // AddressOrNicknameTaken RFC 9457.
 type AddressOrNicknameTaken = Problem
 
+// AddressTaken RFC 9457.
+type AddressTaken = Problem
+
 // AlreadyVerified RFC 9457.
 type AlreadyVerified = Problem
 
@@ -2005,6 +2042,9 @@ type TokenOrFieldsInvalid = Problem
 // TooManyAttempts RFC 9457.
 type TooManyAttempts = Problem
 
+// TooManyAttemptsOrRequests RFC 9457.
+type TooManyAttemptsOrRequests = Problem
+
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
 
@@ -2095,6 +2135,12 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchHeader `json:"If-Match,omitempty"`
 }
 
+// ConfirmEmailChangeJSONRequestBody defines body for ConfirmEmailChange for application/json ContentType.
+type ConfirmEmailChangeJSONRequestBody = ConfirmEmailChangeRequest
+
+// RevokeEmailChangeJSONRequestBody defines body for RevokeEmailChange for application/json ContentType.
+type RevokeEmailChangeJSONRequestBody = RevokeEmailChangeRequest
+
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 
@@ -2115,6 +2161,9 @@ type CreateUserJSONRequestBody = CreateUserRequest
 
 // UpdateOwnProfileJSONRequestBody defines body for UpdateOwnProfile for application/json ContentType.
 type UpdateOwnProfileJSONRequestBody = UpdateOwnProfileRequest
+
+// ChangeOwnEmailJSONRequestBody defines body for ChangeOwnEmail for application/json ContentType.
+type ChangeOwnEmailJSONRequestBody = ChangeOwnEmailRequest
 
 // ChangeOwnPasswordJSONRequestBody defines body for ChangeOwnPassword for application/json ContentType.
 type ChangeOwnPasswordJSONRequestBody = ChangeOwnPasswordRequest
@@ -2235,6 +2284,70 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmEmailChangeWithBody Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmEmailChange Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChange(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	//
+	// A page with one button that confirms. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+	ShowEmailChangeConfirmation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeEmailChangeWithBody Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChange(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowEmailChangeRevocation Page of the link to the older address
+	//
+	// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+	ShowEmailChangeRevocation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AcceptInvitationWithBody Accept an invitation
 	//
@@ -2494,6 +2607,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeOwnEmailWithBody Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeOwnEmail Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmail(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeOwnPasswordWithBody Change the own password
 	//
@@ -2784,6 +2923,130 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // Corresponds with GET /docs (the `ShowDocs` operationId).
 func (c *Client) ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowDocsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmEmailChangeWithBody Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *Client) ConfirmEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmEmailChangeRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmEmailChange Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *Client) ConfirmEmailChange(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmEmailChangeRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowEmailChangeConfirmation Page of the link to the new address
+//
+// A page with one button that confirms. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+func (c *Client) ShowEmailChangeConfirmation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowEmailChangeConfirmationRequest(c.Server, token)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeEmailChangeWithBody Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *Client) RevokeEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeEmailChangeRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeEmailChange Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *Client) RevokeEmailChange(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeEmailChangeRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowEmailChangeRevocation Page of the link to the older address
+//
+// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+func (c *Client) ShowEmailChangeRevocation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowEmailChangeRevocationRequest(c.Server, token)
 	if err != nil {
 		return nil, err
 	}
@@ -3293,6 +3556,52 @@ func (c *Client) UpdateOwnProfileWithBody(ctx context.Context, params *UpdateOwn
 // Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateOwnProfileRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeOwnEmailWithBody Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *Client) ChangeOwnEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeOwnEmail Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *Client) ChangeOwnEmail(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnEmailRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3847,6 +4156,154 @@ func NewShowDocsRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/docs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewConfirmEmailChangeRequest calls the generic ConfirmEmailChange builder with application/json body
+func NewConfirmEmailChangeRequest(server string, body ConfirmEmailChangeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmEmailChangeRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewConfirmEmailChangeRequestWithBody constructs an http.Request for the ConfirmEmailChange method, with any body, and a specified content type
+func NewConfirmEmailChangeRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/confirm")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowEmailChangeConfirmationRequest constructs an http.Request for the ShowEmailChangeConfirmation method
+func NewShowEmailChangeConfirmationRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/confirm/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeEmailChangeRequest calls the generic RevokeEmailChange builder with application/json body
+func NewRevokeEmailChangeRequest(server string, body RevokeEmailChangeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeEmailChangeRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRevokeEmailChangeRequestWithBody constructs an http.Request for the RevokeEmailChange method, with any body, and a specified content type
+func NewRevokeEmailChangeRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/revoke")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowEmailChangeRevocationRequest constructs an http.Request for the ShowEmailChangeRevocation method
+func NewShowEmailChangeRevocationRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/revoke/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4660,6 +5117,46 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 	return req, nil
 }
 
+// NewChangeOwnEmailRequest calls the generic ChangeOwnEmail builder with application/json body
+func NewChangeOwnEmailRequest(server string, body ChangeOwnEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeOwnEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewChangeOwnEmailRequestWithBody constructs an http.Request for the ChangeOwnEmail method, with any body, and a specified content type
+func NewChangeOwnEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/email")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewChangeOwnPasswordRequest calls the generic ChangeOwnPassword builder with application/json body
 func NewChangeOwnPasswordRequest(server string, body ChangeOwnPasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5451,6 +5948,74 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowDocsHTTPResponse, error)
 
+	// ConfirmEmailChangeWithBodyWithResponse Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error)
+
+	// ConfirmEmailChangeWithResponse Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithResponse(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error)
+
+	// ShowEmailChangeConfirmationWithResponse Page of the link to the new address
+	//
+	// A page with one button that confirms. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+	ShowEmailChangeConfirmationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeConfirmationHTTPResponse, error)
+
+	// RevokeEmailChangeWithBodyWithResponse Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error)
+
+	// RevokeEmailChangeWithResponse Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithResponse(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error)
+
+	// ShowEmailChangeRevocationWithResponse Page of the link to the older address
+	//
+	// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+	ShowEmailChangeRevocationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeRevocationHTTPResponse, error)
+
 	// AcceptInvitationWithBodyWithResponse Accept an invitation
 	//
 	// Sets the password and proves the address, once. The account can sign in afterwards.
@@ -5731,6 +6296,32 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
+
+	// ChangeOwnEmailWithBodyWithResponse Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error)
+
+	// ChangeOwnEmailWithResponse Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithResponse(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error)
 
 	// ChangeOwnPasswordWithBodyWithResponse Change the own password
 	//
@@ -6114,6 +6705,317 @@ func (r ShowDocsHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowDocsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ConfirmEmailChangeHTTPResponse429Headers the declared response headers of an HTTP 429 response for ConfirmEmailChange
+type ConfirmEmailChangeHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ConfirmEmailChangeHTTPResponse503Headers the declared response headers of an HTTP 503 response for ConfirmEmailChange
+type ConfirmEmailChangeHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ConfirmEmailChangeHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *VerifiedAccount
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AddressTaken
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ConfirmEmailChangeHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ConfirmEmailChangeHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmEmailChangeHTTPResponse) GetJSON200() *VerifiedAccount {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON409() *AddressTaken {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmEmailChangeHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmEmailChangeHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmEmailChangeHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmEmailChangeHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowEmailChangeConfirmationHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowEmailChangeConfirmationHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowEmailChangeConfirmationHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowEmailChangeConfirmationHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowEmailChangeConfirmationHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowEmailChangeConfirmationHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeEmailChangeHTTPResponse429Headers the declared response headers of an HTTP 429 response for RevokeEmailChange
+type RevokeEmailChangeHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// RevokeEmailChangeHTTPResponse503Headers the declared response headers of an HTTP 503 response for RevokeEmailChange
+type RevokeEmailChangeHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type RevokeEmailChangeHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AddressTaken
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeEmailChangeHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeEmailChangeHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON409() *AddressTaken {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeEmailChangeHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeEmailChangeHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeEmailChangeHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeEmailChangeHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowEmailChangeRevocationHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowEmailChangeRevocationHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowEmailChangeRevocationHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowEmailChangeRevocationHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowEmailChangeRevocationHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowEmailChangeRevocationHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7552,6 +8454,131 @@ func (r UpdateOwnProfileHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateOwnProfileHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ChangeOwnEmailHTTPResponse401Headers the declared response headers of an HTTP 401 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ChangeOwnEmailHTTPResponse429Headers the declared response headers of an HTTP 429 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ChangeOwnEmailHTTPResponse503Headers the declared response headers of an HTTP 503 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ChangeOwnEmailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CurrentPasswordWrong
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyAttemptsOrRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ChangeOwnEmailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ChangeOwnEmailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangeOwnEmailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ChangeOwnEmailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON403() *CurrentPasswordWrong {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON429() *TooManyAttemptsOrRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeOwnEmailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeOwnEmailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeOwnEmailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeOwnEmailHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9461,6 +10488,110 @@ func (c *ClientWithResponses) ShowDocsWithResponse(ctx context.Context, reqEdito
 	return ParseShowDocsHTTPResponse(rsp)
 }
 
+// ConfirmEmailChangeWithBodyWithResponse Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *ClientWithResponses) ConfirmEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error) {
+	rsp, err := c.ConfirmEmailChangeWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmEmailChangeHTTPResponse(rsp)
+}
+
+// ConfirmEmailChangeWithResponse Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *ClientWithResponses) ConfirmEmailChangeWithResponse(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error) {
+	rsp, err := c.ConfirmEmailChange(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmEmailChangeHTTPResponse(rsp)
+}
+
+// ShowEmailChangeConfirmationWithResponse Page of the link to the new address
+//
+// A page with one button that confirms. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+func (c *ClientWithResponses) ShowEmailChangeConfirmationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeConfirmationHTTPResponse, error) {
+	rsp, err := c.ShowEmailChangeConfirmation(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowEmailChangeConfirmationHTTPResponse(rsp)
+}
+
+// RevokeEmailChangeWithBodyWithResponse Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *ClientWithResponses) RevokeEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error) {
+	rsp, err := c.RevokeEmailChangeWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeEmailChangeHTTPResponse(rsp)
+}
+
+// RevokeEmailChangeWithResponse Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *ClientWithResponses) RevokeEmailChangeWithResponse(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error) {
+	rsp, err := c.RevokeEmailChange(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeEmailChangeHTTPResponse(rsp)
+}
+
+// ShowEmailChangeRevocationWithResponse Page of the link to the older address
+//
+// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+func (c *ClientWithResponses) ShowEmailChangeRevocationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeRevocationHTTPResponse, error) {
+	rsp, err := c.ShowEmailChangeRevocation(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowEmailChangeRevocationHTTPResponse(rsp)
+}
+
 // AcceptInvitationWithBodyWithResponse Accept an invitation
 //
 // Sets the password and proves the address, once. The account can sign in afterwards.
@@ -9890,6 +11021,44 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
+}
+
+// ChangeOwnEmailWithBodyWithResponse Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *ClientWithResponses) ChangeOwnEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error) {
+	rsp, err := c.ChangeOwnEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnEmailHTTPResponse(rsp)
+}
+
+// ChangeOwnEmailWithResponse Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *ClientWithResponses) ChangeOwnEmailWithResponse(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error) {
+	rsp, err := c.ChangeOwnEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnEmailHTTPResponse(rsp)
 }
 
 // ChangeOwnPasswordWithBodyWithResponse Change the own password
@@ -10375,6 +11544,278 @@ func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error
 			return nil, err
 		}
 		response.ApplicationProblemJSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseConfirmEmailChangeHTTPResponse parses an HTTP response from a ConfirmEmailChangeWithResponse call
+func ParseConfirmEmailChangeHTTPResponse(rsp *http.Response) (*ConfirmEmailChangeHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmEmailChangeHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest VerifiedAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AddressTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ConfirmEmailChangeHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ConfirmEmailChangeHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowEmailChangeConfirmationHTTPResponse parses an HTTP response from a ShowEmailChangeConfirmationWithResponse call
+func ParseShowEmailChangeConfirmationHTTPResponse(rsp *http.Response) (*ShowEmailChangeConfirmationHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowEmailChangeConfirmationHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeEmailChangeHTTPResponse parses an HTTP response from a RevokeEmailChangeWithResponse call
+func ParseRevokeEmailChangeHTTPResponse(rsp *http.Response) (*RevokeEmailChangeHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeEmailChangeHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AddressTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers RevokeEmailChangeHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeEmailChangeHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowEmailChangeRevocationHTTPResponse parses an HTTP response from a ShowEmailChangeRevocationWithResponse call
+func ParseShowEmailChangeRevocationHTTPResponse(rsp *http.Response) (*ShowEmailChangeRevocationHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowEmailChangeRevocationHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
 
 	}
 
@@ -11668,6 +13109,128 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateOwnProfileHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseChangeOwnEmailHTTPResponse parses an HTTP response from a ChangeOwnEmailWithResponse call
+func ParseChangeOwnEmailHTTPResponse(rsp *http.Response) (*ChangeOwnEmailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeOwnEmailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CurrentPasswordWrong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttemptsOrRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ChangeOwnEmailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ChangeOwnEmailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangeOwnEmailHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -13447,6 +15010,18 @@ type ServerInterface interface {
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx echo.Context) error
+	// ConfirmEmailChange Confirm a new e-mail address
+	// (POST /email-change/confirm)
+	ConfirmEmailChange(ctx echo.Context) error
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	// (GET /email-change/confirm/{token})
+	ShowEmailChangeConfirmation(ctx echo.Context, token TokenPath) error
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	// (POST /email-change/revoke)
+	RevokeEmailChange(ctx echo.Context) error
+	// ShowEmailChangeRevocation Page of the link to the older address
+	// (GET /email-change/revoke/{token})
+	ShowEmailChangeRevocation(ctx echo.Context, token TokenPath) error
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx echo.Context) error
@@ -13501,6 +15076,9 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// ChangeOwnEmail Ask for another e-mail address
+	// (PUT /users/me/email)
+	ChangeOwnEmail(ctx echo.Context) error
 	// ChangeOwnPassword Change the own password
 	// (PUT /users/me/password)
 	ChangeOwnPassword(ctx echo.Context) error
@@ -13586,6 +15164,56 @@ func (w *ServerInterfaceWrapper) ShowDocs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ShowDocs(ctx)
+	return err
+}
+
+// ConfirmEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmEmailChange(ctx)
+	return err
+}
+
+// ShowEmailChangeConfirmation converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowEmailChangeConfirmation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowEmailChangeConfirmation(ctx, token)
+	return err
+}
+
+// RevokeEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeEmailChange(ctx)
+	return err
+}
+
+// ShowEmailChangeRevocation converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowEmailChangeRevocation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowEmailChangeRevocation(ctx, token)
 	return err
 }
 
@@ -13934,6 +15562,15 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateOwnProfile(ctx, params)
+	return err
+}
+
+// ChangeOwnEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeOwnEmail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeOwnEmail(ctx)
 	return err
 }
 
@@ -14325,6 +15962,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
 	router.PUT(options.BaseURL+"/users/me/password", wrapper.ChangeOwnPassword, options.OperationMiddlewares["changeOwnPassword"]...)
+	router.PUT(options.BaseURL+"/users/me/email", wrapper.ChangeOwnEmail, options.OperationMiddlewares["changeOwnEmail"]...)
+	router.POST(options.BaseURL+"/email-change/confirm", wrapper.ConfirmEmailChange, options.OperationMiddlewares["confirmEmailChange"]...)
+	router.GET(options.BaseURL+"/email-change/confirm/:token", wrapper.ShowEmailChangeConfirmation, options.OperationMiddlewares["showEmailChangeConfirmation"]...)
+	router.POST(options.BaseURL+"/email-change/revoke", wrapper.RevokeEmailChange, options.OperationMiddlewares["revokeEmailChange"]...)
+	router.GET(options.BaseURL+"/email-change/revoke/:token", wrapper.ShowEmailChangeRevocation, options.OperationMiddlewares["showEmailChangeRevocation"]...)
 	router.GET(options.BaseURL+"/users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
 	router.POST(options.BaseURL+"/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.DELETE(options.BaseURL+"/users/:user_id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
@@ -14350,6 +15992,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
+
+type AddressTakenApplicationProblemPlusJSONResponse Problem
 
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
@@ -14469,6 +16113,15 @@ type TooManyAttemptsApplicationProblemPlusJSONResponse struct {
 	Headers TooManyAttemptsResponseHeaders
 }
 
+type TooManyAttemptsOrRequestsResponseHeaders struct {
+	RetryAfter int32
+}
+type TooManyAttemptsOrRequestsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyAttemptsOrRequestsResponseHeaders
+}
+
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter int32
 }
@@ -14576,6 +16229,424 @@ func (response ShowDocs404ApplicationProblemPlusJSONResponse) VisitShowDocsRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChangeRequestObject struct {
+	Body *ConfirmEmailChangeJSONRequestBody
+}
+
+type ConfirmEmailChangeResponseObject interface {
+	VisitConfirmEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type ConfirmEmailChange200JSONResponse VerifiedAccount
+
+func (response ConfirmEmailChange200JSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange400ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange409ApplicationProblemPlusJSONResponse struct {
+	AddressTakenApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange409ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange410ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange413ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange415ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange422ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange429ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange500ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange503ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEmailChangeConfirmationRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowEmailChangeConfirmationResponseObject interface {
+	VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error
+}
+
+type ShowEmailChangeConfirmation200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowEmailChangeConfirmation200TextHTMLResponse) VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowEmailChangeConfirmation414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowEmailChangeConfirmation414ApplicationProblemPlusJSONResponse) VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChangeRequestObject struct {
+	Body *RevokeEmailChangeJSONRequestBody
+}
+
+type RevokeEmailChangeResponseObject interface {
+	VisitRevokeEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type RevokeEmailChange204Response struct {
+}
+
+func (response RevokeEmailChange204Response) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeEmailChange400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange400ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange409ApplicationProblemPlusJSONResponse struct {
+	AddressTakenApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange409ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange410ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange413ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange415ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange422ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange429ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange500ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange503ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEmailChangeRevocationRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowEmailChangeRevocationResponseObject interface {
+	VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error
+}
+
+type ShowEmailChangeRevocation200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowEmailChangeRevocation200TextHTMLResponse) VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowEmailChangeRevocation414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowEmailChangeRevocation414ApplicationProblemPlusJSONResponse) VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16268,6 +18339,175 @@ type UpdateOwnProfile503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmailRequestObject struct {
+	Body *ChangeOwnEmailJSONRequestBody
+}
+
+type ChangeOwnEmailResponseObject interface {
+	VisitChangeOwnEmailResponse(w http.ResponseWriter) error
+}
+
+type ChangeOwnEmail202JSONResponse Accepted
+
+func (response ChangeOwnEmail202JSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail400ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail401ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail403ApplicationProblemPlusJSONResponse struct {
+	CurrentPasswordWrongApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail403ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail413ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail415ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail422ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail429ApplicationProblemPlusJSONResponse struct {
+	TooManyAttemptsOrRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail429ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail500ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail503ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18709,6 +20949,18 @@ type StrictServerInterface interface {
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx context.Context, request ShowDocsRequestObject) (ShowDocsResponseObject, error)
+	// ConfirmEmailChange Confirm a new e-mail address
+	// (POST /email-change/confirm)
+	ConfirmEmailChange(ctx context.Context, request ConfirmEmailChangeRequestObject) (ConfirmEmailChangeResponseObject, error)
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	// (GET /email-change/confirm/{token})
+	ShowEmailChangeConfirmation(ctx context.Context, request ShowEmailChangeConfirmationRequestObject) (ShowEmailChangeConfirmationResponseObject, error)
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	// (POST /email-change/revoke)
+	RevokeEmailChange(ctx context.Context, request RevokeEmailChangeRequestObject) (RevokeEmailChangeResponseObject, error)
+	// ShowEmailChangeRevocation Page of the link to the older address
+	// (GET /email-change/revoke/{token})
+	ShowEmailChangeRevocation(ctx context.Context, request ShowEmailChangeRevocationRequestObject) (ShowEmailChangeRevocationResponseObject, error)
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
@@ -18763,6 +21015,9 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// ChangeOwnEmail Ask for another e-mail address
+	// (PUT /users/me/email)
+	ChangeOwnEmail(ctx context.Context, request ChangeOwnEmailRequestObject) (ChangeOwnEmailResponseObject, error)
 	// ChangeOwnPassword Change the own password
 	// (PUT /users/me/password)
 	ChangeOwnPassword(ctx context.Context, request ChangeOwnPasswordRequestObject) (ChangeOwnPasswordResponseObject, error)
@@ -18894,6 +21149,148 @@ func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ShowDocsResponseObject); ok {
 		return validResponse.VisitShowDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ConfirmEmailChange operation middleware
+func (sh *strictHandler) ConfirmEmailChange(ctx echo.Context) error {
+	var request ConfirmEmailChangeRequestObject
+
+	var body ConfirmEmailChangeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmEmailChange(ctx.Request().Context(), request.(ConfirmEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmEmailChangeResponseObject); ok {
+		return validResponse.VisitConfirmEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowEmailChangeConfirmation operation middleware
+func (sh *strictHandler) ShowEmailChangeConfirmation(ctx echo.Context, token TokenPath) error {
+	var request ShowEmailChangeConfirmationRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowEmailChangeConfirmation(ctx.Request().Context(), request.(ShowEmailChangeConfirmationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowEmailChangeConfirmation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowEmailChangeConfirmationResponseObject); ok {
+		return validResponse.VisitShowEmailChangeConfirmationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeEmailChange operation middleware
+func (sh *strictHandler) RevokeEmailChange(ctx echo.Context) error {
+	var request RevokeEmailChangeRequestObject
+
+	var body RevokeEmailChangeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeEmailChange(ctx.Request().Context(), request.(RevokeEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeEmailChangeResponseObject); ok {
+		return validResponse.VisitRevokeEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowEmailChangeRevocation operation middleware
+func (sh *strictHandler) ShowEmailChangeRevocation(ctx echo.Context, token TokenPath) error {
+	var request ShowEmailChangeRevocationRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowEmailChangeRevocation(ctx.Request().Context(), request.(ShowEmailChangeRevocationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowEmailChangeRevocation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowEmailChangeRevocationResponseObject); ok {
+		return validResponse.VisitShowEmailChangeRevocationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -19474,6 +21871,52 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 		return err
 	} else if validResponse, ok := response.(UpdateOwnProfileResponseObject); ok {
 		return validResponse.VisitUpdateOwnProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeOwnEmail operation middleware
+func (sh *strictHandler) ChangeOwnEmail(ctx echo.Context) error {
+	var request ChangeOwnEmailRequestObject
+
+	var body ChangeOwnEmailJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeOwnEmail(ctx.Request().Context(), request.(ChangeOwnEmailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeOwnEmail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeOwnEmailResponseObject); ok {
+		return validResponse.VisitChangeOwnEmailResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -20071,333 +22514,346 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H19e9s2su9XweHZ++y2l5blt7yozz57FNdJnDq2azvNtpscCRYhiTUFqARlWe31d78PZgASJEGJspXE",
-	"TrR/bGMRBIHBYDCYl9/85fXEaCw444n0Wn957IaOxhGDf7d7PTZOWKD+LSejEY1nXiv71feuaTRh6umI",
-	"SUkHzGt5h32SDBmhQRAzKUmPcnLJyESywCeUjGgYkVASwUmYSDKls4Z3e+t77ShmNJj9wuKwH5Y+iA/J",
-	"tXlqfbgnAvVVik06VpOAJTSMvJZ3MQwlob2emPCEDKkk41hcMxyAHmaDHItkGPKBGlvE+glJhHqFjZOG",
-	"53ssjkUsvdZ/PvpeyGVCeU99dBLz1mQSBq3m1vNnW8Feb+MpbTY3njabzY1n6v+a6f/6fc/3YvbHhMmk",
-	"EwZey6v5jkxoMpFea7f53PfkZDBgMgkF14NJwiRibgols3E6RsniEeV0wOLWOBaXERu1SgSDVZgkQ8aT",
-	"sEfVN87YH5MwLi1Grg2JTSPHmuRadqyW6dKchwNOQk4oD4hkPADWScQVg1/VH+pzIg7/xK8NGQ1Y/GCW",
-	"ZGveklTSadHKVJBNLdB+xGjMgneSxYVVUTssJtOhICM6I9LQdUBDbi/NZSi8lvc+DhMG+2AQ05EkfRET",
-	"xgchZ5IkQ5qQQBAuEsJuQpmQGYNN0IsZTVjQoYnX8rab2082mlsbzb2L5vNWs9lqNn9TqzLCdaUB/R8t",
-	"SBo9MTJPMm5rJfGE+V6fhhELOpEYhLxDk4SNxkoKNX2vH8Yy6XA6AloG1PO9QZgMJ5edcSz6YcQ6k1h9",
-	"aZgkY9na3MSH6mObFFrXXNHmlmorO5HoXalx9WkkGfyivsOkDAWnUfp7RGWSDrdEhx1DB2iGtPjLyzd8",
-	"crHVBIJtq4ZXIVfjVOvVCXlH0WMSM6m5TM1dMp54t7pLTY8jcc0i2mPqSyG/YkHIK8gynU4bpgkQJ+Sa",
-	"PupXxbJ/ecOY9fUrrc3NSPRoNBQyaT1rPmtuKraSmzXpOGLJUKj5vDq48HxPjFmMTAyLMWAJMK7adRHM",
-	"LOp7t/4nGcBp+2L/dXkIk3FAE5YbBQvC5FON4seDo4OLg/IwAhaxwjDwp1UOZHMyHsQ0YDmynJxfuKgC",
-	"DXPjMS+vckBqjy0ejWqVGwq8tspxjKmUUxEHGzGTLNmAfbpwWOp4OtUvnqn33uJrOEZXl7cffRh7J2ZU",
-	"Cu61+CSK1E9KekxpmHQmPFEiAn/nYe9K72/coeOY9VkcK/lI+WCC6hXjG69ewMNMOnXwROogd6OExj6N",
-	"UBiHvWQSF4WD/lU2LFGtpENjzAdqZgIPsncXrw+OLw732xcHP+qfO9Mh45Y0LzWyh1I8LPa0kLxmsRq/",
-	"19pWR9uPNKGXVLJ3nF7TMKKXEcsfcaYBmVgtylpHoJt18s0sbZARyeLrsMeUcqqOuZjR3hDUQfNyg1zE",
-	"Mzw94RglIzFi/KHognvNnTmKRwWdFmgdTrLBuojeRM29sBjmV2sBxJhxOg69lrfTaDZ29NtTDoJkvs4y",
-	"Ra08O2/XKssDUln2Lra2SyqLPiCCtaqyVlXWqspaVbm7quK4G4FEemDKS35wqfKyq465A0XFC3rFeP6I",
-	"OwDykgSelHUVPGHM01RFafPUXDUNkyFJhqEkDLsydjU452SDaAuKT0SsjlNCuUiGLE4NW7bGkn639EUw",
-	"kV2ySPCBBNOX6QWHoXpRPJzAjL1LEczU+lB1Enutv259byxCnqgD3ttkKUc9SFNZYUkWqEX2CqmFfs1o",
-	"lAzzi6x/s5bXjMQTV/DWoaINp9GBWon8y+YRgVVy8EioG3RMg8x4JpQcCPmATJlilVjwARGciElMZBiw",
-	"BjljYxEnYEfLCErCPgkTIhM6kw9GoW3OWbESiRasWYFiuADXNAqDdq/HpLwQpX2qn4PJV0q0QDrXApp1",
-	"sFnHNMtvI22+lKCO6m75jIxEzNLtileLR2HHrCDNwjVwUMpaif1JHDOemFPKvRo9bETMiTVnRXTTjtU0",
-	"d+MrdqXWBzaMW0COQjmiSW9YWly9rInVpeBsKflYGuoXFZU7NZbesQ41l7881xwLyLI0TL8oK6Rh2rHM",
-	"S0NYHvyZBILhOuGRpk40OEOjUCYNcp7QONGX+34sRrCacHkjYzpgD2ZXNustjawnE3N0s5bhVHEpS1gs",
-	"80vxi3qIvgu88jpW4zpt00nb5I4n0g9ZFEhCYwbrQdVlnc2IHIpJFJBL9gMKdVwaScAQI8CDOKpQXYTo",
-	"RDQesNLa88noksUEJLAg0KawL/+YsDi3Mb0RvfFa3laz6eX3aBSO1FXrC67+9vac1XetzQIGKC+V5oEw",
-	"gV/PSyaewjOns1eJ1jBt53LsQi81rD8htisZfvDCsYwhZxDTHltgytGmkZq2nFcxGjBc1hwcX13LzfZ9",
-	"LDf6TjbPTmPTQ9tpsuWxLDV/TNhEsUDOVqP7d1ppsmerNMRsf2lDzPaDMMRsPxRDzPZDM8RsPxBDzPZm",
-	"bhstGE3MJOPBof0GjsrqZJVjQ7mGx9wSJqJfrNdyFqJyf3e3Dw207PxUzix8ZKw9xyfHv749eXe+CjdV",
-	"ydKzpc6zN9Orc1Y4KfVv1tF1xWYoJ2k08Frewfn23hPwR1yrFdnAv65gJbbUvxIwFu2rEUmG8QCe7ynd",
-	"pP9s5+TNzo/bNy+3XgyeXU8unydHbGvw+u2fvzx9wp5dTOTzyenr67NfDt55vqe6uem8PPjzbPJ8tPPk",
-	"9dFxJ5mwJ3vPj47H/37/ZLw/O0/Cq19//+nw/eEebXq3H9WcjqhM2sEoLFyK1c+Eqt9DmcQ0cSrkcH5A",
-	"I9ddSWnWUambBnlLrxiRYsQEZ4RFkqlbFOrgjyLeykmaBRqYRSkgOugALr0ItQNQj9Z+sCX8YDiuzxC5",
-	"Y6tX+uMLVKu1G2ztBnuMbrAJr6d/Ybv8cPhX4wzzzoc0ZhicmhoQwTNDSU9EEaODCezsbzeyp8I5tqNO",
-	"OkXwsnkh/bXSsFAVK/6WRn0Rj1hwhud7sV/91Lg8HErLyLTpZG1y5uJLEcxMdNAlIzGjQYPsD1nvCoYi",
-	"ZzyhNz6ELasDWKl7ePoqXSUgyTTssQrLsvl02XaZ/9wSJuUva0GeZ6Z0LcYCNam8NrDmoZQhH5yyeBRK",
-	"5K3couNjMs6eO1YdG3VyjdI1+FVMYqJ2QGY9hoYJmI4fjFY6z17vpMIicpeJouh9rEVWG2PBwihUVxSb",
-	"5M4WFtGtKD6tgZXEYCpfjTM2PzPVqrP11PPhH7vb+I+NS++jPUKH1908qvS7m5F03I5w8xhuMKpFg6iv",
-	"wB0FjdPEGukXcLGnlHxYXvbqBct4tLQ2C/izsFSw8iJ5KSa84DQ8Fgnpw8+O9RZJxzyz5XzMtEMPvOgU",
-	"t7ozdOJL0nl3zpa3Z72IkikRFBFPpryNnJcn48k0DT5xEFJMeSd7WnV+BWqjJILMlEgVWYcN0pZXVoSK",
-	"bRJ4DLf+PG0WkNsmlSb4KepsJYKb3x/wZf8zX+mrb/Bf6j49YnVuy7nFXP7OnP/I3Bux40t4L/74eO4b",
-	"yycJnMLQ8+ayMR1YW8f7MGk2d3r/FYie2qBkmIwi+InhA9jL+IPqDH/ctH714DOzSNDgQogjcDXnvqgf",
-	"Zl5mh5wcY5tOhbdaXzBCiR3EajNz8mSX/BS+eCiScGuepumiwQJ5WCYJLGgsRmKRf/iS9ZTGoHtc20Qf",
-	"ZDqjbRQFQ0JvSPlgbRpdm0a/TtMonGn2aN45jY/AJWfCOqbhxXWuwreeVvm2fdx+dXBWZXbNHi9vcD2j",
-	"/ErpLmKaP1LV73hki6lDaYkpv8LjGR678TPCLLByihc89Zq52T3QS908VaZAlAVaTI5GQGs2CGXCYhY4",
-	"b3dWKgdoIoo/UUEBZ0IsRJ+Ivg1FsoIIuMXqiol/q6eVLBfjtrIrXD7m7HPeayqDSpaPF0H+QIm3HwlZ",
-	"hFOxn5MeNnBsTatVJ22V36EmqVmMGU/3qySXMztCU/Bo9ji2pZMui3ang0y4CDIRcY0oVFRcAnDshJJc",
-	"UjhZ19eNB5SKrAlmpyIDXWYdpjWOdTry+rKxTkdeq/jfQHwFJB+f94ZsRE8mCbyYP9/wGRHmYVm1kNCi",
-	"Y7XIGSoNLggA5yWCXDIyCgexavoo0FDKBFigQxTpARRm8TWLX0xkwQeOv5NL9cBBWXja0U8zqgpBRpQj",
-	"SNtGqHQ1TCjUGDOPGHomT49FhLbIg0ROkpAPZJHE+lc7tMBKKu1I1hM8kF7rebOJLnQAr/yPx7iXuzNA",
-	"tlcnYnyQDL3WTtP3RiHP/va9sVKhYu61vP/9T3vjN7rxZ3Pj+cfsn52Nj9//DRLFrKxVu8/tvSf5Tp/5",
-	"3lhEYU9NBFA2ZZjmAwCqn+wE4SBMjEKX/hqJKYt7VLLSEzlmvVCpVIXfJ+Nx/g3dsNMb0pj2ML/P+6//",
-	"+e+//Z///TBpNreffP+P7/zGvz54rb9u/x+6QTIHyDgWwaSXak3qUCFvYf0UL5LzmUzYCKaRKdxeCxCA",
-	"cC2HE1i2H8W0EJthnpBAPXJsGv28o5+X7ziY4yftfqw98zj2SYEIi3ZKjiaKvhfspuC3h18yL5jGYmoR",
-	"DcXke5D1fnAzLiN6whPC9KPykuA+y57nl0Rpw3A46AZoClJ3Iko4m5r06Afh0poXqlakwoI1yRPl1hBY",
-	"J9W6CKxTcCsJnD13ENiGE2iQfTGewZExHYqIYYs0k1lpUO6YJJME3BfxiCZVue0aeJXdjFlP3YVV66Wi",
-	"k3Sy/0NNni2uRq2FNs2LC30U8quvfLHHFMBNvuXFPmNyLLhkjpVOH1XoJ+riMXszvHzVC0/CNy/f/Xm4",
-	"dRweysNRMv5t//DJ4e8H4dH+myb7d1s9Hwb7yR/Bzs9h/+cG22k2etuROh9QzMhOyLWaI3sC5qFvKa2Y",
-	"0YCYP6ZxmIBDHiajZ/yC0ZjF2ZTeSfcxMJFzzoCJnHcAXDL9PhExidk4oj0WkMsZHgQsfmRHwUTWPwcm",
-	"Mj0ExFvKZ+3UGJensNb8U1udi9Cio9p0rDblqwNa/tIbRIO8p2Hiq63MSfLAVKHd7edzaV2myUKSF0lk",
-	"UV7nBFRRPjaP51DealOmvHmIgcChJFchD74G+luzrkv/9BVF/3c8qsxozNnY04y5tVn9YUfxTPg6uXFt",
-	"VF8b1ddG9W/QqP6Oy8l4LOKEBW9ZENILOBPtY81qQUaqCYFzs6xYTLKGHWjY0Q0zqCxT+gTDgvFOFmiI",
-	"7Vz3PpnwnhiNYyblg7HA727tzdEwKum0QM2oIBssDi6nO+LG3IOUwiEZeRUmryeXeEtR6kcPS6g8/mSL",
-	"LxSVs06seKyJFfNCBvWOmqe8S0YuQ7U3xsPZ3J30KQLW1gEv64CXtW6+1s3XuvkaUMR7N64uKWNPdg2h",
-	"tarjDMf7qexM5UoyazvT+iy7q8gOTMmpxYI6bZofU9rB+kRbV5T5UmdcHEIKFx8UrE5nhzpbCQZVsjXF",
-	"oU5Pgse5UE5TOkZD2GiLD2ShC55moT97UEno87BPCqRYZE6yKQMUrrrrUklkQvt9IhkDJPq1CrG+Ea+1",
-	"iPWNeH0jXt+IH2bxXLXkR2ERCvMiV9fGPsXChI1Qfq3Ps/V5tj7P1ufZ+jxbn2cP5DxTlIL6W62t5STT",
-	"v+C1f25hfpO8Csf/bC4URFEoQRLJu4iiFX0Rzra7f3LrDp/k7OYeX9y+wxfVmVXzi4s3IOoeOcmAP6Gf",
-	"nt0kptSdYsffrn57v3V99P4sunz/LPnt1S/J5Wxr0W+Q86C22Rbsvuu0Q9xNMvwTnymCgIaSiEQpBjv6",
-	"X52YRSaHgt3QHsKAZqXbXmIZtsdQdG/Cr7iY8g50XIGhS+SkN8RPL5UtFEpTFOWrr7b3ixaRTuDd4kNr",
-	"4ZdVostA2xVhIpLFnfpqsZ6CEtP7gvejsFeeggS4FvPUwbzYpGM1yfFuWg9IowdijL2OiBsxypNwBIWN",
-	"aUBCU8ST8oDEbMxogohU+O6DsWHO5a0yyRaxVpGC1rKcYTZw4F6W2DytXharSTk48eCCDvA2OBMTKFKg",
-	"RMthf+MtTXrDB5Pt8KwGua151iR3+sbt7a2WZWnR1Havx8bJkdbLXjMaoGU5YLIXh2MtBl+F10ySblmR",
-	"65Ip5I2Y+E9TfwAoitvd6Ho+4z/88c9mQx1Ooep0iB/zPXMxhqFsmLEowgCegU5VP9KJ6VvNZjOdukzi",
-	"UNvEsSbvz1AntTSBrnWsdomIYS7X2Q99QsHQYIrWMyIpnEaRIlR+Nu2fzQxMUVY9gbSg7Zxxj0Ke/uCa",
-	"BVTjr5jEhYXw7pPpkCYMMsoTSXpUsvwoywLXNeT0ku4a8fbebs0BmwOgYuDvsd7MOBbXjGczEHGJVXQd",
-	"rKqRZseFPWQ9qEshIkZ1qe4+bOwqfr4YMtJVMqFroO2kLpRixFCL7G4/A24Qk4SEBYb+4G1/8Kr42EiV",
-	"OYzgIqQe8gmMkUbLDv0HIvSbKUSfmHITUPw5hn8sOKtLde3H62F+sBbLQ3rNWmSnuUumwzBi6pDEutix",
-	"ARGxZvD0zU3zt5+24p3rX979PG5e//s9f7P789xpqQHOn9t2c/eZe3YSa95VMDg+JJcz9L45WdsY4xy8",
-	"nZnsFrG1PLWuyxWDsZvcYSQ5U+GC8Ryp21XFMOAGRQTXkjU3gi331/HqbH8zYH06idR1uul7Oh285YU8",
-	"2YFrHL0JR5OR5slRyPVf6QoqTX2gU4dN9Y5TqlbaxZtTChkLRgUtyVPDWjqrXA861VhTRJNUma2Qqnsu",
-	"DjPDmyf7zafqCP8KgW+N1jm6vRpn1JmI2PxF1/mlSncvnJ0FNd41RI1OnA3vb3jp/u9NwKHhjCdyE5/K",
-	"TYAnBtiWq3A8d1CJgAJoRFyz+Ae4XCZiwKCcBxz6Xa0M5AbcdA8R7s32EOeyZo45m07mhLRtN2e+tPES",
-	"WADZIEWF5PDHF+1Xv77+5eZJ+3W7PWib/72oZzyYujkbQQDux9aK9oeBe2aHgTkHlPaan1NdZ0d51OZm",
-	"OG/c6XIp1R5Xy8xj50keTam58Zxu9D/+9ex2I/33bo1/b23f/s0rU+RWDQthF1D/RmXoJC7VhOoJnujK",
-	"c3Q8jnRN402t3P/f3yUWEtMkk+llW1cbqtg3pvkm6G34sVu/WFVq0cv5wapJ1dutpzh4pEOeGdr5mlKI",
-	"2TZkhIENOlMa1W9pkSsRk0uRDBtqCu1IqUGzX1KDwp1ISLEXyy6xgBTFz66EGBDyZBFCa84W1DJM+QW1",
-	"6wjeYbblgnWLplsqYLiy+brqFnp4r1P6n3FZvI91XNkdpmtwZbRK2bHB0ObOWiPmFIayurnrAWUVOkNJ",
-	"pmqiQIGXIr4Mg+DOYsFRJ2/hMpdqFq5srlCn0Oj/NIpYXFG10J75i9kZRbSiLzZ/Pw8yv6gHC8h+dWyC",
-	"5BrRGVArEEApo+MrDSex8O6Bgq8EZ3ckWx4mbNF8cxhtt76NulPr1XdylcJT60owCEuoAMIP5TMyEjED",
-	"+hxyddLT6CCORXxnsYJ9dJjpZIEwsT+5kimfixHDQoBTJUZAdKirFxiyAHdQT9aIMXmPyaYyVNaarP3J",
-	"VQpMqQ7/ck3KKJSJPdnTnLnzDhMu+0Nqztn68krmDbcbkplvwUmm3VtKBGQHxpEYhPzTKAcPuVixhRyX",
-	"fW5dxnglZYxrMzDw3oLdq3p3qXrw7molccavRuyiA9nBrIWXC949l3gVk5jIMACn3ljEiZ2b0AkDEvZJ",
-	"CKw6kzaTavRg85kHAfk6j4VKlFvAPwVCrpB5ap5z0M19tWatRaXBlLlsC303K+OBaV4qvDynIhG2aBAI",
-	"Y1UHmUYOcUm1QUx58hgqoJTos4BjCuRSC4+2DC6S3FU8W4IDtAsA2GjmFCqug6MXay1Oxtp3CQgrqTsl",
-	"VR7JTExAu6aVsMCPcXXcpFuwRA5KrvhUsC+/cTgYJj65nKBMNftFnxkyHHAS8myvW9DFq9LwHmJgU00F",
-	"xxUJAWIHxqDIq2/ESwU7Kab44oXbP0ew08qY+iUuubZ1gNKjll8T36GyO2r33oGdy9Vqv0gN4PnM+pVX",
-	"B169ulxBbMM6Z6xvbC33udTHLGA8CWkki8ozNCB2A5cGXe6mwDh5cz4xxQTLds8Hfr5uzdWXXcRaqDSX",
-	"abdiPrK6BkGUUhpjJWDJ379/v9GeJEPVrgeJO0Wv3dnLffLk6V7TJzt5lx3CdKvbXDT65wfPmiREZdTy",
-	"Iu65gktuDZNfDGORJNGd2byMvvwgMK4fKI9/Duzr1d0MkdSm1NOUYsiWxdlnLIlnG+1+4gpNOsdKPPar",
-	"KWM/adZyJZc8/8+e7C4MS0lZ+x2n1zSM6GV012PfVLvqTPJdZfz9o6mHZbcos7izo4IYNwU7tUIeg7oa",
-	"JjKtubWoFJTaSmw0FjGNw2hW+NSDL4JTQckFG8BJWNgCVjmpL16k63GvzD3KeK30rNXVnvT+oFxOWUy4",
-	"mD4yoeQGEr6DdKpAxH2wqMQP9/byWfGKV3+PUQe08dVlQ4SLzCpCoB5uIFMWVqqmKpKXYsLvqshykXT6",
-	"5v35EzQfWpXrNZ8zB8Z4M6O3IkgNtfn3foXUJjGeFQK6LUl4cEEH5Rfb0g4VXyIGvNZtY7dZdd04FskZ",
-	"o8FsxbrY3KUySoWtCqaLlhX1XNRNoaSq6iFXg2/h+3b9w5U57PV5qHYlcE9ai+YRnYmf0Dw3d0WK311t",
-	"yF21Yek0BmKH+YzfuxjYi3l/i2ZcTNVcyYy7JrOlayrIJVbonR5jaeJ2XuI9ph5b3dSZ+lmWs7fyqafW",
-	"f5iqSKB8npXYe4dpAqgL5kIvmuARlUkbs6Z9T0x5h2ZfnvviyZSbQa5oB+RCPgLBmTOE7swqFLsfibtb",
-	"We2Ks51e2tP8MMLyx1ejpeAE0RAoxoxj+lLIr8MEXSiCRzOY/zne9U0J6S99HObvyvOPsqz29cpkJsD7",
-	"gjM4NVpPRQyFL/uTCBOuErv4eBrcipfAx3LY6VX/dHap5Rd/VUv42JemWK33zrG9YdbH4gBdu2rsp4nT",
-	"1aeyksOiT8QkxtBmtddkGvjDIolXKBjUSYxO1i9FDTWQ5QNES0Aqn4ye4OLBEJbU+6+pVyr2uSqHygLi",
-	"5b+7kpmfxuJa8UbOlfgIPQGOOqD3WZTY6qfOopzZNTHvr2EQSOc1Ceq9IVrXHsM6vON0kgxFHP559zyy",
-	"zIe6lPrfzr2X3QL81ByZr9BcLxS9De9ciJUZuY4FlvgmOBoUOI/ElfxZrNpzV8U5gtXe6ueYWfPw7HeZ",
-	"tQ1HvnCu2ddWl0Km4d8TGg9YFQq8Tj7G6mA26NNnTay968X4fnbsL3uxzqK0Hfk5elDpPckKhR4bWwQs",
-	"ngtt7rOk73wa7SwfDAh7tCIYMP2aBdB0mN7LrZweGqCJikansRizOAnVlDW6x9j66S/PznQtnrOMdF8d",
-	"XJBNycDuK7spgEw8iVgB/GhfjMZhxOLvt57vqbM1PWzTL/h5sJjt3aIU9r2bjd6Q9a4AynGaZeGarMEv",
-	"hoGwGM4gO3n+k8IjpOP/mL4hLn9nPUA7xuVDrktH+5c3YlIiDuohMoQJiOtRbhIVfUJhvmprCEz+nlI0",
-	"yeQXN+2s5D0hkqkN02M6en3MYil4nnLLD8BfeMzmCWXG56LPPuDdnUx5Bkl7F/52ZXSXzw2w8A0pCBtI",
-	"BU1EFkue4yZOo1kS9r7fera7U5fL58Km+HlWLy+VFo+Csx+geMdD2ZOFtSwRujAx5xqngKd3W1zAeS/z",
-	"dp9NU/6WPyiZwMhlzOgVGjWv2LgAGnUnpPgiq89bZZuKCYLUer0o1CdWmR/ViR0QyRJ1LMBOA8hgxZaT",
-	"IqTPlF0WR5MHKqEbfzY3nn/U/+1sfPy+jD9iD1AP7DYFui+htoGzV/GcZRUeiCL3DWLaYwWouZQDDb5c",
-	"EVWuPKyB2ChtGRs33wVJyEkZpwnh9Yt4ZXVXTTGR+rILnr84ghNOMqD+/CAqgfwz4Jk4dBw4dYepxqP+",
-	"Hgq43v/Hyz7kfcxj7JeOUjoKo5mDcBYW/32p58byd9DPRvR3U7Aa9/9TkdL+GhAzg6Qt8SDjLKYJCxAF",
-	"k17KElAd7I6FqkVO/JrP3bqR04uDeLF/SnafNgio/qSvNKVuAUpTo3RSbmvbIxqwSoBDg86+BDJYjhHM",
-	"aG8roNuLk1DLrXRgWHY3JywAeV8hO9wa1GELf66EXFYFbKKUrYLMRH8iqIEN0r4U14zkeiNhQjhjAcYJ",
-	"yZ4YM9JVvcnWVB1ZCEnGJyPFnsVxvG0ft18dnHm+1/7x7eGxOoCr4dbmid1XMcDfnSH62s2GPvXlBgxI",
-	"47LpEZXUApTzrsP/Rx10V33mow2nqA6RkzHj7dPDNGovxxV/eWLMOB2HXsvbaTQbO3B5KH4b7lz7EDNY",
-	"PtzC3hCUqdQynnqDRowljQ/8A98gXTPJbotgSZpCBh00ymGMY0sXtDi0hVsemIm6LWK0PvWnas9uxngB",
-	"hqZ8EmHGJY0iMS2MIXNcq2b4QiJERw5FnHRb5Fz915hEuqOQd7M26lLebZEjy2jSHdEbq4Uc0SjqtsgL",
-	"Folp6XUaD2D0wMqFN/tsinSQqkVCIkZlgj3kciAZC9J5iqQT8o7i8G6LHGcuoK6ZOLYzFlDc6rqpju00",
-	"lIMgw3xz4E3dmvJiBhIoftalJ//uJLbepJdSRJOEkZy0Iu/OjlI5CkX4Qt4X2I06VAoriNNLZwjHTmF+",
-	"Kbiy/jJBEU/M7yShg/wb5szQb+woDXKnSSKm1EPpkyAchIn0SUeNesPXlZWobqB+hBYNzfLgY1eD/YmN",
-	"k/TmoWP+81/uDWlMe+or3RbZFzyJRUSyH1XXuil5x8OeCPT7BpNpMh6zuEcl7gYCf26ov83YinvNvKjo",
-	"mb5I4K9a78FE4R34V2U7OWa9kEbQUv87m1fpLcX5PTEaCQ4vpE4o4C4Ixh8zMY6AxbI38DoOH3mrTmNt",
-	"HNKH9N8lIPiqfqQe2ySZ0CiaddhNL5rI8FpNfj8VBD0xugy50kYAzxJES9es6RgKXnVbBBXnkQDdnnI4",
-	"sfJiDG8GwEsovvQNBS4nevRK2dDywW3gS6k5grgjZEw74Erw9LMaMF/LN0De1kGzpcbBBM1+rHPFZvqF",
-	"KzYjdDxmNJYaEQa/bWBMckQCsJEP3DpRrXTpYrGITFire25BHKvz1Ahc/W9TztNIUPOzSSTNyUfVZSb5",
-	"vMzDo1WZ7Adzi7Kkkud7ReFiNYgyDPWiiAD3CW5w62m2Y5XuVNyb1m/ptrN+g41k/a23i54wbgv9h+F4",
-	"1brEzDA05FNrLfQ91ffQEg6fGWkQ55R1lEJmcwZogAbmJ6cSleHzs/sm6Asp/kzxtsLIhI9YgkqD6IMI",
-	"T2uGWJpJIRnWLF4+FT80gScLz6NlcvTxWyUDYU+rQPNM15mudJuN9U4GxeXnt8CcaBOgxiSOTONbi04V",
-	"uufiygJ+SXGk6uRMYsol1shB3d1HUUml1nUoD7RqlOOOW5itPYStpkNzTdfU6TJ93twiuoXRfwyF8kux",
-	"6bC/VNVPsNX5lN7ZSHzkopQ3Utp+rFK8j6xFq7IsoS47pdK+4mgeN5jLGt5XA7rnNrNuWd7IIh6I5J4m",
-	"5UdruHMUzE7jWeeXiFiJ3a721dC+cTpEDdynDdhbvw9CYxBeswYoitzA0KQ2DcwtCBM0dlhYudq3eI0R",
-	"Cne6SGcPS7z2mtEI0a2tM8Cka3niqiyOzcP5sgz7Pce2RaLqLlxUzb3n8DPMsjg6sEwQ7T0lBpfaJpK4",
-	"ytNBXLlI8GZ6VZg/jQZeyzs43957AtVWr72Wd7qBf11B3tuW+lcCSE77WM9JdRkCU3ktr/9s5+TNzo/b",
-	"Ny+3XgyeXU8unydHbGvw+u2fvzx9wp5dTOTzyenr67NfDt55vqe6uem8PPjzbPJ8tPPk9dFxJ5mwJ3vP",
-	"j47H/37/ZLw/O0/Cq19//+nw/eEebZaXBMZbolU0EHGYDAumSTOrnEx1UAVmXexzfxJfFwSEoUuuDoWj",
-	"v6swqLJjXLGZr44efRiAZ/LvkqDIzH9ty2HfLX8qccDo/8RmOogkR439GqSA1f3LkbJP0aSX6xGZYFGX",
-	"Nw7aChEHIacJ88kllezJ7iSO8n0vx1YL6TS70yCW4VS/RukVWzColUPWUyRSI0TGwTXwgdFdUuPN9Oqc",
-	"JW594+ne1lOf7BXU3Cs2Q9Sph77XP5Z2Ow69VDdlchmFPQtjFAsZ50LcgFV1Ber54lvJRFT2DrG5tadp",
-	"HNNZeenUqFxrc0QlFml16yJsymSCWgikr2A5BR809A/edAgAq0QOEXgMAqb4vz54heW8f2HngkRNnHqf",
-	"OphJT93wQ26SbaCj/BapGEiqnwQ0YRtJOCq4VnabeE3HHAM0LDvkaHXebJrOrEn+k2p7m8613kvn0Li0",
-	"vKor05Ov6DNvrX/Sg3RcPkwcDETW0ksxSRqkywW3irHFDB5ygQ21K9sc6qotlq21lzNzWMA93EpV0sHd",
-	"UA0XiikHpnpudvtOkR4nPCtlFA54J8S4KyXmrViZDpQXtn/IusJgO/y78GeHiyTsFX8tvpQOOKe6FKZb",
-	"Yov86pUryEHiT9BtYeZgrDRPRVfSjVkSz0KwqKdLo9NdgzDA5vSKEUAAgpYa/4d0JdrZiq8lQlyRUPUt",
-	"r8LxOP0qGs1TAPPsykktBEvAqMRIEhKzcUR7LGiQLga/dVskRqQwEA8DIQIHZ+BUgQ1wwGox0QijB+SZ",
-	"cvd5GutGZdqGvKgh1qiBPWJ1SrGfTPkpuhiLVZALEgm/WFLytFG/7HScO6xqd+MztxXBzGOBCAn51Vts",
-	"eVucrDOiybRIay4ZdxkyQwpuGjEKwfQF73SBfAsVHqDvgopMLCrJPvWajwuQUqIwPacwzKjhnD32pE69",
-	"Ho2ibLLTMBnabI2so6sxn76D/9d19XVl+xwXY/MyE+t67nczJ5ja6aV4DBHj/faH9OhW17JEREG2hCW8",
-	"YB/kwXRYgEQ4H9KYBfk8mCkWX+yJKGJ0MGH3iGnC+I7S2sLEnOtng4I4bvjm5olyK5JqHeM4ZGj77wLc",
-	"CtQKxESB3edKC91ueHexb+ph3NHC2YKKa4rTAkE4uylYUlaB8LrQCMrchmlDG+ydgIstN7gitlzBFOX+",
-	"jnRbwBlP4hkGzqnh5w3i8FPZIg5oOXVUZsv8XtCcS6qzjb9TKvd2dpxKQ9FDD1KvQJNlIXtyd3O3YMww",
-	"fRwgJiEn3X9vaMmxcRigfTi0kcv/rvb2YNkqaMXRucW2rLAGvb64OCX4MPdhwNmtzqPae/7cyqLabTpq",
-	"2hVAipyK7BQ2BmZPc5kwGmQaTT9mGWSOrOannDWzs/V0cRS3zVk7Zb7SUEqu40ZtLbVm6JHNLZQLengh",
-	"z5hcoQr2ZY69XB/HeOH3i9HsGigKpp9yjGXuTzdc6gmweD6/3KkMMUKr8nCoe5YWJFF7kgy3syMOJBv5",
-	"R3ZK7DZ2vmsQVJBMUdxMOptgLCKFVUyExgFB07oEnnQcM/DUucUPB1zELC/3vDq8qPuUrBe7zC937hdI",
-	"0nFz2LGwTMAY/WNImfdWVQSQb+cdGP8wrb77199cetP8mHzzdAUB+GWxh5FrFURtEZoViFLnOhzxYYJ1",
-	"S/WP8yhf4S9MgdKd8827Qxc5ZBbNsbCJ008vyEox6WJtBFcIoxANvrY9KMNq0Hswi4PV9WWNSpt65vO4",
-	"dJlEVv/Y3cZ/bFx6ZYNcDhiiZDOCsJIw9RrD1wxuVLGocbFI8bzw3bYkVF7hVdhVP3fhJst0+nlqjSH2",
-	"GbZedDS+VCefSHMSlMCKQjAf5GyP8w8+p2I359wr8JEVLGKjf+r55icwj7/OKi4974czs6AitkIZYWnt",
-	"m5tSA6zQDytypSK8w7QsTT4d0sTkdFrZWPSmE5n6r3gfyv7OO2vbG78Zf236T3TZltOyrF5LXoI03ibH",
-	"eDtzq1zvLchdzw+87ifv98WUNsXPHey/bW9sP9kmMRtMIhoTdgMYm6UYhXk0XVaJsebv2/TPxuniVssE",
-	"4vCXppdvKuFwEFPOYiIZ+JrLSkKdZKVPkJa00OrdgySsoOOyy7+72F9kfm/WNb+Xr5PuIIW2BGdi4KOB",
-	"AvFZRxqUGKLM3HXNqw9It4xGw7BdQ6g6WCIfJ2C+miOodbCsLjtp4eJ9qnSkIvUWDsSl+757d/jj9dM7",
-	"le9eUIe7/HkJNEAxQh1EeKcdFFDt3WpZT1VYcdrUQmp+ljyppdcYQpnm+J6sKrQgmaa1faKIHTXfKTpP",
-	"YdMeWvXQJxMe/jFhoLSza1AQpVti1NCMlsizqpMm5eg/Y8UOXq07EwCmcAtkcJR2C9zeJYo/ifZ5NVbl",
-	"Dv1M+VlLs6FJwZrraxAICjiPlu8u9n1jUAECsqCY7VY47vbuc9xpwM/yON6KaybxsFP8OoNxoNG/e3BB",
-	"B900ieSPiUgKSkLBHPdk19bSnjebT7eeP9/e232623z+fGsBwlFeZQpT76nn23q/dbrZgtEHBce5Y9ys",
-	"VCHlnGeaXvSynF+4g0rnfE7hyTFItkRG1Ll0wlOnDHh98faoAEI9aTZ3ev8ViB7kcA2TUQQ/MXwA5jT8",
-	"QfWIP25av5YtCk6bggllPRVR2HNEHXVhc0gwoHXVrRbVyF5EpWQQBZpF+Puky0OZdAHhE5qhlkz+cX5K",
-	"njWbG092XnzXIC9EMtTOYoIx/KmtRoL1uipVxbq+WaMC7pIFn3z+eeWsF93Ztvee5O8+z3xvrClV+IbJ",
-	"atRJC1r4pL9m6Q3FJyapofh7liRhwKiwoZ1S0fL+63/++2//53/Vkm8/+f4f3/mNf33wWn/d/j9kCM0K",
-	"S90gdTYVGqUhSFsS2k9YTI5f/pRX54E81Zc8NGPd/WK5xEie3Xcc45T/5/r68rvltrzs5QsaJsDV0ftd",
-	"zFLur5SRtlzfKbu5vHCiT7plNusu9wWLcR2X3lIiXq3OXbzv1CMN+LA0uXV5qVpruywbGql5x59jJXAQ",
-	"x7neJYZyrJyTGs6jpspBfvZynzzf3Xv6TTu8147otSN67YheO6Lv54ieI3er8CFmhKZAk4hh29f4APns",
-	"YgOz222R3WYTvc4A79fL5RxjBOeb85Njn1CSJqti6kaaIn/xcuOZb6Fdox5lF68qpN9PYili+9P4C4xY",
-	"WwoAatFCYsQ07X4YgS8AuqtAq4V+txrkWJBLRGRFf6nqXJbGYgPTmjcvTDYKIs5okqkBsZux+gQMLkxU",
-	"f3C7A6hqq3IS40ERk8EqY2o+8w5zhe2yspC6nd5YWoQzjKyNAkLHNE7y2f5jFsM/BY58R9MSLF1/1w7h",
-	"iPauLIiW0kLkcNFy3egk9lKVW59MIX0n04ZooXSozt6n/Eojrk7tjjX+qXoMbw/DwTDNnEcrnYjhVxZj",
-	"T+Uq7nZ/8yqwZyZyxcfaTI7MkyveX6M/TOfD5rnsRA1VUKqSYfrsnh28Ojy/OGtfHJ4c/1M/yzBEoCIW",
-	"tN3NWELEFt+FyG8GlmVMk6HmA4gkLUB17Db3zDySIbpfpI/B2hh4ahBjbNoaZITd5nN8uZD/fLkAMSEP",
-	"/Gp3ZJ7M6eIH0rXEXxd2UN/4k7H/DJDW7hsMY/Ar0l5toKHAxBEESFSrNpMZEIMFMGs6OjdpmopD1PL6",
-	"JGARSxgAjLCRSCDpdyRZdM2kTziEK8Yx6wGPhTGx9rDmrUjJzlmeW59DBmgeYAnunZEiMGqxxexQA7px",
-	"xXhHix7V15aWmkXc/EQIIgxkD741kXNeURIRITPh6+UIfGLQVYq1kKDL7QapV50IuihVkII+dqyjRymc",
-	"1/rgABR2jbRhATfDO7v4ThlP2fm2E+wa+tlrpFBGGqIXIY3Ak9kTAYLz01IZxpSbSmqD6nZbkQUP8C4Y",
-	"/aW2nF7GQHQLVSlXwcG8e48CE7mlso/D7WfFpSrhwOQKIsA7am+gPEf+0KQax0INo5+L1/btwgUaeyeU",
-	"9skmxSTuMT/zfNivF4ZhSgCYYRhQ/jEz/eTw+fWRlrCY06iD8dctsqd0iyMxGBhomcTimVC/ZdXlgVc0",
-	"Oy4ol6NBXRwlYuxOKgu24JfzBfLMi91NEB1/op2zpQ9u1RQYPAoM9FV289H92eXy5vZWqGnH2RQjB3Pw",
-	"MiVF0YZdAWXN8yvLBVTA/vsVpfbL6kz+Y0XoVluxSG3otnaghpY73ou5YbqMlW+VpDQZHgVsGhtDvYRv",
-	"ngNKz6OX+17xEPA0TrQR5OnfExxKqdyc7yi65+dh7P3qorKuK02+YoxfLvPmOyvFl0tz+F5+u3l+sayz",
-	"uxp3sSpkscpjzszuYsHSJRArja0xepeC+lBSGLFMQkkCNo7EDJKvhnBDumYxjUg/hiOxeFP/koC+uJNQ",
-	"2GDKFOD6kn0xGkMGkXFFxmxAY51htTgYZw37u4b9/QZgf60wlFY11mK301XaWnejW423SGogCNeJRa7E",
-	"D75H2YdMGKARyrj5jl/+tO9rcwpg3zHOVh+9P69IxBoV+YugIjtxnRYkGtjlS99WGFoxvr97enJ+QTZj",
-	"rYV0oShpWog1F1Wgnnjq1AbVM49PNHZHf58xB3kP28dtEjOD4gYXTHOcs5lWMf7RlSzqd33SZUGYqP9C",
-	"Jm0PIi180oWtrf4xjtm1+i9nN/C3Esbd73yTZcMI7aUAbXoikKfue6pjMGabfk34DcbZXEONhZtEK8lp",
-	"aAvYxCMG/9DADOonMeXm3zqaRmnuKTJDEenBVgU2Cku6ASgN5tdexGi8EYlByDfU5VQWc/9hMg7SS8aD",
-	"X6zP3C3p6yBEPkE4XxCtaGpuoEs3h6m3BnNbmTZWUZLnAkGXw9hYV75IPR6HwJHsnsB/61pJX6hWUgUQ",
-	"4PHJ8a9vT96dp2cBGdJrZrkhtPG4YGinPAVJ1yZsDLZE2xuA2YPnBJ3foSQiNmBpBiHQfNnzVwm7D8WV",
-	"E0CSEBG7I5pEjeBYG16xBNqgfnStwblmbPeGBybPoEbS+y6CTSn+lkVYKcts1ZFY0xMiVhHUFeL6/uMx",
-	"MFjYGvfKUrKszfzVhgwGk56590HNQ/IWvPJgiTifyYSNCmY7oymVEzGdy1VZmxUSFHkOIY1E4XVBEMJq",
-	"36sqq8UsxbEYbV6a01v6JAvVd4RnIIZ07VTJreaCFIVaqZ8QwFpgxzoRjNmLuVUuZXTTUYoer1sqsQbk",
-	"AEE4VhTKnwKVjFIjxMjmpEVoQIULQCkqz55YoW/fPimt2HTDDL6bX11y7UIp0CW6/douxnPrsiItglVF",
-	"HNHZLopAZd0zjZ9aDdHik73G1hwBqbhz9mZ4+aoXnoRvXr7783DrODyUh6Nk/Nv+4ZPD3w/Co/03Tfbv",
-	"tno+DPaTP4Kdn8P+zw2202z0tiPwO4BSJjsh1zvP1G/RV85WzGhAzB9YzsUYtPXEsPzufOngsva+eX+B",
-	"KAzPm0+efZeqRt22rqZMMTzdBUt6/3nbEFxbz7dd8YQWZeaKtBRD9RMJswpcgjTDCsJNsvwqn0g2pmgm",
-	"upyRy4jyq8Jmnru2iyEL7NWfv5+B09N6xfZGLjiorC5zlDezd27StPNygKCYYk6fuk1aK2Tra5ptP5Yr",
-	"SXvOPZvQ6Ezf/h0ZFeyG9tRFXl00adKBOjbaZJQVz9hqkmazSaAegT0UeBlQHvHF/KDM09KYsFhxlo98",
-	"t5tyG6yIJjxXJnTmYzGhLoE7vKxzY37ADp35qWMuB8+n8ijUH8mD8jDUH/YX9TgsT92H54G4B6mX8Ei0",
-	"IfZgnPkl8nOCazOTcl2H8IFZ3JfjDqfBC4+MZXAplz0sCHKXMbzq8KRLZsXYDWjIlWqS4mN8cydMFcqF",
-	"CXBUVNKBjRDSZG2AzMA14UkYkTCpAKLAYqKNoRiPWfy4XO/rg3J9UD6CgxI22MZwfU5+heekdJXTysM7",
-	"YWKCZGyN7PRtIzuB56wDru4sfNMhuO1UHWmwRMMoIroilZhSQEuAYO7cp+cakba3dp/uPtt5svvUsiQ5",
-	"cxvXGFRfAoNKh0KXfRGY0nQ5Q0lSD3Tqc2BaGU6uQBqCcBdIAVK8zAIS8nlSY2cZqbEYbkoN0EiSOuVV",
-	"1khdDwWpS+2DTjwH4zOX6Rfe7XhD3lUCtAP3IxcAibo2ocpkCo4LzkyCi51Pc8n6IlbHOxAliWfqiclw",
-	"01VZ3lN1jWUcNnKWr/YDwQAqyBFCVwEbqQ8KndS/kt2wBj9bg58tCX4GlZgU9+d0odqRIWv0tDV62t3Q",
-	"0xyMV9Q3qnRph1i3Nav80WLrCPMw29QV7yiUiRsxZkwHECMBRZx8UzYPFqp810sPyfKVAt4nQgeNqV5r",
-	"n6pwB10cXQIpmo6tCB+mOJGhiAoJRVvNBeBaC0Ns3NoE1hgMB8NLMVHbFGNJfAgrmbo1jSGL2T1UjS1X",
-	"xA27SUy65JzEJtUMCXTJBiGXPxAlanG1UIA1XA7xxeeE81Q8nowuWZzGw8F3waCzpb8LOsmYDhTZLmca",
-	"myO/aosQ0QryqGKkNkRazK5rUEo1C8VEj1opNHlapRtjeWLJ8E9Wxb7FfVObEItuwvIqHFd9VGt96Ydr",
-	"r86iLVUc1uLVSUTiuuO9FlMyonympQvEE/wAlqguvNExaQrdeUTLH2yO8VWMJ+19cfSHHTNROgxh+5o5",
-	"lvrWjGHkm95UeuXyOzzPxfNk/i/65GnrbOHqy1Au297YhQa0UI35L2PVclikigYnXONyWQzhDAJWK4tF",
-	"C2sZJkrBV3PyA3QY9PI1Re5mWGtHUzqTRE2/ljmt1p3mLjeXpSCCDfmdZkJXRsUnsR85CrZ0qpRIrc4V",
-	"lqNyF8wOVMO7xZM/vlyCMhnUIcB6kzhMZudq8XFmgk6S4bZ72SESDd3KICFS1ATZIN2bDcgR6BKpmB2B",
-	"miAwb0j1nz/YKBAB64UBk+gFJzRBEEKdb++jWpDG9kEpCcCZGTLeIG27wjQM5837C+mjywfyGIYMTChU",
-	"krOX+8+ebu8Bxi9cgyMxLaWt4MTgVysw0Gt5Z4wi5JKYchMn2MjuHjpkEIqF8AFztQSipO1ehdc4JRgL",
-	"HF4tnZTW8n5E8B81gZjJRB3B0CJrCglpaDeFZmhhKbayx06jqPjY5L7p0QA0Mb0yWk528bHwBfFFM4lD",
-	"fh0mhtAwb/0FExn5LlYHwiZcWXLeJeQt39O8ogiO6SAY2JxRvkjh3NTy4ylOK0erAo3zy/HRt1JWAJ0w",
-	"fwYtGtTHLK3lM43/4+3tLUBo9gXCmvKE9kB2zc9muC1Gsdhh5r7JBLJTG33jpvF16g+wm+rdQr1ChKUP",
-	"/PvvAfxTfv89bMYuHSNaXyj4pgY6/L+/S8G7Otp5d+/pdw3S7YmAASQQwN1op59PuohcCE9oAW31A0e4",
-	"1R8IJbvb25UoR8bOCPidGhLJN6VdAfsKwO2gxrSaGaZnx2zMaCLVZ+TkchQmCQvINY0mrEEOAI01LR+M",
-	"EK0G61H7snSJphRsR1HmPBxwpTCH/PvvWyZrF3ZGVzdUs8zBBS6IAyfvsWw1NtZXyFB+4ChSg6IwzWRp",
-	"rjIPojtNfSIFoRp+jCLsmMEVRDgy9Rdcn1PjLc7sSJFALznccVukL6JITEkX9E/MObXU1G6DqLf4lXpL",
-	"cMCL1DZn1Qdcjr9Xl47v8/fjDxwWLkzAJK8ZTh3VfPD991DkWxqUDoBEhLXQME1BS3FQYBu+LqmSntKC",
-	"pYI+D4CJYp2UkFbWzaO//mBq8ErNLHB4SdLNIDW7DUCtBO6F9WVBZnfWkQt4SCLuURT2mM6C0Jv47eEF",
-	"wO1ElsEUsruBVg0RDzb1S5vqYpBhn1bnqKR2Qq/Z2Go0dbFsTseh1/JM6saYJkOQyZuNKYuiDQAE3EQR",
-	"v2EflwNX6cWXNmaVhjmV5B8fvDZ5r3r7CeAF350dAX/Dgan2hcnckR88n7zf2f+uldbeJt2jw+OfOvuv",
-	"28evDjqn7fPz9ydnP3ZNirjQQF6DVDb0RTwQScK4De/1ge+rHdoiHNHT7ELah+qcxAmeWihPmgeAFjtN",
-	"hzJ0aJQRtNvgxoTmR6JXESB/oQdbp3C6Gf4mzsizFTqdAgfqus7Sy0zELrjYW1vTw3NOTkYjGs8yA4cw",
-	"JzklVgpRQgcQMJTS5qPqKscdv0+vZON37dCq5Aul84U9IybhnJnlsuCk5Tiqs2YDlryZXsniYm03m+Zc",
-	"1Onr9lFkhqmpD2/ICYyi6lZkmm6+mV6dM600p6Sfd49KXyidvYoRrthM6UtzFkZf9VRDayXOkZBK9bjZ",
-	"6NHekG2kWYc7zSYsTyB6snI1zqd0MGAxeXdoTsOpiMFHZw4b1iAn/T4+7f54sn/+T7gBde1lseBDXasj",
-	"h2L6oxrFwuVJ2E2yOUxG0V3XBeqO1F8V3dy5Jrg5b31vt7lb1U86nc1jkbwE+LZ5i/ijhm5EnUHbb0pr",
-	"CauWgUzITSy4C9cR4TLPnzOte6TyFnIWY/D5WOYaH4/rXACtDVEKQDUQcpNb3DJUs1+EAvVzKJ++C2PT",
-	"r0TA9F34lX4RlNJ3wTL6JbhFPw+l6FegI7rYFMl8aKN76A+9EMGsviDJ3yZLMAYmVXEFV//afN4uTM1Y",
-	"OW7zxgF1ltx+NhlatD3W37blN5072MHjekM3F2/oFzTFv1CvbNV45ZXA6ODdrZ3FjU9xh1wIcQSAivDe",
-	"3uL33mWb6K3aQ5hM6Hu729uLX4YMwZMYCjTIQw2/CC8/r/OyeEv57MxgL9763l4dSh7qHZpWhNhr1qCP",
-	"FocvJnI2V6YiaxNqIxpbUjXjeemQrH/BZrytPB7bqE9ior6pCpXpRA1yJASclvq2J7icjBBjdYigtpkY",
-	"zaEHVx2TOekzpjEdMcQz+I+bXlkTXNtTmgy924+P9KDdqnHQvotDtWeEtmxW6kvaXW1ZX2vyRxResz8r",
-	"OeJCTHpD9wrPUU6PwmvGMYPsMwnX14xGihVqr1D6QmmN2ooi87XTQ2nMhaDDU/VGpWqDdsBKbeZEaZ7b",
-	"mS4DpfhLNQq0CSpfpgCNv+k1m0bhFfsB67SB7TgcDK0yAhGjMc+hcJhcgQlPc7NErOPvGh94G4D8um/b",
-	"/+4cnbw6PO60Ly4O3p5enHeh7MAkTm1POlADguakTwaxmCopAZYXweGC1Q/7CWOcjEI+SZhsFMw7LfKC",
-	"yrAHVq8QC+4vVspcJR58Z9UCv1R3YGVKWxHBe6U6GvJOXcXsZmM6nW4oOm1M4gig1NEhZ2lqwF4GucG6",
-	"7FoaXBGPcSLVbEYu92Dt7XakJvIg1LA8+EZ9gVF8r0oFSy/19XUvIE5BAWtu1XzvDAvN4Es7NV96KeLL",
-	"MAgQ06eW/gav3VWJg5fvpclBD8tqcPDSxTAWSRIhhfZqL8dy2pueYAa5Pe/0OEfd3D4w0NmgD4y0fNTm",
-	"X+aft3PtSxSwtFCyg+8PPI4RI8lsrA5t8oKhOGaMcDFF07c6vUahZNVKm1OS1RZdMJDjzD29nHZnXqyr",
-	"4K1KOpjvtnFuYaTWr76QqHi9JCsMjCn6IdTCmAi5GVSIuZN6+DnuJ3V5vC2vyFRPkma1aPRkLda3XXGa",
-	"/7Vpfr5d9dSAeKEGIuJwEKI7CEBtoApJHVX1BD/2Rt7hCnLYPxacgRPlNdjAPyenGuPaEtxpveI8vdKi",
-	"YXmj/sEFHZQXAH3+0s7ay962Kh57T9/cNH/7aSveuf7l3c/j5vW/3/M3uz9/8O5r1ve9nZqWyrciwGCY",
-	"eRx7ARiFeg6ESnBj1bQ9P2nmGHdG8aLpvlFBtGSkb9kI6EoGCOwtYvTaNciK2ftXNaLPzt6GDndS0wAp",
-	"ob52hs3XbD2XrZdj56IbbimrkR02CeZ5IRPwu4PXsAbzyqGYvoQPV/kmH4WZZ5HNpm/0t4Lr1u1/9CuM",
-	"CFCULeRQKAlrQ0K/nAzFJMZ7eJhIErAoVPKkQdoJGQmpo0SovpXrOu1KTUzCEZgcdAfYmV5PDYwLJZHg",
-	"ozIRY/mBa1eadriAVUL7iYlUhz/ks6O9wDhoTPQV1CNUSufiS/8qbu33UGv7ZZa8o8+kKnK4Nvfld8dS",
-	"l+vtT6SUoHXaiKQlfDXwSmkfHebDr4dUWpYrX/EtDSOoz8WBv6d0dnePx0N1YmQ1ehFB4GEp+m8BRBvl",
-	"QCIAF58iasrCQIr0fIG6AXMspODFPeCBMTfq4q++/hNSdbHqSL+AsaDkCwSD6Ri/nglUpdpYCUJJ/Rfi",
-	"/bHgKBcmHoxjV/ID5wIrJfIGOUwcvmalqllG1TQGKzOt+mQ6FNLITbvW6bUIg2/SAx3b6PtfkfvZWVWg",
-	"llzedUQ76GiFVCG1N9fav/u1+XfPSwJU4wrkapPWFap38/iWuGzlft9scyjJv3b9rtj1q07jahbB0qSV",
-	"LLGPFuTErqSqTkIouw6T9BUf2NcHvDnm2MB5CPjl8qt+sYJqhSHjjNEgfLQ+ZTV6VE1rCYtjAfOdLyn2",
-	"KTcx7pJc6syioNINbUplzdGzsIQWt/3Bacw8D0x9gFTXAy3IVoIKhcdDCfCbJOzn7NyDtIhd2Dcl7D7w",
-	"9xBwaVds7+yfHO8ftI+6+In0Prnd3E5Ny4Va82kNdy402gPAi4JyZh5yRgYskfrysFjvchWY9/Pl2/1S",
-	"HfZVe5c/lf6lWWJZAYx3NoM/mDMOrvgynMcs02BkFpyTDdNUSq2t9Gkvocnlq9zWUuK2PpE8MoNhgcZ7",
-	"X0I0ZSDxC6IH4X6TL4SUJcRXIOTVSgDIsASyyJM6yQCQAbZZM7v2npbXR2MY2VcHL41Y0FJC1F6YHlXr",
-	"RdS1cMUGkjoHl+3N28eCi/BqDXW8jRM4iY0PFRBPH59p5hHfPZQCYFkx5ntppVX6y6lH6jw9CE3QWWoC",
-	"DmELVg3SkslbOlM8C14IbbnWFumaXq60DNln0w3TL9bfz9YrTgGsSwLOW6CzioJqy/l1QKJWLtuxjXQE",
-	"fkidDKOzGKHECf4ir8Jxl0zGamGxtAlqgP0wSiCxM2YEipdgsrQYXYY8H2+SRvCZvrt0kgwZT/QapRXy",
-	"7XA/u3SM+h2y8PmgkyXkg6pVCGVZtSMgCiVU5ZNLa09H4ShMfp6weObd+gtb7wNpajc/vwrHtRsDBETt",
-	"1kYw137hTET1Gx9KxENdbvAmNWKJz5xaSf76tc8XtZGCjtWXG9YrJblhkMqKWpi6/9eE5sKk9Gfbz559",
-	"V3BxQ+XAOUrZvwCZ559bWHRQCYN/NrHQ4A8kZtE/P0CR3w+eT1bQFciju/a1le+Ls5s7d7Wd70pdRZbz",
-	"+Veonrv1jn+QYigSaoeJvuPUJDfWDxMtRIguHYpWS3/S8znNxOeX9m1lCDD/sTErPt7mzmG1HRH1wzp5",
-	"8TCAczdmEdTRSSt0VzruU5uLuRQp7UeKEROcYaK3ZXmxc36Ms83Og/Q17kwuCODpNvjwa+Q4ruzo/Sy2",
-	"kfuEpgJaJcArPhzLBxSTmGf7eBWXzBwD/ZMTQ6z2AbOfkuNBmDkQXydA9MulTslFpo2vyVRxpxv85zks",
-	"vqXb/gM7rDQyU/60MoBVcGLNPbBAEHjZJXETUfjcbiJ9lNzh1LiH6B6wxDJlfja1PWc+XZ3N1QJKWxiY",
-	"emFB/ITchVvtffC2VxF/eic58WA2Qg6IrLATXHh21oY4sX61toW6xSCqb9IbOlzoi0viqYtwijOWi4ot",
-	"A86B1YSLFLy+FDC7MuWtrJdp/ur0BO9HYe8hxFtOCjVu7xDFDhHsJ2PEtlyFygalne5WrslVFkfxSn09",
-	"p6Lm7xfNqcRBBZ9QROZA21YnL3dWIy8/lypWQ7Fy6FM1VJvTGGzEYcGVsVbF7nMCOZUxN1Tq4kOIBWGS",
-	"18w2bUy68cSholkhswLCJXTgLBw9V2EUSTtgSEutqZhEgMDKoG4gaWvQgd4kjtU5l4alwc0IAvdpIe62",
-	"QS6Y6jwZsg8cUDMvZzWjLe6kTaY+BDXAjhngI0nxx2NeCcIVBMIWaeDI5uds2qmMl61vMyiO+r5hrvu6",
-	"VA+BhCXDqAPBJBF3hzH6ZDfefSS0mf372Jg9v1pfddsUY/livuo7y9iFmQgoUv/S8Oq3yJ0ISz0H/11p",
-	"IwPBWYq2a6IkHYp+GhSntPt+zJiJsyGXzMBdo712p0kCOpM+gH1rnYfFVBYAUVZmrI0pv9KO0incClJs",
-	"Q590IdIKII/VX2LKO3ruVbcF81t+PHfW/nEV7mSpVS8dBhgl7Ne9JVTnuTpEFgKWmxj8T25bezE7o1j7",
-	"ZkmExpqa42ksEig9nsLM3U953H623Ktn5tB4eGa1FH88D2+pAesX2tX067f+yi1p7i2d28L3M7bde+t9",
-	"Xtf6ihwGakG/BqPcXYz3S4qWR+CtxUoQC3fp/c18bdITcQwytKgD6Kqil4xkofUDGvIWgXJ2eNjnPU4k",
-	"rc6QJiKygIhJ8hk9uXOVg4Vu3qW1h1Vc11asgaD98QtpIPexTyrWdETPL2loXNor/IlNjCsW8oRKLGeN",
-	"Rvdv17L4kBRRtWi43PtaNnxTdsyvSXGedz1ffCIXbZ7pBX0TTtwNQMfcgDz+6qy2dKubEt5w7qbFXEgb",
-	"kv3hQJcNcgZlTaBijfHAudNcP88Re58gJ0UiwCWECuWPRInfV6NeuZh/BFf0B7ZxofxWYd8ecKNG/11q",
-	"9Awn6sbcEJPSxnXu70BMuS7TVrWvv56dmk72EV22fzRjXm/VL71VTeW8wm69mFPUEIqAzbVYpfvPuT0t",
-	"aPm5524RI8xU2/kC+5NGAHuQgwSvmV69FJ4ND+5R02D+Xt7+lAG30M35cnii8zJU1fJb0equFNRHf1Fp",
-	"I0+ZHKSHnf15f70dob5ySQigS1eVl8jEiSUvnPIEC7tWSZIy8lcLBJvWRKCIvyn2GEoSIyC6FYRA7BgE",
-	"rIMpJpg6ETMqdRnPB2BRm2sw+8KBeGqNVqOg3NGqhUvltbzzoboi5CuA6WpukHJDBxO2TGUCnNeDsHJh",
-	"CuSnUam+RVOS26e5jmpb6b0Q63EvtObAq07xb3bxBkSdbWBCVNVp0JamjHABn7hLAsFkg5wntN8nkkGy",
-	"a4oSBEoo1+BmWcIc1cVxC6iMSk+VlmvmCyisq1ZOlWqag11Tx/kj0VDVUFesm1YCozxomffVa5faK1MP",
-	"T7YkYlyCxClxdMRVtZR5HybDkGfBWBMeQWGfISt6dg1eognwmlIJkNacjBjlUIelQc7ge4CgiDOcDgUG",
-	"sydYZZwFD8CGtdChe7+7saL4IzJxnemovG/PwHXPDM5HEbylV9dU+WdBhf7iFh9C4w67ou5fiyiQhCZV",
-	"d9QGaTshFhEHHy6lImJkiuGf0gG5VnGz/Yy32Edza5UYwnYm7pA5trKLK2bnv20ft18dnHnLAEaZsT+I",
-	"y+lpLEYi+Zaup+uL6SO4mKrtVaFTvgqvlYSPRS7DqqQ2wnOnoJ/wGqZJihEEUGtgQUGCKtGtAbixoyGV",
-	"hPGABQ1yjvZOaXJJe2LEwHnzuDycSMbHFEvMo09oiVs7N+9lb8LFqWFx0rvXvbPHC+ILKnSsuRFCFljT",
-	"o4xE0ER5TBt1vI5CeMhRCHp9NFx8Gocwd9eO50Qe4K0JGWeBofhC5ICRq2r+NMj7oQCrTYjAU7CJ1RnM",
-	"RWYQnrEEYeOTnF8b8U6/sTAHyXjwi7UOa0PyOrzh6zJA/10SW9Dg1i7GOpQEV1k2gQiDn2cbbL602jc1",
-	"dYqlflqEcjsVSFuLQBgphlOXl4JWMkXjdcK4htGWunyGVYxR75hHXXestsTCJQDA4PugK3yJWmK/ZEN/",
-	"EEYgIw1Su8VyM8m9OQ+sEXLjdQGKdZWzR1blrG7xyFOoIER5wac2v/CALU83MeRyTrTAyuvckqXL3D74",
-	"mrZIRFul+6J1bc9Kw/kGats6q5GuC9w+kAK3yZDV0AgXCavsGluzLCNENQrOyOUkSQTHOyxWUk8EFgFJ",
-	"S68tUaIxd2OsVa/RqrXQu39ou/8tVHhc+kr2WUtCFli1Cp7+KLxiJtzOZuWun9WjBVYmIc9VAqxktwXX",
-	"iWLVls95NThCEj0Yvv4KVPal98BSCvunKUoBa/QtqNnkcgZKxXzRUG1MQfsJwB7iVgE0W28TeFv35qp3",
-	"gY6SXGnRcSyu0XhRRE9reL6n4StyA1ObLd/1K6yvpbsGk69aSauDc/TCOt49N+/mQg0tIYe3AHUUC/AF",
-	"UVuuWp9IgeXK34B6aHAxUN2M6IwEIv1AGANUnVWpQHdow4FW9Ckh4Nl0pruAsmqcDqAOV09dgNIn5JJF",
-	"Yqq/GlN+5ROI3kHiihi0TRpF1ijQ1lX+ftt0mWQDEWPGQZEFzFF7Ae3soHJfWD3XJ1cM0e9CSQLRm4xY",
-	"jh6mvtntx9v/HwAA//8=",
+	"7H3/d9u4se+/gsvbd9rdR8vyl3xTTk+v4nUSZx3bazubdptcCRYhiTUFaAnKsnaf//d3MAOQIAlKlC0n",
+	"dqL+0I1FEAQGg5nBYOYzf3o9MRoLzngivdafHrumo3HE4N/tXo+NExaof8vJaETjmdfKfvW9KxpNmHo6",
+	"YlLSAfNa3kGfJENGaBDETErSo5xcMDKRLPAJJSMaRiSURHASJpJM6azh3dz4Xhubn9NLxt8zyqfDMGL5",
+	"z+5vwMuJamJ/uicC9V2mnnbM04AlNIzUYDmhvZ6Y8IRMw2RIkmEoCcOuzBjZdSgT2SBn4YCTkPtExGrA",
+	"hHKRDFls2jU832NxLGLptf792fdCLhPKe+rjk5i3JpMwaDW3XjzfCp70Np7RZnPjWbPZ3Hiu/q+Z/q/f",
+	"93wvZr9PmEw6YeC1vJrvyIQmE+m1dpsvfE9OBgMmk1BwPZgkTBTBilRKZuN0fJLFI8rpgMWtcSwuIjZq",
+	"2USDZYhiRoPZrywO+2Fp3fEhuTJPy4tAsUnHapKuxLmivFmLIZVkHIsrhnxgKEyORDIM+UCxSMT6CUmE",
+	"eoWNk0dBfAeFFixAiWCwCpNkyHgS9qj6xin7fRLGpcXItSGxaeRYk1zLjtUyXRrN+ITygEjGA9jBibhk",
+	"8Kv6Q31OxOEf+LUhowGLH8ySbM1bkko6LVqZCrKpBdqLGI1Z8EGyuLAqSm7EZDoUZERnRBq6DmiYk1kX",
+	"ofBa3sc4TBjsg0FMR5L0RUwYH4ScSZIMaUICQbhIUD6RGYNN0IsZTVjQoYnX8rab2083mlsbzSfnzRet",
+	"ZrPVbP6mVmWE60oD+j9anjd6YmSeZNzWSuIJ870+DSMWdCIxCHmHJgkbjZUyaPpeP4xl0uF0BLQMqOd7",
+	"gzAZTi4641j0w4h1JrH60jBJxrK1uYkP1cc2KbSuuaLNLdVWdiLRu1Tj6tNIMvhFfYdJGQpOo/T3iMok",
+	"HW6JDjuGDtAMafGnl2/49HyrCQTbVg0vQ67GqdarE/KOosckZlJzmZq7ZDzxbnSXmh6H4opFtMfUl0J+",
+	"yYKQV5BlOp02TBMgTsg1fdSvimX/9IYx6+tXWpubkejRaChk0nrefN7cVGwlN2vSccSSoVDzebN/7vme",
+	"GLMYmRgWY8ASYFy16yKYWdT3bvx7GcBJ+3zvbXkIk3FAE5YbBQvC5L5G8dP+4f75fnkYAYtYYRj40yoH",
+	"sjkZD2IasBxZjs/OXVSBhrnxmJdXOSC1xxaPRrXKDQVeW+U4xlTKqYiDjZhJloDdsnhYSj2d6BdP1Xvv",
+	"8TUco6vLm88+jL0TMyoF91p8EkXqJyU9pjRMOhOeKBGBv/Owd6n3N+7Qccz6LI6VfKR8MEErl/GNN6/g",
+	"YSadOqiROsjdKKGxTyMUxmEvmcRF4aB/lQ1LVCvp0BjzgZqZQEX24fzt/tH5wV77fP8n/XNnOmTckual",
+	"RvZQisriiRaSVyxW4/da26DaBO+H8YgFbbTU8vqt9NTSaZbSaURaMtbSPiWKV8xYsVanvj5Rs/mJJvSC",
+	"SvaB0ysaRvSieKgwDcjEalG2oQLdrJNvZtm2jEgWX4U9pk48SmnHjPaGYNyalxvkPJ6hLQBGARmJEeMP",
+	"xbJ90tyZY0ZV0GmBDeUkG6yL6E3U3AuLYX61FkCMGafj0Gt5O41mY0e/PeUgFudbYFM8Y2TWw9oAe0AG",
+	"2JPzre2SAabVXbA2vNaG19rwWhtetze8HCc9kEgPzBTLDy41xXaVmttXVASP6EN2hKbfLX0RHH4XLBJ8",
+	"IMGRZ3rBYaheFA8nMGPvQgQztT5UaWKv9eeN741FyBOl4L1NlnLUN+h1fctolAzzi6x/s5bXjMQTl/DW",
+	"gaINp9G+Won8y+YRgVVy8EioG3RMg8wVKJQcCPmATJlilVjwARGciElMZBiwBjllYxEn4BXMCErCPgkT",
+	"IhM6kw/GoG3OWbESiRasWYFiuABXNArVUYhJeS5K+1Q/Bwe2lOhPda4FNOtgs45plt9G2hkrwRzV3fIZ",
+	"GYmYpdsVjxaPwitbQZqFa+CglLUSe5M4ZjwxWsq9Gj1sRIzGmrMiumnHapo78RW7UusDG8YtIEehHNGk",
+	"Nywtrl7WxOpScLaUfCwN9auKyp0aS+9Yh5rLX55rjgVkWRqmX5QV0jDtWOalISwP/kwCwXCdUKUpjQY6",
+	"NApl0iBnCY0Tfbjvx2IEqwmHNzKmA/ZgdmWz3tLIejIxRzdrGU4Ul7KExTK/FL+qh3gTg0dex2pcpW06",
+	"aZuceiL9kEWBJDRmsB5UHdbZjMihmEQBuWAvUajj0kgCjhgB19KjCtNFiE5E4wErrT2fjC5YTEACCwJt",
+	"Cvvy9wmLcxvTG9Frr+VtNZtefo9G4Ugdtb7i6m9vz1l919osYIDyUmkeCBP49azk4ik8c0YQKNEapu1c",
+	"0QLQSw3vT4jtSo4fPHAs48gZxIu9mdo1UtOX8yZGB4bLm4Pjq+u52b6L50afyeb5aWx6aD9NtjyWp+b3",
+	"CZsoFsj5anT/Ti9N9myVjpjtr+2I2X4Qjpjth+KI2X5ojpjtB+KI2d7MbaMFo4mZZDw4sN/AUVmdrHJs",
+	"KNdQzS3hIvrVei3nISr3d3v/0EDLzvu6msNHxttzdHz0r/fHH85WcelW8vRsKX32bnp5xgqaUv9mqa5L",
+	"NkM5SaOB1/L2z7afPIX7iCu1Ihv41yWsxJb6VwLOoj28OcPoBs/3lG3Sf75z/G7np+3r11uvBs+vJhcv",
+	"kkO2NXj7/o9fnz1lz88n8sXk5O3V6a/7HzzfU91cd17v/3E6eTHaefr28KiTTNjTJy8Oj8b//Ph0vDc7",
+	"S8LLf/3n54OPB09o07v5rOZ0SGXSDkZh4VCsfiZU/R7KJKaJ0yAH/QGNXGclZVlHpW4a5D29ZESKEROc",
+	"ERZJpk5RaIM/iugxJ2kWWGAWpYDoYAO47CK0DsA8Wt+DLXEPhuP6AnFItnmlP77AtFpfg62vwR7jNdiE",
+	"17O/sF1+OPybuQzzzoY0ZhhqmzoQ4WaGkp6IIkYHE9jZ32+cUsXl2I7SdIrgZfdC+mulY6EqAeE9jfoi",
+	"HrHgFPV7sV/91Fx5OIyWkWnTydrk3MUXIpiZ6KALRmJGgwbZG7LeJQxFznhCr30IwlYKWJl7qH2VrRKQ",
+	"ZBr2WIVn2Xy67LvMf24Jl/LX9SDPc1O6FmOBmVReG1jzUMqQD05YPAol8lZu0fExGWfPHauOjTq5Ruka",
+	"/EtMYqJ2QOY9hoYJuI4fjFU6z1/vpMIicpeJouh9pEVWG2PBwihURxSb5M4WFtGtKD5tgZWDB418NZex",
+	"+ZmpVp2tZ54P/9jdxn9sXHif7RE6bt3No8p7dzOSjvsi3DyGE4xq0SDqK3BGQec0sUb6Fa7YU0o+rFv2",
+	"6gXLeLS0Ngv4s7BUsPIieS0mvHBpeCQS0oefHestko55Zsv5mOkLPbhFp7jVH1wO2e6cLW/PehElUyIo",
+	"Ih5PuTNs+HiaBp84CCmmvJM9rdJfgdooiSAzJVJF1mGDtOWlFaFiuwQew6k/T5sF5LZJpQl+gjZbieDm",
+	"9wd82P/CR/rqE/zXOk+PWJ3Tcm4xlz8z5z8y90Ts+BKeiz8/nvPG8ikPJzD0vLtsTAfW1vE+TZrNnd5/",
+	"BaKnNigZJqMIfmL4APYy/qA6wx83rV89+MwsEjQ4F+IQrppzX9QPs1tmh5wcY5tOxW21PmCEEjuI1Wbm",
+	"5Oku+Tl89VAk4dY8S9NFgwXysEwSWNBYjMSi++EL1lMWg+5x7RN9kMmZtlMUHAm9IeWDtWt07Rr9Nl2j",
+	"oNPs0XxwOh+BS06FpabhxXWuwveeJPq+fdR+s39a5XbNHi/vcD2l/FLZLmKaV6nqd1TZYuowWmLKL1E9",
+	"w2M3GkiYBVZO8YCnXjMnuwd6qJtnyhSIssCKydEIaM0GoUxYzALn6c5K5QBLRPEnGihwmRAL0SeibwOr",
+	"rCACbrG5YuLf6lkly8W4rewIl485+5LnmsqgkuXjRZA/UOLtRUIWwWHs56SHDRxb02rVSVvld6hJahZj",
+	"xtP9KsnFzI7QFDyaPY5t6aTLot3pIBMugkxEXCMKFQ2XAC52QkkuKGjW9XHjAaUia4LZqchAl1mHaYtj",
+	"nY68Pmys05HXJv53EF8BycdnvSEb0eNJAi/m9Rs+I8I8LJsWElp0rBY5R6XBBQEYwESQC0ZG4SBWTR8F",
+	"GkqZAAtsiCI9gMIsvmLxq4ks3IHj7+RCPXBQFp529NOMqkKQEeUIObcRKlsNEwo1xswjhp7J02MRoS3y",
+	"IJGTJOQDWSSx/tUOLbCSSjuS9QQPpNd60WziFTogov7bY9zLnRkg26sTMT5Ihl5rp+l7o5Bnf/veWJlQ",
+	"Mfda3v/+u73xG934o7nx4nP2z87G5x//AoliVtaq3ef2k6f5Tp/73lhEYU9NBKBbZZjmAwBGoewE4SBM",
+	"jEGX/hqJKYt7VLLSEzlmvVCZVIXfJ+Nx/g3dsNMb0pj2ML/P+6//+e+//J///TRpNref/vi3H/zGPz55",
+	"rT9v/h9eg2QXIONYBJNeajUppULew/opXiRnM5mwEUwjM7i9FiAA4VoOJ7BsP4lpITbDPCGBeuTYNPp5",
+	"Rz8vn3Ewx0/a/Vh75nHskwIRFu2UHE0Ufc/ZdeHeHn7JbsE0FlOLaCgm34Os9/3rcRmfFJ4Qph+VlwT3",
+	"WfY8vyTKGgbloBugK0idiSjhbGrSox/Elda8ULUiFRasSZ4oN4bAOqnWRWCdgltJ4Oy5g8A2nECD7Inx",
+	"DFTGdCgihi3STGZlQbljkkwScF/EI5pU5bZrGFl2PWY9dRZWrZeKTtLJ/g81eba4GrUW2jQvLvRhyC+/",
+	"8cUeUwA3+Z4X+5TJseCSOVY6fVRhn6iDx+zd8OJNLzwO373+8MfB1lF4IA9Gyfi3vYOnB//ZDw/33jXZ",
+	"P9vq+TDYS34Pdn4J+7802E6z0duOlH5AMSM7IddmjuwJmIc+pbRiRgNi/pjGYQIX8jAZPeNXjMYszqb0",
+	"QbrVwETO0QETOU8BXDD9PhExidk4oj0WkIsZKgIWPzJVMJH19cBEpkpAvKd81k6dcXkKa8s/9dW5CC06",
+	"qk3HalM+OqDnLz1BNMhHGia+2sqcJA/MFNrdfjGX1mWaLCR5kUQW5XVOQBXlY/N4DuWtNmXKm4cYCBxK",
+	"chny4FugvzXruvRPX1H0/8CjyozGnI89zZhbu9UfdhTPhK+TG9dO9bVTfe1U/w6d6h+4nIzHIk5Y8J4F",
+	"IT0HnWirNasFGakmBPRm2bCYZA070LCjG2ZQWaaQC4YF45ks0BDbue59MuE9MRrHTMoH44Hf3Xoyx8Ko",
+	"pNMCM6OCbLA4uJzuiBtzDlIGh2TkTZi8nVzgKUWZHz0sCPP4ky2+UlTOOrHisSZWzAsZ1DtqnvEuGbkI",
+	"1d4YD2dzd9J9BKytA17WAS9r23xtm69t8zWgiPdhXF1Sxp7sGkJrVeoMx3tffqZyJZm1n2mty24rsgNT",
+	"cmqxoE6b5seUdrDWaOuKMl9Lx8UhpHDxQcHrdHqgs5VgUCVfUxzq9CR4nAvlNKVjNISN9vhAFrrgaRb6",
+	"8weVhD4P+6RAikXuJJsyQOGqsy6VRCa03yeSMUCiX5sQ6xPx2opYn4jXJ+L1ifhhlgJWS34YFqEwz3N1",
+	"bWwtFiZshPJrrc/W+mytz9b6bK3P1vrsgegzRSmov9XaWk4y/QNe+/sW5jfJy3D89+ZCQRSFEiSRvI0o",
+	"WtEXQbfd/pNbt/gkZ9d3+OL2Lb6odFbNLy7egGh75CQD/oT39Ow6MaXuFDv+dvnbx62rw4+n0cXH58lv",
+	"b35NLmZbi36DnAe1zbZg912lHeJukuEf+EwRBCyURCTKMNjR/+rELDI5FOya9hAGNCvd9hrLsD2GonsT",
+	"fsnFlHeg4woMXSInvSF+eqlsoVCaoijffLW9X7WIdALvFh9aC7+sEV0G2q4IE5Es7tQ3i/UUlJjeE7wf",
+	"hb3yFCTAtZinDubFJh2rSY5303pAGj0QY+x1RNyIUZ6EIyhsTAMSmiKelAckZmNGE0SkwncfjA9zLm+V",
+	"SbaItYoUtJblFLOBA/eyxOZp9bJYTcrBifvndICnwZmYQJECJVoO+hvvadIbPphsh+c1yG3Nsya50zdu",
+	"bm60LEuLprZ7PTZODrVd9pbRAD3LAZO9OBxrMfgmvGKSdMuGXJdMIW/ExH+a+gNAUdzuxtbzGX/5+9+b",
+	"DaWcQtXpED/me+ZgDEPZMGNRhAE8A52qfqgT07eazWY6dZnEofaJY03eX6BOamkCXUutdomIYS5X2Q99",
+	"QsHRYIrWMyIpaKNIESo/m/YvZgamKKueQFrQds64RyFPf3DNAqrxV0zi3EJ498l0SBMGGeWJJD0qWX6U",
+	"ZYHrGnJ6SHeNePvJbs0BGwVQMfCPWG9mHIsrxrMZiLjEKroOVtVIM3VhD1kP6kKIiFFdqrsPG7uKn8+H",
+	"jHSVTOgaaDupC6UYMdQiu9vPgRvEJCFhgaE/edufvCo+NlJlDiO4CKmHfAxjpNGyQ39JhH4zhegTU24C",
+	"ir/E8I8EZ3Wpru/xepgfrMXykF6xFtlp7pLpMIyYUpJYFzs2ICLWDJ69u27+9vNWvHP164dfxs2rf37k",
+	"73Z/mTstNcD5c9tu7j53z05izbsKBseH5GKGt29O1jbOOAdvZy67RWwtT6zjcsVg7Ca3GEnOVbhgPIfq",
+	"dFUxDDhBEcG1ZM2NYMv9dTw6298MWJ9OInWcbvqeTgdveSFPduAYR6/D0WSkeXIUcv1XuoLKUh/o1GFT",
+	"veOEqpV28eaUQsaCMUFL8tSwls4q14NOLdYU0SQ1Ziuk6hMXh5nhzZP95lN1hH+FwLdG6xzdkxo66lRE",
+	"bP6i6/xSZbsXdGfBjHcNUaMTZ8P7Cx66/3sTcGg444ncxKdyE+CJAbblMhzPHVQioAAaEVcsfgmHy0QM",
+	"GJTzAKXf1cZAbsBN9xDh3GwPcS5r5piz6WROSNt2c+ZrGy+BBZANUjRIDn561X7zr7e/Xj9tv223B23z",
+	"v1f1nAdTN2cjCMDd2FrR/iBwz+wgMHpAWa/5OdW97CiP2pwM5407XS5l2uNqmXnsPM2jKTU3XtCN/uc/",
+	"n99spP/erfHvre2bv3hlityoYSHsAtrfaAwdx6WaUD3BE115jo7Hka5pvKmN+//7H4mFxDTJZHrY1tWG",
+	"KvaNab4Jdht+7MYvVpVa9HJ+sGpS9XbrCQ4e6ZBnhna+phRitg0ZYeCDzoxG9Vta5ErE5EIkw4aagqbk",
+	"l6Kf/bn3jHIwWe6PFAOROMhR8i4AISJlD85+TT0rt6IFxV4sB80ighQ+uxJSQOyXRQZ9hLAwp2HKr6hd",
+	"UPEWsy1X7ls03VIlx5XN11XA0cMDrjKEzd3Nx1gH2N1iugZgR9vWHRsVbu6sNXRQYSirm7seUFaqNJRk",
+	"qiYKFHgt4oswCG69vx0FAxcuc6l448rmCgUbzUGIRhGLK8o32jN/NTulCNv01ebv59H2F/VgIfqvjk2Q",
+	"XCM6A2oFAihlDjvK1Ess4H+g4BvB2S3JlsdLWzTfHFjdjW/DD9V69YNcpfDURiMMwhIqAHVE+YyMRIxa",
+	"44Ark4dG+3Es4luLFeyjw0wnC4SJ/cmVTPlMjBhWRJwqMQKiQ51BwaMHAIx6skaMyTtMNpWhstZk7U+u",
+	"UmBKZQWVi3NGoUzsyZ7k/L63mHD5YqjmnK0vr2TecMwjmR8bbgv1PZ8SAZnCOBSDkN+PcfCQqzZbEHrZ",
+	"59b1nFdSz7k2AwPvLdi9qneXqQfvrlYSZ/xqxC7epDuYtfBy4ZrTJV7FJCYyDOB2cyzixE7S6IQBCfsk",
+	"BFadSZtJNYyy+cyDwL6dx0Ilyi3gnwIhV8g8NfUcdHNXq1lbUWlUaS7tRJ/NysBompcKL88pzYQtGgTi",
+	"eZUi0xAqLqk2iClPHkMpmBJ9FnBMgVxq4dEpwUWSO4pnS7CPHgFAXc1ux4rr4OjFWovjsb7EBaiZ9F4p",
+	"NR7JTEzAuqaV+MiPcXXcpFuwRA5Krlgr2IffOBwME59cTFCmmv2idYYMB5yEPNvrFobzqiy8hxjhVdPA",
+	"cYWEgNiBMSjy6hPxUlFfiim+egX7LxH1tTKmfo1Lrn0dYPSo5dfEd5jsjiLGt2Dnctner1IMeT6zfuNl",
+	"kldvLlcQ27DOKesbX8tdDvUxCxhPQhrJovEMDYjdwGVBl7spME7BkW+qKpb9ng9cv27NtZddxFpoNJdp",
+	"t2I+sroGQZRSGoNGYMk/fvy40Z4kQ9WuBxlMxevL09d75OmzJ02f7OTvLhGvXJ3motHfP3nWJCE8pdZ1",
+	"6hNXlM2NYfLzYSySJLo1m5dhqB8E2PcD5fEvAQK+upMhktrUvJpSjF2zOPuUJfFso91PXDFaZ1iSyH41",
+	"ZeynzVp36qUQiOdPdxfG56Ss/YHTKxpG9CK6rdo3Zb86k3xXGX//ZAqD2S3KLO7sqCDGTeVSbZDHYK6G",
+	"iUyLjy2qiaW2EhuNRUzjMJoVPvXgqwFVUHLBBnASFraAVVfrq1cre9wrc4d6ZivVtbrsld4flMspiwkX",
+	"00cmlNyIyreQThXQwA8Wnvnhnl6+KHDz6s8xSkGbu7psiHCQWUUs2MON6Mria9VURfJaTPhtDVkukk7f",
+	"vD9/guZDq7p6zScPgjPezOi9CFJHbf69f0GOlxjPCpHtliTcP6eD8ottacfMLxEMX+u0sdusOm4cieSU",
+	"0WC2Ylts7lIZo8I2BdNFy6qbLuqmUFtW9ZArRrjwfbsQ5Mou7LU+VLsSuCctyvOIdOI9uufmrkjxu6sN",
+	"uat2LJ3EQOwwn/p8Gwd7MQFy0YyLOasrmXHXpPh0TSm9xAq902MsTdxO0LzD1GOrmzpTP82SF1c+9dT7",
+	"D1MVCdQRtDKcbzFNQLfBpPBFEzykMmlj+rjviSnv0OzLc188nnIzyBXtgFzIRyA4c4bQnVoVc/cicXsv",
+	"q116t9NLe5ofRlj++GqsFJwgOgLFmHHM4wr5VZjgFYrg0Qzmf4ZnfVNL+2urw/xZeb4qy4qAr0xmAs4x",
+	"XAanTuupiKECaH8SYeZZYldhT4Nb8RD4WJSdXvX780stv/irWsLHvjTFssW3ju0Nsz4WB+ja5XPvJ05X",
+	"a2Ulh0WfiEmMoc1qr8k08IdFEo9QMKjjGC9ZvxY11ECWDxAtIcrcGz3higdDWNLbf029UtXTVV2oLCBe",
+	"/rsrmflJLK4Ub+SuEh/hTUCBOMexXRr16yyP7yiyWrOTU7vW6L2vsWZyyKU26AC9IXr0HtHar2rFv+5i",
+	"tR/vOnzgdJIMRRz+cfscwuz+fKmjXzv3XnYC9FNXdL5Meb00hDa8cy5W5uA8EljnnuBoUNk8kjCCL3Kj",
+	"MXdVnCNYrUdnjos9X6PgNrO2MfkXzjX72urSB3UNhITGA1ZVCkFn4GOJPBv57Itml9/WKXK3O4yv61TJ",
+	"IvQduVl6UOkZ2QqDHxs/FCyeC3Lxi6Ru3Y9lng8EhT1aEQiafs1CKTtIfTJWPhcN0D1Jo5NYjFmchGrK",
+	"GuJmbP30p2dnORf1LCPdN/vnZFMy8PnLboqiFE8iVkAA2xOjcRix+MetF0+Ubk2VbfoFP4+YtL1blMK+",
+	"d73RG7LeJeCZTrMMbJMx+tWAQBZjemSa598pRkg6/s/pG+LiP6wHkN+4fMh16Wj/9EZMSgQDPkCGMMGQ",
+	"PcpNkqpPKMxXbQ2Bif9Tiu64/OKmnZVuzohkasP0mM5cGLNYCp6n3PID8Beq2TyhzPhc9NkD0MfjKQex",
+	"eTvm7kWhFgplVaGEYkAkS9TOg8kANLGSSJMidNCUXRTnlgdEoRt/NDdefNb/7Wx8/rGMc2Jztx7Yje+5",
+	"0AbKgwXv85CCMIQ05URkeQ45buc0miVh78et57s7dXfhXGyjFPPfSUQ2zTAnCmBLjUgD2Rcg99IhGZy9",
+	"IrpemWwDsTGfkUpUNKOey1kZ4vetmOvhr1xOiJaFgFa8grOXUBvpoUj7xYuba+9cY8H7YTwC2YHrfbtF",
+	"XqR2qnLDknmb46upJCelUuTt21EICo6U9UufTVMdI18qOjFyETN6iZdKl2xcQC+8VcmSorqZtx9sfksQ",
+	"Lf0xKIgK6fsRgm0Um1m3cgNR3KeD+J4EcL6Aiwsbl5MyYCDWeSkCZ9ZdNcVE6suuOjHFERxzklWMyQ+i",
+	"sqJMhoAWh44dVneYajzq76EAF9u/vexD3ud8sZeSXKGjMJo5CGcVhbkr9dxFZRz0s0vLuClYXYDmvkhp",
+	"fw2ImWGjl3iQcRbThAUIx0wvZAkxFXbHQlmaU1TmczfuEh7FQbzaOyG7zxoEjt+kr9RGt4DprOGiKbdP",
+	"vCMasEqkXVMmZAmIyhwjmNHeVNQQKU5CLbc6h8KyuzlhQbWRFbLDjYG/t4BQSxCaVcBS6sBTkJkYzwFH",
+	"sQZpX4grRnK9kTAhnLEA4zRlT4wZ6areZGuqVBZiY/LJSLFncRzv20ftN/unnu+1f3p/cKQUcDXu5zyx",
+	"+yYGHNZThAG93tC6XW7AgDRAqB5RSflXm8I/6aDnap2PftSi4UiOx4y3Tw7SqOkcV/zpiTHjdBx6LW+n",
+	"0WzswAG++G3we+xBzHZZuYW9IZid6c1kehs/YixpfOKf+Abpmkl2WwRroxUymKFRrtgFtnTVuIC24GkB",
+	"V223RYx9rP5U7dn1GJ1Q0JRPIsx4p1EkpoUxZIFDqhm+kAjRkUMRJ90WOVP/NW7J7ijk3axNJPig2yKH",
+	"luOyO6LXVgs5olHUbZFXLBLT0us0HsDogZULb/bZFOkgVYuERIzKBHvI5aAzFqTzFEkn5B3F4d0WOcqu",
+	"4Ltm4tjO3ELgVtdNdWy9oRwEeeebA2/q1pQXM0DB8LMcD/l3J7H1Jr2QIpokjOSkFflwepjKUagGG/K+",
+	"wG6UUimsIE4vnSGoncL8UpR//WWCIp6Y30lCB/k3jM7Qb+woC3KnSSKmzEPpkyAchIn0SUeNesPXJf6o",
+	"bqB+hBYNzfIQ46QG+zMbJ+kZTedc5b/cG9KY9tRXui2yJ3gSi4hkP6qudVPygYc9Eej3DSbeZDxmcY9K",
+	"3A0E/txQf5uxFfeaeVHRM32RwF+13oOJwjvwr8p2csx6IY2gpf53Nq/SW4rze2I0EhxeSC+IgbsgGWrM",
+	"xDgCFsveQJcYfOS90sbaQauV9F8lQMmrfqQe2ySZ0Ciaddh1L5rI8EpNfi8VBD0xugi5skYAWBlES9es",
+	"6RgqL3ZbBA3nkQDbnnLQWHkxhicD4CUUX/qEAocTPXplbGj54Hayp9QcQdwnMqYd8Cp4+llduUXLNygB",
+	"oZMWSo2DCbreWeeSzfQLl2xG6HjMaCw1Ihd+28BI5YgEYE+fuKVRLbiKYtWiTFh7vlcUxx7GJoDA1f82",
+	"daWNBDU/m0T+nHxUXWaSz8tuWbUpk/1gTlGWVPJ8ryhcrAZRVsyjKCLgChM3uPU027HKdiruTeu3dNtZ",
+	"v8FGsv7W20VPGLeF/sNwvGpdYmYYGvKptRb6nOp7eBsFnxnpagIp6yiDzOYMsAANzFrOJCrXccnOm2Av",
+	"pPhfxdMKIxM+YgkaDaIPIjwtXmVZJgUwArN4eSiU0AT+LdRHy2Ck4LdKTvqeNoHmXR9lttJNNtZbOfWX",
+	"n98Cl75NgBqTODSNbyw6Vdiei0vc+CXDkSrNmcSUSyzWhra7j6KSSm3rUB5o0yjHHTcwW3sIW02H5Zqu",
+	"qTNs4UVzi+gWxv4xFMovxabD/1JVyMc251N6ZyPxkYtS3khp+7nK8D60Fq3Ks4S27JRK+4ijedyA/2uc",
+	"eV1ZJLeZdcvyRhbxQCR3dL4/WsfduXWlljcpFtUquo+Lk+qjoX3idIgaOE8bsM1+H4TGILxiDTAUuYEB",
+	"S30amNsVJujssLDK9f3+FUYJ3eognT0s8dpbRiMss2DpAJMu64nLsjg2D+fLMuz3DNsWiaq7cFE1957j",
+	"RmaWxTGDZ4LoCAZiCiTYRBKXeTqISxcJ3k0vC/On0cBreftn20+eQtnvK6/lnWzgX5eQd7yl/pUAkt4e",
+	"FhZUXYbAVF7L6z/fOX6389P29eutV4PnV5OLF8kh2xq8ff/Hr8+esufnE/licvL26vTX/Q+e76lurjuv",
+	"9/84nbwY7Tx9e3jUSSbs6ZMXh0fjf358Ot6bnSXh5b/+8/PBx4MntFleEhhviVbRQMRhMiy4Js2scjLV",
+	"QRWYdbHPvUl8VRAQhi65gkiO/i7DoMqPcclmvlI9WhnAVcxfJUGRmf/alsO/W/5U4qjn8jOb6UCuHDX2",
+	"apACVvdPB2QKRZderkdkgkVdXjtoK0QchJwmzCcXVLKnu5M4yve9HFstpNPsVoNYhlP9GjXAbMGgVg5Z",
+	"T5FIjRAZB9fAB0Z3SY1308szlrjtjWdPtp755EnBzL1kM0T9e+h7/XNpt+PQSwW8JhdR2LMwnrGifi7M",
+	"FFg1TNhoofhWMhGNvQNsbu1pGsd0Vl46NSrX2hxSidXCqwIkmEzQCtHXwhPJYh8s9E/edAgA10QOEfgR",
+	"ghb5Pz55heV0Vdputprbv8Eq8gBLfob9WXqgUToIYWDQGilI1MRp9ynFTHrqhB9yk+wIHeW3SMVAUvsk",
+	"oAnbSMJR4Wplt4nHdMzxQseyQ45W4xakcBKa5D+rtjfpXOu9dAaNS8urujI9+Yo+89b6Zz1Ix+HDxKJB",
+	"PAC9EJOkQbpccKsqaMzgIRfYUF9lG6Wu2mL9dHs5swsLOIdbqaI6ewPKskNV/8CUcc9O3ynS7oRnNfXC",
+	"Ae+EGPuoxLwVr9aBOvf2D1lXGPCKfxf+7HCRhL3ir8WX0gHnTJfCdEtskV+9cilTSLwMui3M3I6V5ano",
+	"SroxS+JZCB71dGk03EAQBticXjICCGzQUuOvka5EP1vxtUSISxKqvuVlOB6nX0WneVpAIjtyUitKBDCC",
+	"MeaGxGwc0R4LGqSLAajdFokRqRHEw0CIwMEZOFVgAxywWkx0wugBqb2IAao5GutGZdqGvGghLi7pvom7",
+	"e27N+AFLjqf8BK8Yi+X4CxIJv1gy8rRTv3zpOHdY1deNz91eBDOPBSIk5JfvseVNcbLO2C/TIi3+Z67L",
+	"kBnSAKKIUUhoKdxOF8i30OAB+i4oDciikuxTr/m4ACklCtNzCsOMGs7ZY09K6/VoFGWTnYbJ0GZrZJ2T",
+	"4zP4zwf4//b53lvP937aP9w/389zMTYvM7HoXd4+iClmVLp8Ia9FjOfbl6nqVseyRERBtoQlvHYf5MF0",
+	"WICkORvSmAX5HLUpVgHuiShidDBhd4hpwviO0trCxJzrZ4MyOU745uSJciuSah3jOGTo++8C3BUUrcVk",
+	"nd0XygrdVlNe3r+ph3FLD2cLSn8qTgsE4ey64ElZBcL2QicoczumDW2wdwJXbLnBFbE9C64o93ek2wPO",
+	"eBLPMHBODT/vEIefyh5xQCurYzJb7veC5VwynW38s1Ld0dOjVBqKHt4g9Qo0WRYyLXc2dwvGDFPNASIV",
+	"ctL954aWHBsHAfqHQ7tyxF/V3h4sW46zODq32JYV3qC35+cnBB/mPgw459W5jE9evLAyGXebjuKqBZA4",
+	"pyE7hY2B6BVcJowGmUXTj1kGWSar+SnnzexsPVsctmpz1k6ZrzSUnUvdqK2l1gxvZHML5YJ+X8gzJl+v",
+	"gn2ZYy/Xx5Ff+P1i+K4G6oPppxxjufvTDZfeBFg8n1/uVIYYoVWpHOrq0oIkak+S4Xam4kCykb9lWmK3",
+	"sfNDg6CBZKqzZ9LZBGMRKaxiTjQOCLrWJfCkQ83AU+cWPxhwEbO83PPq8KLuU7Je7HK/3LpfIEnHzWFH",
+	"wnIBY/SPIWX+tqoi1H47f4HxN9Pqh3/8xWU3zc9eME9XkKpQFnsYuVZB1BahWYE+pddBxYcJFtDWP86j",
+	"fMV9YVqowjnf/HXooguZRXMsbOL00wsyw0zKZhvBbcIoRIev7Q/KsHL0HsziYHWhc2PSpjfzeVzQTCKr",
+	"f+xu4z82LryyQy4HzFPyGUFYSZjeGsPXDG5fsbp+sVr+vPDdtiRUXuJR2FXIfeEmy2z6eWaNIfYptl6k",
+	"Gl8rzSfSnAQlsKIQ3Ac53+N8xec07ObovQIfWcEiNvqynm9+AvP467Ti0PNxODMLKmIrlBGW1j65KTPA",
+	"Cv2wIlcqwjtMy9Lk0yFNTF61lRFJrzuRKUSO56Hs7/xlbXvjN3Nfm/4Tr2zLqZFWr6VbgjTeJsd46uNz",
+	"zK4F+BH5gdf95N2+mNKm+Ln9vfftje2n2yRmg0lEY8KuAeO4FKMwj6bLGjHW/H2b/tk4XdxquUAc96Xp",
+	"4ZtKUA5iyllMJIO75rKRUCdZ6R7SkhZ6vXuQhBV0XH75D+d7i9zvzbru97q5nW0Jl4mBjw4KxMceaVB4",
+	"iDIjPVqMpZirIN0yGh3Ddg236mCJfJyA+WqOoJZiWV120sLFu690pCL1Fg7EZft++HDw09WzZQ+uza2c",
+	"F3USFky6naeuz0ugAYoR6iDCB31BQRJB7Jb1TIUVp00tpOYXyZNaeo0hlGnO3ZNVBRwk07T2nShi982/",
+	"FJ1nsOkbWvXQJxMe/j5hYLSzKzAQpVti1LCMlsizqpMm5eg/Y8UOHq07EwCHcQtkuCjtFri9SxR/En3n",
+	"1VjVdegXys9amg1NCtbcuwaBoKzzaPnhfM83DhUgIAuK2W4FdffkLupOAy6Xx/FeXDGJyk7x6wzGgU7/",
+	"7v45HXTTJJLfJyIpGAkFd9zTXdtKe9FsPtt68WL7ye6z3eaLF1sLUMbyJlOYIRn4tt1vaTdbMPpg4Dh3",
+	"jJuVKqScU6fpRS/L+YU7qKTncwZPjkGyJTKizmUTnjhlwNvz94eFIgCTZnOn91+B6EEO1zAZRfATwwfg",
+	"TsMfVI/446b1a9mj4PQpmFDWExGFPUfUURc2hwQHWledatGM7EVUSgZRoFmEv0+6PJRJFxCWoRlayeRv",
+	"ZyfkebO58XTn1Q8N8kokQ31ZTDCGP/XVSPBeV6WqWMc3a1TAXbJwJ59/XjnrRWe27SdP82ef57431pQq",
+	"fMNkNeqkBS180l+z9IbiE5PUUPw9S5IwgHDY0E6paHn/9T///Zf/879qybef/vi3H/zGPz55rT9v/h8y",
+	"hGaFpU6QOpsKndIQpC0J7ScsJkevf86b80Ce6kMeurFuf7BcYiTP7zqOccr/c+/68rvlprzs5QMaJsDV",
+	"sftdzFLur5SRtlzfKbu5buFEn3TLbNZd7gsW4zoOvaVEvFqdu3jfaUca8HdpcuvyUrXWdlk2NFLzjj/H",
+	"S+AgjnO9SwzlWDknNZyqpuqC/PT1Hnmx++TZd33hvb6IXl9Ery+i1xfRd7uIniN3q/AhZoSmYK+II93X",
+	"+AD57GIDdd1tkd1mE2+dAWKzl8s5xgjOd2fHRz6hJE1WxdSNNEX+/PXGc9+qNoB2lF08sJB+P4mliO1P",
+	"4y8wYu0pALhTCw0V07T7YQR3AdBdBWI09LvVIEeCXCAqMt6Xqs5laSw2OLR589xkoyDijCaZGhC7HqtP",
+	"wODCRPUHpztAUbcq1zEeFDEZrDLS5jMfMFfYLusNqdvpiaVFOMPI2iggdEzjJJ/tP2Yx/FPgyHc0LcHT",
+	"9Vd9IRzR3qUF0VJaiByCXK4bncReqjLukymk72TWEC2UbtbZ+5RfatTjqd2xxiBWj+HtYTgYppnz6KUT",
+	"MfzKYuwJT8lcJOlJ2e7PHmAcDoaJTy4mSQ6iU+f1ajc5Mg8uVwcjE2v0h+l82DyXnaihCkpVikyf3dP9",
+	"Nwdn56ft84Pjo7/rZxmGCFQkhLa7GUuI2OK7EPnNwLKMaTLUfACRpAWojt3mEzOPZIjXL9LHYG0MPDWI",
+	"MTZtDTLCbvMFvlzIf75YgJiQB1+2OzJP5nTxknQt8deFHdQ398nYfwYKbfcNjjH4FWmvNtBQYOIIQkmq",
+	"VZvJDIjBAnk2HZ2ZNE3FIWp5fRKwiCUMAEbYSCSQ9DuSLLpi0iccwhXjmPWAx8KYWHtY81akZOcsz60v",
+	"IAM0D7AE585IERit2GJ2qAHduGS8o0WP6mtLS81i3ZJECCIMZA++NZFzXlESEWFr4evlCHxi0FWKteig",
+	"y+0GqVcdDrooVfCDPnYs1aMMziutOKASgkbasMDT4Z1dfKeMae582wk4D/08aaRQRhomGyGN4CazJwIs",
+	"nEFLZXBTbiqZDarbbUUWVOBdcPpL7Tm9iIHoFqpSroKOefcOBX5yS2Wrw+3nxaUq4cDkKp7AO2pvoDxH",
+	"/tCkGsdCDaOfi9f27aIiGnsnlLZmk2IS95if3XzYrxeGYcpwmGGYwhhjZvrJ1cjQKi1hMadRB+OvW+SJ",
+	"si0OxWBgoGUSi2dC/ZZVFw1e0ey4oFyZBnVxlOiyO6ksmIVfzhcoNS92N0F0/IF+zpZW3KopMHgUGOir",
+	"7OSj+7PLlc7trVBTlLMpRg7m4GVKhqINuwLGmudXluyoKL1h9ZAZQxYCS2bO5D9WBLm1DYvUh25bB2po",
+	"OfVezA3TZQR9qySwyfAoYNPYdQxKNQZyxQryFQR8r6gEPI3VbgR5+vcEh1Iq9+k7ip76+VISfnVRb9eR",
+	"Jl+xyy+X2fQdxY9ctYx8L7/dPL9YVt9Vvq5clbdYZTfnZnexYOkQiJUe1xi9S0F9KCmMWCahJAEbR2IG",
+	"yVdDOCFdsZhGpB+DSiye1L8moC/uJBQ2mDIFuL5kT4zGkEFkriJjNqCxzrBaHIyzhv1dw/5+B7C/VhhK",
+	"qxprsdvpKmutu9GtxlskNRCE68QiV+IH36H0SiYM0AllrvmOXv+852t3CmDfMc5WH70/r1DLGhX5q6Ai",
+	"O3GdFiQa2OWj31c4WjG+v3tyfHZONmNthXShKHRaCDsXVaCeeEprg+mZxycau6O/T5mDvAftozaJmUFx",
+	"gwOmUedspk2Mv3Uli/pdn3RZECbqv5BJ24NIC590YWurf4xjdqX+y9k1/K2EcfcH32TZMEJ7KUCbngjk",
+	"qfue6hic2aZfE36DcTZXUI3iOtFGchraAj7xiME/NDCD+klMufm3jqZRlnuKzFBEerBNgY3Ckm4ASoP5",
+	"tRcxGm9EYhDyDXU4lcXcf5iMg/SS8eBX6zO3S/raD5FPEM4XRCu6mht4pZvD1FuDua3MGquoT3KOoMth",
+	"bLwrX6UAiUPgSHZH4L91vbKvVK/slF2JS/ZVC+qgW+jhl9SpwEw8Oj761/vjD2ep2iRDesWsGxvtZy/c",
+	"SVCe4slrbz/GpaKbEnD/4ZIJ4wRCSURscOUMmKL5suevskLBje+dsQRAN0R0S3aoE0dsI1GW8C3Uj641",
+	"ONMywC0bQR5kqCypawBxuZQokEUELsvD15FYghiCexH/FkIg/+0hQ9iHk5Vlr1ly75uNrgwmPXNEhhKt",
+	"5D0EMIDT5mwmEzYqeDiNUVnOWXUuV2Upacjl5DkwORKFVwWdAat9pyLSFrMUx2IOPtIYOtInWVaDI5IF",
+	"4bZrZ5VuNRdkc9TKkoVY3wI71gn2zF7MrXIp+Z2OUqB93VKJNSAHCMKxolBe9FcySo1oLJuTFgEnFc5K",
+	"pQBGe2KFvn3bqLDC+A0z+G5+dcm1c3XWKNHtX+1i6LuuwNIiWIDFEcjuoggUAj/VULPVaDY+edLYmiMg",
+	"FXfO3g0v3vTC4/Dd6w9/HGwdhQfyYJSMf9s7eHrwn/3wcO9dk/2zrZ4Pg73k92Dnl7D/S4PtNBu97Qiu",
+	"aMB+lZ2Q651nSt3o03krZjQg5g+sfGN8/3piWC18vnRwOcbffTxHwIoXzafPf0ityG5bF3+nGMnvQnC9",
+	"+7xttLKtF9uu0EuLMnNFWgo3e0/CrALCIU1Gg8icLBXNJ5KNKXrULmbkIqL8srCZ567tYnQHe/Xn72fg",
+	"9LS8ur2RC3d5Vpc5ypvZOzdp2nk5llJMMf1RHbytFbLtNc22n8uF7z3nnk1odKodJY7kE3ZNe0kX7ra7",
+	"NOlAyR/tXcvqjGw1SbPZJFC6wR4KvAyAmPhiflDmaWlMWFs9S92+nVOhDQ5XE8ksEzrzse5Sl4C7Q9Zx",
+	"Ljzgu6/5WXauu7D7unypP5IHdRlTf9hf9XJmeeo+vMuaO5B6icubNoRpjLMrnPyc4NjMpFyXbHxglxPL",
+	"cYfTN4gqYxkIz2WVBUHuMj5qHcl1waxwxAENuTJNUiiR707DVAGCmFhQRSXtgIPoL2sDZA6uCU/CiGD9",
+	"NgdmB9ZdbQzFeMzixxWlsFaUa0X5CBQlbLCN4VpPfoN6Uroqj+WRsDCHQzK2BsH6vkGw4PqsA1EBWaSr",
+	"Q3DbWU3SwK6GUUR08S4xpQAsAXHvuU/PdSJtb+0+232+83T3meVJcqaBruG6vgZcl44aL99FYPbXxQwl",
+	"ST18ri8B/2U4uQKUCSKDIFtK8TILSMjnSY2dZaTGYmQuNUAjSepUolmDmj0UUDO1DzrxHDjUXFJkeDv1",
+	"hryrBGgHzkcurBZ1bEKTydRmF5yZXCA79eiC9UWs1DsQJYln6olJBtQFbD5SdYxlHDZyltr3kmCsGaRT",
+	"4VUBG6kPCo1/sJLdsMaJW+PELYkTB0WrFPfnbKHakSFroLk10NztgOYcjFe0N6psaYdYty2rvGqxbYR5",
+	"8HbqiHcYysQNrjOmA4iRgHpXvqkwCAtVPuulSrJ8pID3idBBY6rX2loVzqCLo0sgm9WxFeHDFCcyFFEh",
+	"92qruQCHbGGIjduawHKM4WB4ISZqm2IsiQ9hJVO3pTFkMbuDqbHlirhh14nJLJ2TA6aaIYEu2CDk8iVR",
+	"ohZXCwVYw3UhvlhPOLXi0WR0weI0Hg6+Cw6dLf1dsEnGdKDIdjHTMCb5VVsEHleQRxUjtdHkYnZVg1Kq",
+	"WSgmetTKoMnTKt0YyxNLhn+wKvYt7pvahFh0EpaX4bjqo9rqSz9ce3UWbanisBavTiIS1xnvrZiSEeUz",
+	"LV0gnuAleKK68EbHZHR05xEtr9gc46sYT9r74ugPO2aipAxh+5o5lvrWjGHkm95UeuXyOzzPxfNk/q9a",
+	"87R1YnX1YSgHTGD8QgNaKFz9p/FqOTxSRYcTrnG5gohwBgGrlcX6jrUcE6XgqzmpFDoMevnyK7dzrLWj",
+	"KZ1JoqZfy51W60xzm5PLUmjKhvxON6Er+eRe/EeO2jadKiNSm3OF5ajcBTNIMrif9IKHl3ZRJoNSAqw3",
+	"icNkdqYWH2cm6CQZbruXHSLR8FoZJEQKMCEbpHu9ATkCXSIVsyOmFQTmDan+86UNmBGwXhgwibfghCaI",
+	"16ihCXw0C9LYPqi6AZA8Q8YbpG0X44bhvPt4Ln288oE8hiEDFwqV5PT13vNn208ADhmOwZGYljJ8cGLw",
+	"qxUY6LW8U0YRnUpMuYkTbGRnDx0yCHVV+IC5WgJR0nZvwiucEowFlFdL5++1vJ8QJ0lNIGYyUSoYWmRN",
+	"IXcP/abQDD0sxVb22GkUFR+bNEE9GkBxppfGyskOPhYUI75oJnHAr8LEEBrmrb9gIiM/xEohbMKRJXe7",
+	"hLzle5pXFMExHQQDmzPKFymcm1p+PMVp5WhVoHF+OT77VsoKADnmddCiQX3O0lq+0Pg/39zcANpoXyAC",
+	"LE9oD2TX/GyGm2IUix1m7ptMIDsL1DfXNL5O/QF2k5AXlQKEIRjVJ/7jj4CTKn/8ETZjl44R2DAUfFNj",
+	"Qv7f/0jBuzraeffJsx8apNsTAQP0JEAG0pd+PukiyCM8oQVg2k8ckWlfEkp2t7crAaGMnxGgTjV6lG+q",
+	"4AJMGOAAQjluNTPMZI/ZmNFEqs/IycUoTBIWkCsaTViD7ANwbVppGdFsDSymvsvS1axSXCJFmbNwwJXB",
+	"HPIff2yZBGfYGV3dUM0yh6y4IA6cfMQK39hYHyFD+YmjSA2KwjSTpbkiRgiENfWJFIRqpDaKCG0GghGR",
+	"29RfcHxOnbc4s0NFAr3kcMZtkb6IIjElXbA/MT3XMlO7DaLe4pfqLcEBWlP7nFUfcDj+UR06fsyfjz9x",
+	"WLgwAZe8Zjilqvngxx+hHro0gCaAHpmm9SHkpmQap147vi6okp7SQvCCPveBiWKdlJAWIc4D5b405Yql",
+	"ZhZQXpJ0M/TRbgMAPoF7YX1ZkPmddeQCKkmEiIrCHtNZEHoTvz84B2SiyHKYQiI80Koh4sGmfmlTHQwy",
+	"mNjqHJXUT+g1G1uNpq4rzuk49FqeSd0Y02QIMnmzMWVRtAHYiZso4jdsdTlwVal8bcN7aURYSf72yWuT",
+	"j6q3nwGJ8cPpIfA3KEy1L0zmjvzk+eTjzt4PrbRMOekeHhz93Nl72z56s985aZ+dfTw+/alrsumFxjwb",
+	"pLKhL+KBSBLGbSS0T3xP7dAW4Qg0Z9ccP1B6Eid4YgFiaR4AWuw0HcbQgTFG0G+DGxOaH4peRYD8uR5s",
+	"nRrzZvibOCPPNuh0ChyY6zpLL3MRu5B1b2xLD/WcnIxGNJ5lDg5hNDklVgpRQgcQMJTS5rPqKscd/5le",
+	"ysZ/9IVWJV8omy/sGTEJemaWy4KT1sVRnTUbsOTd9FIWF2u72TR6UWf626rIDFNTH96QExhF1anINN18",
+	"N708Y9poTkk/7xyVvlDSvYoRLtlM2UtzFkYf9VRDayXOkJDK9Lje6NHekG2kWYc7zSYsTyB6snI1zqZ0",
+	"MGAx+XBgtOFUxHBHZ5QNa5Djfh+fdn863jv7O5yAuvayWEirrtWRQzH9SY1i4fIk7DrZHCaj6LbrAiVa",
+	"6q+Kbu5cE9ycN76329yt6iedzuaRSF4D0t28RfxJo1yizaD9N6W1hFWDU+sG7sLNnuD9MIZqAGPhdtD3",
+	"mK/vW7Uh4EhmD5MGgSMpF1Pjp7RxlW1QyZfaijIQzHBla4B/BWc6edWUSkUo04whykjYfh4M1y8Cr/o5",
+	"TFXfhWjqV+KN+i60UL8IAeq7QDD9ErilXwE+6VQWuDIWPkEGPf5KBLP64sdyI6zCK1B7C+yVZmBcIDd5",
+	"z4FSNDdfTMDqYWWeyfqbuujTrNjfec5nENmaugBh2zcXb/tXNAUUgVdeLH6ljd+A+FV4aavGd94IDDze",
+	"3dpZ3PgEd865EIcAawnvPVn83odsc71XewvzFH1vd3t78cuQfHgcQ5kMeaBBMOHlF3VeFu8pn50aBMwb",
+	"33tSh/wHeuemdTmeNGvQR0vaDxZ45jyprVkRIZwLMBmW/D7OHD1zZPjmn7DJbyo1chtNWNC3Ss5eTJLE",
+	"HGJ0H7JBDoUALa1PmYLLyQhhcIeIO5yJ4hzAc5V6tra/nm6WQh7TEUNQhX+7KZs1QS44ocnQu/n8SLX9",
+	"Vg1t/yEO1e4S2r1aabTpO/MMYUYURU19BooBCeeuNkAZ0CaXT3PJ2NgAU+BzyOAdootAHZWLhgHlgf4l",
+	"ogmLP3F9cgBw0zziP6DFtwBVy8Bdoz3//dkNcRHW6LGZDZW4TLWsht2590ipSi4gL62V8lopG9F6lggI",
+	"KpzwQBBq3BVa1t5WR+OuvJOKlokYSzMwpl3C0Pu9Km21HXtrlX1/KjsniuZyVIakKTcpuHerdfYZ07cG",
+	"qY4EtKEYojWtQAsfHe05VW3XYQE0XkiWWaxNH7D6tOtFLKNNkcwHNoTprZVp5tguYTV+DT3bLkztQRzO",
+	"yyfsezqbWzx+a/W/1uRfR5O/msjZXFGLrE2oXbbJkqwZz0uHZK2po42X0pSASi+CVq6Mc9JnrYFXo4H1",
+	"ubUmf0ThFfujkiPOxaQ3dK/wnGulw/CKcVT5X0i4vmU0UqxQe4XSF0pr1FYUmX+vdCBNoA/cvlH1RuWl",
+	"BEbwVHsg2pNkuJ3ZMoOY8qRUiFEHj+RrMWLYVnpBTqPwkr3EYvQQ9RUOhlatxIjRmOfwM02W/4SnqCoi",
+	"1plzjU+8DdUKuu/b/+wcHr85OOq0z8/335+cn3WhtuIkTqNGdIoFpLtJnwxiMVVSAmIm4NpDkH7YTxjj",
+	"ZBTyScJkoxCY0SKvqAx7EK8SDriIWbDYKHPVsfSdpRn9UnHFlRltxTJlK7XRkHfqGmbXG9PpdEPRaWMS",
+	"R1AvDkNpLUsN2MtgLlrX1JYFVyw6MZFqNiNXYG/t7XaoJvIgzLA8bGZ9gVF8r8oES6/j69teQJyi/2Wr",
+	"5nunWE0XX9qp+dJrEV+EQWDcNnVfu60RBy/fyZKDHpa14OCl82EskiRCCj2pvRzLWW96gjW9MGib2woD",
+	"wwS1wkhrZG/+af55MzcyhAIKtr7tGLLeJcQKR4wks7FS2uQVQ3HMGNxiQ9Ca0l6jULJqo+2Ol7xqIEdZ",
+	"YPly1p15sa6BtyrpYL7bxrmFkVq/+kKi4vWSrDC1WjCCUC2MyW2bQRncW5mHD8nT2JaXZKonSbOCu3qy",
+	"FuvbQbSa/3VQ3fyIqBMDv40WiIjDQYiBnABHm4+smGOqHuPH3slbHEEO+keCMwh/fAvRa1+SU01YzBLc",
+	"ab3i1F5pZfR8ON7+OR2UFwBdqNLG28nezmLzPnnP3l03f/t5K965+vXDL+Pm1T8/8ne7v3zy7hqQ53s7",
+	"NWOM3osA01jmcew5VBfQcyBUQgBqzaixp80c484oHjTdJyrIc4z0KRur1pABVi8TMcbbNsiK2ftfakRf",
+	"nL0NHW5lpgHGYX3rDJuv2XouWy/HzsUA2qW8RnbCI7jnhUzgOhzifWswrxyK6Wv4cFVU8aNw8yzy2fSN",
+	"/VYIunZHDvsVToRzc/ESSgI2MvbLyVBMYjyHh4kkAYtCJU8apJ2QkZA6v4PqUzmmMQ2VmZiEI3A56A6w",
+	"szTKMbvbgY/C9d0nroNg9YULeCV0hDeRSvkDEh36C8wFjcmbkkrgKqNz8aF/Faf2O5i1/TJL3vLOpCrn",
+	"tzb35XfHUofr7XsyStA7bUTSEnc18EppHx3kE6eHVFqeK1/xLQ0jKELOgb+ndHb7G4+Heonxa8rBiP33",
+	"sAz99xAzkN76QpgS4p0uTIFI9QsUR5wfo9Ug+zyQ+SgqX/8JIFtYWrVfQEeEOCvaG5rghp5JMaXaWanD",
+	"sCVm6vsQrM2FyeTi2JX8xLm4EMGMhLxBDhLHXbMy1SynahpDlrlWfTIdCmnkZuqVVQJbhMF3eQMd2yUG",
+	"v6HrZ2fpxNuGeGlvUWaQ2ptrfb/7rd3vnpUEqIlOTcNRda2bOkL1dje+JS5b+b1vtjmU5F9f/a746ldp",
+	"42oWiRkNZtVXvnvoQYazr5bkoAmVlsRJ+ooP7OMDnhxzbOBUAkpXQA8dMUkA3g1+Gk6g/mMnEFPerXBk",
+	"nDIahI/2TlmNHk3TWsLiSMB850uKPcpNdrokFxoTJKi8hjb1wOfYWVgnnNv3wWm2Ow9MZb/U1gMryDaC",
+	"8ORnO3sv2TghYT/n5x6klfrDvqnT/4l/hFTJ0/03B2fnp+3zg+Ojzt7x0d5++7CLn0jPk9vN7dS1nOTh",
+	"tvHKXMRKML00QCIIlkbNQ87IgCVSHx4W2112ccAOVkp3hNebSWe/rPR2+b7sL80SywpgPLOZygE55+CK",
+	"D8N5tHENI24BMdsAyyVQrMo77SUsOaTQUkbc1j3JIzMYFuhKbUuIpqy824LoQTjf5EsYZ1B2Fdj2tVL3",
+	"MxTALPKkTho/YLds1sTFuqPn9dE4RvaU4qURC1pKiNoL06NqvYg6Fq7YQVJHcdm3eXsgK5dNJjmOzR2q",
+	"lVbymFwzj/jsoQwAy4sx/5ZWWkW7nXakRtiB0ASNLyNACVuA6AAoRt7TmeJZuIXQnmvtka55y5UWEP9i",
+	"tmH6xfr72XrFKYChzvn8G4PTilLoy93rgEStXLYjG6MY7iE1jIXGH4LURvxFXobjLpmM1cJiUVK0APth",
+	"lAAkU8wIlB1FmDMxuggLmYtpBJ/pu0snyZDxRK9Rxwh0O9zPLvqqfgf8PD7oZFB6YGoVQllWfREQhRLq",
+	"6culrafDcBQmv0xYPPNu/IWt94A0tZufXYbj2o0hF6p2ayOYa79wKqL6jQ8kVjJZbvAmNWKJz5xY8Hz6",
+	"tS8XtZHChdeXG9YrJblhMMaLVpg6/9cE1UY4uefbz5//ULjihpr/c4yyfwCm7t+3VMPtp0oY/L0JL7GX",
+	"JGbR3z95kkX9T55PVtAVyKPb9rWV74uz61t3tZ3vSh1FlrvzrzA9d+upf5BiKBJqh4l+4NTAEtUPEy1E",
+	"iC4dilbLftLzOcnE59e+28qwW/9to01+vsnpYbUdEa/T0ryoDEDvxiwCmJsoYj1ErfYX+VzMoUhZP1KM",
+	"mOAMIdosz4ud82Mu2+w8SF8jxuaCAJ5twx1+jRzHlaneL+IbuUtoKtSZgMIID8fzAWUg5/k+3sQlN8dA",
+	"/+RE/64PZpSS40G4ORAZN8C6FUtpyUWujW/JVXGrE/yXURbf02n/gSkrjamc11YGaho01lyFBYLAyw6J",
+	"m4if774m0qrkFlrjDqJ7wBLLlfnFzPac+3R1PlcL4nxhYOq5Bc4bclfFKe+Tt72K+NNbyYkHsxFyEOKF",
+	"neBCoq+Cpci2hTrFYD2epDd0XKEvLmavDsJ+AWDFgFYUoeLBa8JFWnauFDC7MuOtbJdp/ur0BO9HYe8h",
+	"xFtiGbDcnl82ih0i2I/HWJViFSYbFGW+XaFlV0FbxSv17ZwCPR5ETiUOKrhHEZmDW1+dvNxZjbz8UqZY",
+	"DcPKYU/VMG1OYvARh4WrjLUpdhcN5DTG3EVOFishFoRJ3jLbTIszjSdJlbdvmlWdwqAHDN6wcTGhfoPD",
+	"cbC9qx0HBGvdJrpqMxnHDDQelLtN6Eyq/TWR7KXaofozXCRhj+miA/ZXEeorA/jyLdgvE8aLmEykDfUS",
+	"47QEQ8zGEe0xG+VOcJZLN4Bu4OqazkyQyCdeQI+070jVVxBUoTeJYzWrNOwOTn6QmEALccVZ+oQjWeJe",
+	"VLV1T6IG2TGDvFcYg3uOPsH1P57yfV2F6tb6uEgVB4aBFV/SiHTIyO2yLvZyw/4Osi5cEQWAi76quIL7",
+	"8krsIVuY6MePsXFNf7PxBG29e4/jrx9ZUFsjtuWlTjBDdNslcChTVWgXVnFqQyt7BL9iI/FehlEk7dhZ",
+	"bcBPxSSCMmIsgTIAt1IV50x1ngzZJw6lny5mNQMPH4uauAeNsIqckBpKgbNppzJ1ZHmFsKqMjz1db55A",
+	"7q5h1IEybQRfi9mHI2YfgXAtHjcWJuWhSP1T1wi9Qe7E2orzwKdDSQbqPGBKxpmEAYfPK40PpzGDkHAT",
+	"cqqsDF2zEU8gO00S0Jn08eiBBgeLqSxgg63s3jKm/FLHDE3BQZYW6PFJF4KOoW6f+ktMeUfPvcpxZn7L",
+	"j+fWjjBchVtdWqqXDgJMmPHrOsyqIR8cIgurbpp0tHu/Zno1O6VYwH3JMkM1nSgnsUhYL7EQV+/mR9l+",
+	"vtyrp0ZpPLwbprSIZr5Gk666uvCKSb9+46/8Usm9pXNb+G73Tnfeel82ymxFd+dqQb+F+6nb3GMvKVoe",
+	"QeASljNeuEvvfuPVJj0RxyBDizYA1KkQStlnWWYDGvIWmeT9jJZtkZYYTnPyWUDEJPmCQU1zjYOFEU9L",
+	"Ww+rOK6t2ALBq7ivZIHc5apOsaYjkWzJO7elA6Tu+bZtxUKeYPmYmb5//n4v2R6SIaoWDZd7T8uG7+pK",
+	"71synOcdzxdr5OL1X3pA3wSNuwFA0RsAaVOd4J1u9RGdkSSeod5NK5KTNuDe4J1eg5xCbW4ou26CUdyI",
+	"D19Gxd4l3leRCCB6PwKBHocRv6dGvXIx/wiO6A9s46o9Udy3+9yY0X+VGkjKCUA1N9qytHGd+zsQUz6I",
+	"aTCniOG3s1PTyT6iw/ZPZszrrfq1t+pkjDulsFvP6SUzBTtK4ZYXtHc512OV7j/n9rSqrMzVu0W4TFMy",
+	"/ivsTxoBAlCuOsbqS3VKxoM7lPeZv5e37zP3BLo5Ww5ae148hVp+K3HLFTXx6A8qbeQpk477aMtl1rTb",
+	"EfUyl48HtnRVpaVMnFjywilPwNqolCRlEMwWCDZtiXB2naThcqEkMdYGsYIQiB2D4EMev5hgFmHMqBT8",
+	"oXjU5jrMvnJMulqj1Rgot/Rq4VJ5Le9sqI4I+WKYOuQSsk/pYMKWKdKD83oQXi5EA7gfk+p7dCW57zTX",
+	"Ad4rPRcqpq3hzYFXneLf7OINiDrbSCO8ndqgLUn35PjsnBSh+rsQCN0gZwnt94lkgPuQAuaBEco1zmeW",
+	"O47g7yWAYmWnSutq5isYrKs2TpVpmkMgfY8ByI/BQlVDXbFtWokR9qBl3jdvXepbmXrQ6iUR4xIkTomj",
+	"I66qpczHMBmGPAvGmvAIatyVSsYTAx1sArymVEJ1B05GjHIoSdYgp/A9ABPGGU6HAvO6EoLRIcED8GEt",
+	"vNC929lYUfwRubhOdVTe9+fguiOYwaMI3tKrS2i6/9z2i1t8CA3B74q6fyuiQBKaVJ1RG6TtRBvGkjBw",
+	"KBURI1MM/5QO9NGKk+0XPMU+mlOrxBC2U3GLJOqVHVwRqOZ9+6j9Zv/UWwY70Yz9QRxOT2IxEsn3dDxd",
+	"H0wfwcFUba8Km/JNeKUkfCxyycYlsxGeOwX9hNdwTVKMIICyOwtq81SJbl2LAjsaUkkYD1jQIGfo75QG",
+	"VqEnRgwubx7XDSeS8THFEvPoHj1x68vNO/mbcHFqeJz07nXv7PGC+IIKG2tuhJCFW/goIxE0UR7TRh2v",
+	"oxAechSCXh9dOSWNQ5i7a8dzIg/w1ISMs8BRfC5yGf1V5e8a5ONQgNcmRAxG2MRKB3OROYRnTKN8JLl7",
+	"bcTh+M7CHCTjwa/WOqwdyevwhm/LAf1XSWxBg1u7GOtQElxl2QQiDH6ebbD50mrPlJcrVr1rEcrtVCDt",
+	"LQJhpBhOHV4KVskUndcJ47qihNRQQVZdYr1jHnUJztoSC5fgzpA7X6Os5q/Z0B+EE8hIg9RvsdxMcm/O",
+	"wy2G3Hhdi2ld8PORFfysW0f5BIrpUV4Nf+OowWPL000MuZwTLbDyku9k6YrvD768OxLRNum+aon309Jw",
+	"vgPAMWdh7nWt9wdS6z0ZshoW4SJhlR1ja1YohqhGwRm5mCSJ4HiGVYIOksmhHlZahXSJasW5E2Ot0sVW",
+	"2aHe3UPb/e+h2PHSR7IvWh25wKpVlVoOw0tmwu1sVu76WWl2YGUS8lxR3Ep2W3CcKBYw+5JHg0Mk0YPh",
+	"62/AZF96DyxlsN9PfSZYo+/BzCYXMzAq5ouGamcK+k8A9hC3CgC7e5vA27o3V+knvCjJVdkex+IKnRdF",
+	"9LSG53saviI3MLXZ8l2/wVKTumtw+aqVtDo4w1tYx7tn5t1cqKEl5FLkZSLgLojactX6RAosV/4GlAaF",
+	"g4HqZkRnJBDpB8IYoOqsoj26Qxv/s6JPCQHPpjPdBVQY5XQAJSl76gCUPiEXLBJT/dWY8kufQPQOElfE",
+	"YG3SKLJGgb6u8vfbpsskG4gYMw6GLGCO2gtoZweV+8JC8j65ZIh+F0oSiN5kxHL0MKU+bz7f/P8AAAD/",
+	"/w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -169,6 +169,21 @@ func (q *Queries) TokenEraseOld(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const tokenNewestRevocation = `-- name: TokenNewestRevocation :one
+SELECT id FROM one_time_tokens
+WHERE user_id = $1 AND purpose = 'revoke_email_change' AND address = $2
+    AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 1
+`
+
+// The link that brings an address back, while it works.
+func (q *Queries) TokenNewestRevocation(ctx context.Context, userID uuid.UUID, address string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, tokenNewestRevocation, userID, address)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const tokenSupersede = `-- name: TokenSupersede :exec
 UPDATE one_time_tokens SET superseded_at = now()
 WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL AND superseded_at IS NULL
