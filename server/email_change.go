@@ -52,7 +52,6 @@ func (s *Server) requestEmailChange(ctx context.Context, q *query.Queries, tx pg
 	if err != nil {
 		return fmt.Errorf("hold account: %w", err)
 	}
-	// The way back first: using it kills what was made after it.
 	revocation, err := s.createToken(ctx, q, query.TokenCreateParams{
 		UserID: user.ID, Purpose: query.TokenPurposeRevokeEmailChange, Address: user.EmailCanonical, Email: &user.Email,
 		Client: client, IsLasting: true,
@@ -162,7 +161,7 @@ func (s *Server) RevokeEmailChange(ctx context.Context, req api.RevokeEmailChang
 		if err := q.TokenSupersedeAllButLasting(ctx, user.ID); err != nil {
 			return fmt.Errorf("kill links: %w", err)
 		}
-		if err := q.TokenSupersedeNewer(ctx, user.ID, token.ID); err != nil {
+		if err := q.TokenSupersedeNewer(ctx, user.ID, token.CreatedAt); err != nil {
 			return fmt.Errorf("kill later links: %w", err)
 		}
 		return s.auditEmail(ctx, q, query.AuditActionEmailChangeRevoked, user, *token.Email)

@@ -187,6 +187,19 @@ func TestRevokeEmailChangeOutlivesWhatAThiefDoesNext(t *testing.T) { // A-70
 	s.mustReset(forgotten(s, owner.email))
 }
 
+func TestResetPasswordEndsAPendingEmailChange(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, trustedPeer)
+	owner, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+	s.mustWantEmail(owner.token, next)
+	confirmation := confirmationOf(s, next)
+	s.mustReset(forgotten(s, owner.email))
+	confirmEmail(s, confirmation).problem(t, api.ProblemCodeTokenUsed)
+	if got := s.emailOf(owner.id); got != owner.email {
+		t.Errorf("got %s, want the address that the reset proved", got)
+	}
+}
+
 func TestRevokeEmailChangeTakesNothingFromWhoProvedTheAddress(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, trustedPeer)

@@ -15,9 +15,9 @@ UPDATE one_time_tokens SET superseded_at = now()
 WHERE user_id = @user_id AND NOT is_lasting AND used_at IS NULL AND superseded_at IS NULL;
 
 -- name: TokenSupersedeNewer :exec
--- What was made after this one; ids lie in the order in which they were made.
+-- What was made after this one, by the one clock that all servers share.
 UPDATE one_time_tokens SET superseded_at = now()
-WHERE user_id = @user_id AND id > @id AND used_at IS NULL AND superseded_at IS NULL;
+WHERE user_id = @user_id AND created_at > @created_at AND used_at IS NULL AND superseded_at IS NULL;
 
 -- name: TokenSupersedeAll :exec
 UPDATE one_time_tokens SET superseded_at = now()

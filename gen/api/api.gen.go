@@ -1010,7 +1010,7 @@ type LoginProblem struct {
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-	// - `too_many_requests`: 429. A limit per source was reached.
+	// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
 	// - `database_unavailable`: 503. The database does not answer.
@@ -1318,7 +1318,7 @@ type Problem struct {
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-	// - `too_many_requests`: 429. A limit per source was reached.
+	// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
 	// - `database_unavailable`: 503. The database does not answer.
@@ -1400,7 +1400,7 @@ type Problem struct {
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
 // - `version_required`: 428. `If-Match` is missing.
 // - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-// - `too_many_requests`: 429. A limit per source was reached.
+// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 // - `internal_error`: 500. Logged with the request id.
 // - `server_busy`: 503. The queue for password work is full.
 // - `database_unavailable`: 503. The database does not answer.
@@ -2676,7 +2676,7 @@ type ClientInterface interface {
 
 	// UpdateUserWithBody Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -2687,7 +2687,7 @@ type ClientInterface interface {
 
 	// UpdateUser Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -3694,7 +3694,7 @@ func (c *Client) GetUser(ctx context.Context, userID UserIDPath, reqEditors ...R
 
 // UpdateUserWithBody Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -3715,7 +3715,7 @@ func (c *Client) UpdateUserWithBody(ctx context.Context, userID UserIDPath, para
 
 // UpdateUser Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -6369,7 +6369,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithBodyWithResponse Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -6380,7 +6380,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithResponse Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -11131,7 +11131,7 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, userID Us
 
 // UpdateUserWithBodyWithResponse Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -11148,7 +11148,7 @@ func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context
 
 // UpdateUserWithResponse Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -22715,145 +22715,145 @@ var swaggerSpec = []string{
 	"IAM0D7AE585IERit2GJ2qAHduGS8o0WP6mtLS81i3ZJECCIMZA++NZFzXlESEWFr4evlCHxi0FWKteig",
 	"y+0GqVcdDrooVfCDPnYs1aMMziutOKASgkbasMDT4Z1dfKeMae582wk4D/08aaRQRhomGyGN4CazJwIs",
 	"nEFLZXBTbiqZDarbbUUWVOBdcPpL7Tm9iIHoFqpSroKOefcOBX5yS2Wrw+3nxaUq4cDkKp7AO2pvoDxH",
-	"/tCkGsdCDaOfi9f27aIiGnsnlLZmk2IS95if3XzYrxeGYcpwmGGYwhhjZvrJ1cjQKi1hMadRB+OvW+SJ",
-	"si0OxWBgoGUSi2dC/ZZVFw1e0ey4oFyZBnVxlOiyO6ksmIVfzhcoNS92N0F0/IF+zpZW3KopMHgUGOir",
-	"7OSj+7PLlc7trVBTlLMpRg7m4GVKhqINuwLGmudXluyoKL1h9ZAZQxYCS2bO5D9WBLm1DYvUh25bB2po",
-	"OfVezA3TZQR9qySwyfAoYNPYdQxKNQZyxQryFQR8r6gEPI3VbgR5+vcEh1Iq9+k7ip76+VISfnVRb9eR",
-	"Jl+xyy+X2fQdxY9ctYx8L7/dPL9YVt9Vvq5clbdYZTfnZnexYOkQiJUe1xi9S0F9KCmMWCahJAEbR2IG",
-	"yVdDOCFdsZhGpB+DSiye1L8moC/uJBQ2mDIFuL5kT4zGkEFkriJjNqCxzrBaHIyzhv1dw/5+B7C/VhhK",
-	"qxprsdvpKmutu9GtxlskNRCE68QiV+IH36H0SiYM0AllrvmOXv+852t3CmDfMc5WH70/r1DLGhX5q6Ai",
-	"O3GdFiQa2OWj31c4WjG+v3tyfHZONmNthXShKHRaCDsXVaCeeEprg+mZxycau6O/T5mDvAftozaJmUFx",
-	"gwOmUedspk2Mv3Uli/pdn3RZECbqv5BJ24NIC590YWurf4xjdqX+y9k1/K2EcfcH32TZMEJ7KUCbngjk",
-	"qfue6hic2aZfE36DcTZXUI3iOtFGchraAj7xiME/NDCD+klMufm3jqZRlnuKzFBEerBNgY3Ckm4ASoP5",
-	"tRcxGm9EYhDyDXU4lcXcf5iMg/SS8eBX6zO3S/raD5FPEM4XRCu6mht4pZvD1FuDua3MGquoT3KOoMth",
-	"bLwrX6UAiUPgSHZH4L91vbKvVK/slF2JS/ZVC+qgW+jhl9SpwEw8Oj761/vjD2ep2iRDesWsGxvtZy/c",
-	"SVCe4slrbz/GpaKbEnD/4ZIJ4wRCSURscOUMmKL5suevskLBje+dsQRAN0R0S3aoE0dsI1GW8C3Uj641",
-	"ONMywC0bQR5kqCypawBxuZQokEUELsvD15FYghiCexH/FkIg/+0hQ9iHk5Vlr1ly75uNrgwmPXNEhhKt",
-	"5D0EMIDT5mwmEzYqeDiNUVnOWXUuV2Upacjl5DkwORKFVwWdAat9pyLSFrMUx2IOPtIYOtInWVaDI5IF",
-	"4bZrZ5VuNRdkc9TKkoVY3wI71gn2zF7MrXIp+Z2OUqB93VKJNSAHCMKxolBe9FcySo1oLJuTFgEnFc5K",
-	"pQBGe2KFvn3bqLDC+A0z+G5+dcm1c3XWKNHtX+1i6LuuwNIiWIDFEcjuoggUAj/VULPVaDY+edLYmiMg",
-	"FXfO3g0v3vTC4/Dd6w9/HGwdhQfyYJSMf9s7eHrwn/3wcO9dk/2zrZ4Pg73k92Dnl7D/S4PtNBu97Qiu",
-	"aMB+lZ2Q651nSt3o03krZjQg5g+sfGN8/3piWC18vnRwOcbffTxHwIoXzafPf0ityG5bF3+nGMnvQnC9",
-	"+7xttLKtF9uu0EuLMnNFWgo3e0/CrALCIU1Gg8icLBXNJ5KNKXrULmbkIqL8srCZ567tYnQHe/Xn72fg",
-	"9LS8ur2RC3d5Vpc5ypvZOzdp2nk5llJMMf1RHbytFbLtNc22n8uF7z3nnk1odKodJY7kE3ZNe0kX7ra7",
-	"NOlAyR/tXcvqjGw1SbPZJFC6wR4KvAyAmPhiflDmaWlMWFs9S92+nVOhDQ5XE8ksEzrzse5Sl4C7Q9Zx",
-	"Ljzgu6/5WXauu7D7unypP5IHdRlTf9hf9XJmeeo+vMuaO5B6icubNoRpjLMrnPyc4NjMpFyXbHxglxPL",
-	"cYfTN4gqYxkIz2WVBUHuMj5qHcl1waxwxAENuTJNUiiR707DVAGCmFhQRSXtgIPoL2sDZA6uCU/CiGD9",
-	"NgdmB9ZdbQzFeMzixxWlsFaUa0X5CBQlbLCN4VpPfoN6Uroqj+WRsDCHQzK2BsH6vkGw4PqsA1EBWaSr",
-	"Q3DbWU3SwK6GUUR08S4xpQAsAXHvuU/PdSJtb+0+232+83T3meVJcqaBruG6vgZcl44aL99FYPbXxQwl",
-	"ST18ri8B/2U4uQKUCSKDIFtK8TILSMjnSY2dZaTGYmQuNUAjSepUolmDmj0UUDO1DzrxHDjUXFJkeDv1",
-	"hryrBGgHzkcurBZ1bEKTydRmF5yZXCA79eiC9UWs1DsQJYln6olJBtQFbD5SdYxlHDZyltr3kmCsGaRT",
-	"4VUBG6kPCo1/sJLdsMaJW+PELYkTB0WrFPfnbKHakSFroLk10NztgOYcjFe0N6psaYdYty2rvGqxbYR5",
-	"8HbqiHcYysQNrjOmA4iRgHpXvqkwCAtVPuulSrJ8pID3idBBY6rX2loVzqCLo0sgm9WxFeHDFCcyFFEh",
-	"92qruQCHbGGIjduawHKM4WB4ISZqm2IsiQ9hJVO3pTFkMbuDqbHlirhh14nJLJ2TA6aaIYEu2CDk8iVR",
-	"ohZXCwVYw3UhvlhPOLXi0WR0weI0Hg6+Cw6dLf1dsEnGdKDIdjHTMCb5VVsEHleQRxUjtdHkYnZVg1Kq",
-	"WSgmetTKoMnTKt0YyxNLhn+wKvYt7pvahFh0EpaX4bjqo9rqSz9ce3UWbanisBavTiIS1xnvrZiSEeUz",
-	"LV0gnuAleKK68EbHZHR05xEtr9gc46sYT9r74ugPO2aipAxh+5o5lvrWjGHkm95UeuXyOzzPxfNk/q9a",
-	"87R1YnX1YSgHTGD8QgNaKFz9p/FqOTxSRYcTrnG5gohwBgGrlcX6jrUcE6XgqzmpFDoMevnyK7dzrLWj",
-	"KZ1JoqZfy51W60xzm5PLUmjKhvxON6Er+eRe/EeO2jadKiNSm3OF5ajcBTNIMrif9IKHl3ZRJoNSAqw3",
-	"icNkdqYWH2cm6CQZbruXHSLR8FoZJEQKMCEbpHu9ATkCXSIVsyOmFQTmDan+86UNmBGwXhgwibfghCaI",
-	"16ihCXw0C9LYPqi6AZA8Q8YbpG0X44bhvPt4Ln288oE8hiEDFwqV5PT13vNn208ADhmOwZGYljJ8cGLw",
-	"qxUY6LW8U0YRnUpMuYkTbGRnDx0yCHVV+IC5WgJR0nZvwiucEowFlFdL5++1vJ8QJ0lNIGYyUSoYWmRN",
-	"IXcP/abQDD0sxVb22GkUFR+bNEE9GkBxppfGyskOPhYUI75oJnHAr8LEEBrmrb9gIiM/xEohbMKRJXe7",
-	"hLzle5pXFMExHQQDmzPKFymcm1p+PMVp5WhVoHF+OT77VsoKADnmddCiQX3O0lq+0Pg/39zcANpoXyAC",
-	"LE9oD2TX/GyGm2IUix1m7ptMIDsL1DfXNL5O/QF2k5AXlQKEIRjVJ/7jj4CTKn/8ETZjl44R2DAUfFNj",
-	"Qv7f/0jBuzraeffJsx8apNsTAQP0JEAG0pd+PukiyCM8oQVg2k8ckWlfEkp2t7crAaGMnxGgTjV6lG+q",
-	"4AJMGOAAQjluNTPMZI/ZmNFEqs/IycUoTBIWkCsaTViD7ANwbVppGdFsDSymvsvS1axSXCJFmbNwwJXB",
-	"HPIff2yZBGfYGV3dUM0yh6y4IA6cfMQK39hYHyFD+YmjSA2KwjSTpbkiRgiENfWJFIRqpDaKCG0GghGR",
-	"29RfcHxOnbc4s0NFAr3kcMZtkb6IIjElXbA/MT3XMlO7DaLe4pfqLcEBWlP7nFUfcDj+UR06fsyfjz9x",
-	"WLgwAZe8Zjilqvngxx+hHro0gCaAHpmm9SHkpmQap147vi6okp7SQvCCPveBiWKdlJAWIc4D5b405Yql",
-	"ZhZQXpJ0M/TRbgMAPoF7YX1ZkPmddeQCKkmEiIrCHtNZEHoTvz84B2SiyHKYQiI80Koh4sGmfmlTHQwy",
-	"mNjqHJXUT+g1G1uNpq4rzuk49FqeSd0Y02QIMnmzMWVRtAHYiZso4jdsdTlwVal8bcN7aURYSf72yWuT",
-	"j6q3nwGJ8cPpIfA3KEy1L0zmjvzk+eTjzt4PrbRMOekeHhz93Nl72z56s985aZ+dfTw+/alrsumFxjwb",
-	"pLKhL+KBSBLGbSS0T3xP7dAW4Qg0Z9ccP1B6Eid4YgFiaR4AWuw0HcbQgTFG0G+DGxOaH4peRYD8uR5s",
-	"nRrzZvibOCPPNuh0ChyY6zpLL3MRu5B1b2xLD/WcnIxGNJ5lDg5hNDklVgpRQgcQMJTS5rPqKscd/5le",
-	"ysZ/9IVWJV8omy/sGTEJemaWy4KT1sVRnTUbsOTd9FIWF2u72TR6UWf626rIDFNTH96QExhF1anINN18",
-	"N708Y9poTkk/7xyVvlDSvYoRLtlM2UtzFkYf9VRDayXOkJDK9Lje6NHekG2kWYc7zSYsTyB6snI1zqZ0",
-	"MGAx+XBgtOFUxHBHZ5QNa5Djfh+fdn863jv7O5yAuvayWEirrtWRQzH9SY1i4fIk7DrZHCaj6LbrAiVa",
-	"6q+Kbu5cE9ycN76329yt6iedzuaRSF4D0t28RfxJo1yizaD9N6W1hFWDU+sG7sLNnuD9MIZqAGPhdtD3",
-	"mK/vW7Uh4EhmD5MGgSMpF1Pjp7RxlW1QyZfaijIQzHBla4B/BWc6edWUSkUo04whykjYfh4M1y8Cr/o5",
-	"TFXfhWjqV+KN+i60UL8IAeq7QDD9ErilXwE+6VQWuDIWPkEGPf5KBLP64sdyI6zCK1B7C+yVZmBcIDd5",
-	"z4FSNDdfTMDqYWWeyfqbuujTrNjfec5nENmaugBh2zcXb/tXNAUUgVdeLH6ljd+A+FV4aavGd94IDDze",
-	"3dpZ3PgEd865EIcAawnvPVn83odsc71XewvzFH1vd3t78cuQfHgcQ5kMeaBBMOHlF3VeFu8pn50aBMwb",
-	"33tSh/wHeuemdTmeNGvQR0vaDxZ45jyprVkRIZwLMBmW/D7OHD1zZPjmn7DJbyo1chtNWNC3Ss5eTJLE",
-	"HGJ0H7JBDoUALa1PmYLLyQhhcIeIO5yJ4hzAc5V6tra/nm6WQh7TEUNQhX+7KZs1QS44ocnQu/n8SLX9",
-	"Vg1t/yEO1e4S2r1aabTpO/MMYUYURU19BooBCeeuNkAZ0CaXT3PJ2NgAU+BzyOAdootAHZWLhgHlgf4l",
-	"ogmLP3F9cgBw0zziP6DFtwBVy8Bdoz3//dkNcRHW6LGZDZW4TLWsht2590ipSi4gL62V8lopG9F6lggI",
-	"KpzwQBBq3BVa1t5WR+OuvJOKlokYSzMwpl3C0Pu9Km21HXtrlX1/KjsniuZyVIakKTcpuHerdfYZ07cG",
-	"qY4EtKEYojWtQAsfHe05VW3XYQE0XkiWWaxNH7D6tOtFLKNNkcwHNoTprZVp5tguYTV+DT3bLkztQRzO",
-	"yyfsezqbWzx+a/W/1uRfR5O/msjZXFGLrE2oXbbJkqwZz0uHZK2po42X0pSASi+CVq6Mc9JnrYFXo4H1",
-	"ubUmf0ThFfujkiPOxaQ3dK/wnGulw/CKcVT5X0i4vmU0UqxQe4XSF0pr1FYUmX+vdCBNoA/cvlH1RuWl",
-	"BEbwVHsg2pNkuJ3ZMoOY8qRUiFEHj+RrMWLYVnpBTqPwkr3EYvQQ9RUOhlatxIjRmOfwM02W/4SnqCoi",
-	"1plzjU+8DdUKuu/b/+wcHr85OOq0z8/335+cn3WhtuIkTqNGdIoFpLtJnwxiMVVSAmIm4NpDkH7YTxjj",
-	"ZBTyScJkoxCY0SKvqAx7EK8SDriIWbDYKHPVsfSdpRn9UnHFlRltxTJlK7XRkHfqGmbXG9PpdEPRaWMS",
-	"R1AvDkNpLUsN2MtgLlrX1JYFVyw6MZFqNiNXYG/t7XaoJvIgzLA8bGZ9gVF8r8oES6/j69teQJyi/2Wr",
-	"5nunWE0XX9qp+dJrEV+EQWDcNnVfu60RBy/fyZKDHpa14OCl82EskiRCCj2pvRzLWW96gjW9MGib2woD",
-	"wwS1wkhrZG/+af55MzcyhAIKtr7tGLLeJcQKR4wks7FS2uQVQ3HMGNxiQ9Ca0l6jULJqo+2Ol7xqIEdZ",
-	"YPly1p15sa6BtyrpYL7bxrmFkVq/+kKi4vWSrDC1WjCCUC2MyW2bQRncW5mHD8nT2JaXZKonSbOCu3qy",
-	"FuvbQbSa/3VQ3fyIqBMDv40WiIjDQYiBnABHm4+smGOqHuPH3slbHEEO+keCMwh/fAvRa1+SU01YzBLc",
-	"ab3i1F5pZfR8ON7+OR2UFwBdqNLG28nezmLzPnnP3l03f/t5K965+vXDL+Pm1T8/8ne7v3zy7hqQ53s7",
-	"NWOM3osA01jmcew5VBfQcyBUQgBqzaixp80c484oHjTdJyrIc4z0KRur1pABVi8TMcbbNsiK2ftfakRf",
-	"nL0NHW5lpgHGYX3rDJuv2XouWy/HzsUA2qW8RnbCI7jnhUzgOhzifWswrxyK6Wv4cFVU8aNw8yzy2fSN",
-	"/VYIunZHDvsVToRzc/ESSgI2MvbLyVBMYjyHh4kkAYtCJU8apJ2QkZA6v4PqUzmmMQ2VmZiEI3A56A6w",
-	"szTKMbvbgY/C9d0nroNg9YULeCV0hDeRSvkDEh36C8wFjcmbkkrgKqNz8aF/Faf2O5i1/TJL3vLOpCrn",
-	"tzb35XfHUofr7XsyStA7bUTSEnc18EppHx3kE6eHVFqeK1/xLQ0jKELOgb+ndHb7G4+Heonxa8rBiP33",
-	"sAz99xAzkN76QpgS4p0uTIFI9QsUR5wfo9Ug+zyQ+SgqX/8JIFtYWrVfQEeEOCvaG5rghp5JMaXaWanD",
-	"sCVm6vsQrM2FyeTi2JX8xLm4EMGMhLxBDhLHXbMy1SynahpDlrlWfTIdCmnkZuqVVQJbhMF3eQMd2yUG",
-	"v6HrZ2fpxNuGeGlvUWaQ2ptrfb/7rd3vnpUEqIlOTcNRda2bOkL1dje+JS5b+b1vtjmU5F9f/a746ldp",
-	"42oWiRkNZtVXvnvoQYazr5bkoAmVlsRJ+ooP7OMDnhxzbOBUAkpXQA8dMUkA3g1+Gk6g/mMnEFPerXBk",
-	"nDIahI/2TlmNHk3TWsLiSMB850uKPcpNdrokFxoTJKi8hjb1wOfYWVgnnNv3wWm2Ow9MZb/U1gMryDaC",
-	"8ORnO3sv2TghYT/n5x6klfrDvqnT/4l/hFTJ0/03B2fnp+3zg+Ojzt7x0d5++7CLn0jPk9vN7dS1nOTh",
-	"tvHKXMRKML00QCIIlkbNQ87IgCVSHx4W2112ccAOVkp3hNebSWe/rPR2+b7sL80SywpgPLOZygE55+CK",
-	"D8N5tHENI24BMdsAyyVQrMo77SUsOaTQUkbc1j3JIzMYFuhKbUuIpqy824LoQTjf5EsYZ1B2Fdj2tVL3",
-	"MxTALPKkTho/YLds1sTFuqPn9dE4RvaU4qURC1pKiNoL06NqvYg6Fq7YQVJHcdm3eXsgK5dNJjmOzR2q",
-	"lVbymFwzj/jsoQwAy4sx/5ZWWkW7nXakRtiB0ASNLyNACVuA6AAoRt7TmeJZuIXQnmvtka55y5UWEP9i",
-	"tmH6xfr72XrFKYChzvn8G4PTilLoy93rgEStXLYjG6MY7iE1jIXGH4LURvxFXobjLpmM1cJiUVK0APth",
-	"lAAkU8wIlB1FmDMxuggLmYtpBJ/pu0snyZDxRK9Rxwh0O9zPLvqqfgf8PD7oZFB6YGoVQllWfREQhRLq",
-	"6culrafDcBQmv0xYPPNu/IWt94A0tZufXYbj2o0hF6p2ayOYa79wKqL6jQ8kVjJZbvAmNWKJz5xY8Hz6",
-	"tS8XtZHChdeXG9YrJblhMMaLVpg6/9cE1UY4uefbz5//ULjihpr/c4yyfwCm7t+3VMPtp0oY/L0JL7GX",
-	"JGbR3z95kkX9T55PVtAVyKPb9rWV74uz61t3tZ3vSh1FlrvzrzA9d+upf5BiKBJqh4l+4NTAEtUPEy1E",
-	"iC4dilbLftLzOcnE59e+28qwW/9to01+vsnpYbUdEa/T0ryoDEDvxiwCmJsoYj1ErfYX+VzMoUhZP1KM",
-	"mOAMIdosz4ud82Mu2+w8SF8jxuaCAJ5twx1+jRzHlaneL+IbuUtoKtSZgMIID8fzAWUg5/k+3sQlN8dA",
-	"/+RE/64PZpSS40G4ORAZN8C6FUtpyUWujW/JVXGrE/yXURbf02n/gSkrjamc11YGaho01lyFBYLAyw6J",
-	"m4if774m0qrkFlrjDqJ7wBLLlfnFzPac+3R1PlcL4nxhYOq5Bc4bclfFKe+Tt72K+NNbyYkHsxFyEOKF",
-	"neBCoq+Cpci2hTrFYD2epDd0XKEvLmavDsJ+AWDFgFYUoeLBa8JFWnauFDC7MuOtbJdp/ur0BO9HYe8h",
-	"xFtiGbDcnl82ih0i2I/HWJViFSYbFGW+XaFlV0FbxSv17ZwCPR5ETiUOKrhHEZmDW1+dvNxZjbz8UqZY",
-	"DcPKYU/VMG1OYvARh4WrjLUpdhcN5DTG3EVOFishFoRJ3jLbTIszjSdJlbdvmlWdwqAHDN6wcTGhfoPD",
-	"cbC9qx0HBGvdJrpqMxnHDDQelLtN6Eyq/TWR7KXaofozXCRhj+miA/ZXEeorA/jyLdgvE8aLmEykDfUS",
-	"47QEQ8zGEe0xG+VOcJZLN4Bu4OqazkyQyCdeQI+070jVVxBUoTeJYzWrNOwOTn6QmEALccVZ+oQjWeJe",
-	"VLV1T6IG2TGDvFcYg3uOPsH1P57yfV2F6tb6uEgVB4aBFV/SiHTIyO2yLvZyw/4Osi5cEQWAi76quIL7",
-	"8krsIVuY6MePsXFNf7PxBG29e4/jrx9ZUFsjtuWlTjBDdNslcChTVWgXVnFqQyt7BL9iI/FehlEk7dhZ",
-	"bcBPxSSCMmIsgTIAt1IV50x1ngzZJw6lny5mNQMPH4uauAeNsIqckBpKgbNppzJ1ZHmFsKqMjz1db55A",
-	"7q5h1IEybQRfi9mHI2YfgXAtHjcWJuWhSP1T1wi9Qe7E2orzwKdDSQbqPGBKxpmEAYfPK40PpzGDkHAT",
-	"cqqsDF2zEU8gO00S0Jn08eiBBgeLqSxgg63s3jKm/FLHDE3BQZYW6PFJF4KOoW6f+ktMeUfPvcpxZn7L",
-	"j+fWjjBchVtdWqqXDgJMmPHrOsyqIR8cIgurbpp0tHu/Zno1O6VYwH3JMkM1nSgnsUhYL7EQV+/mR9l+",
-	"vtyrp0ZpPLwbprSIZr5Gk666uvCKSb9+46/8Usm9pXNb+G73Tnfeel82ymxFd+dqQb+F+6nb3GMvKVoe",
-	"QeASljNeuEvvfuPVJj0RxyBDizYA1KkQStlnWWYDGvIWmeT9jJZtkZYYTnPyWUDEJPmCQU1zjYOFEU9L",
-	"Ww+rOK6t2ALBq7ivZIHc5apOsaYjkWzJO7elA6Tu+bZtxUKeYPmYmb5//n4v2R6SIaoWDZd7T8uG7+pK",
-	"71synOcdzxdr5OL1X3pA3wSNuwFA0RsAaVOd4J1u9RGdkSSeod5NK5KTNuDe4J1eg5xCbW4ou26CUdyI",
-	"D19Gxd4l3leRCCB6PwKBHocRv6dGvXIx/wiO6A9s46o9Udy3+9yY0X+VGkjKCUA1N9qytHGd+zsQUz6I",
-	"aTCniOG3s1PTyT6iw/ZPZszrrfq1t+pkjDulsFvP6SUzBTtK4ZYXtHc512OV7j/n9rSqrMzVu0W4TFMy",
-	"/ivsTxoBAlCuOsbqS3VKxoM7lPeZv5e37zP3BLo5Ww5ae148hVp+K3HLFTXx6A8qbeQpk477aMtl1rTb",
-	"EfUyl48HtnRVpaVMnFjywilPwNqolCRlEMwWCDZtiXB2naThcqEkMdYGsYIQiB2D4EMev5hgFmHMqBT8",
-	"oXjU5jrMvnJMulqj1Rgot/Rq4VJ5Le9sqI4I+WKYOuQSsk/pYMKWKdKD83oQXi5EA7gfk+p7dCW57zTX",
-	"Ad4rPRcqpq3hzYFXneLf7OINiDrbSCO8ndqgLUn35PjsnBSh+rsQCN0gZwnt94lkgPuQAuaBEco1zmeW",
-	"O47g7yWAYmWnSutq5isYrKs2TpVpmkMgfY8ByI/BQlVDXbFtWokR9qBl3jdvXepbmXrQ6iUR4xIkTomj",
-	"I66qpczHMBmGPAvGmvAIatyVSsYTAx1sArymVEJ1B05GjHIoSdYgp/A9ABPGGU6HAvO6EoLRIcED8GEt",
-	"vNC929lYUfwRubhOdVTe9+fguiOYwaMI3tKrS2i6/9z2i1t8CA3B74q6fyuiQBKaVJ1RG6TtRBvGkjBw",
-	"KBURI1MM/5QO9NGKk+0XPMU+mlOrxBC2U3GLJOqVHVwRqOZ9+6j9Zv/UWwY70Yz9QRxOT2IxEsn3dDxd",
-	"H0wfwcFUba8Km/JNeKUkfCxyycYlsxGeOwX9hNdwTVKMIICyOwtq81SJbl2LAjsaUkkYD1jQIGfo75QG",
-	"VqEnRgwubx7XDSeS8THFEvPoHj1x68vNO/mbcHFqeJz07nXv7PGC+IIKG2tuhJCFW/goIxE0UR7TRh2v",
-	"oxAechSCXh9dOSWNQ5i7a8dzIg/w1ISMs8BRfC5yGf1V5e8a5ONQgNcmRAxG2MRKB3OROYRnTKN8JLl7",
-	"bcTh+M7CHCTjwa/WOqwdyevwhm/LAf1XSWxBg1u7GOtQElxl2QQiDH6ebbD50mrPlJcrVr1rEcrtVCDt",
-	"LQJhpBhOHV4KVskUndcJ47qihNRQQVZdYr1jHnUJztoSC5fgzpA7X6Os5q/Z0B+EE8hIg9RvsdxMcm/O",
-	"wy2G3Hhdi2ld8PORFfysW0f5BIrpUV4Nf+OowWPL000MuZwTLbDyku9k6YrvD768OxLRNum+aon309Jw",
-	"vgPAMWdh7nWt9wdS6z0ZshoW4SJhlR1ja1YohqhGwRm5mCSJ4HiGVYIOksmhHlZahXSJasW5E2Ot0sVW",
-	"2aHe3UPb/e+h2PHSR7IvWh25wKpVlVoOw0tmwu1sVu76WWl2YGUS8lxR3Ep2W3CcKBYw+5JHg0Mk0YPh",
-	"62/AZF96DyxlsN9PfSZYo+/BzCYXMzAq5ouGamcK+k8A9hC3CgC7e5vA27o3V+knvCjJVdkex+IKnRdF",
-	"9LSG53saviI3MLXZ8l2/wVKTumtw+aqVtDo4w1tYx7tn5t1cqKEl5FLkZSLgLojactX6RAosV/4GlAaF",
-	"g4HqZkRnJBDpB8IYoOqsoj26Qxv/s6JPCQHPpjPdBVQY5XQAJSl76gCUPiEXLBJT/dWY8kufQPQOElfE",
-	"YG3SKLJGgb6u8vfbpsskG4gYMw6GLGCO2gtoZweV+8JC8j65ZIh+F0oSiN5kxHL0MKU+bz7f/P8AAAD/",
-	"/w==",
+	"/tCkGsdCDaOfi9f27aIiGnsnlLZmk2IS95if3XzYrxeGYcpwmGGYwhj6o6YrO8bcYKPrD9olNLTGS1jM",
+	"adTB8OwWeaJMj0MxGBjkmcRiqVC/ZZVNg1c0ty6oZqYxXxwVvOxOKutp4Zfz9UvNi91NkCx/oBu0pfW6",
+	"agr8HwUGGSs7GOn+7Gqmc3srlBzlbIqBhTn0mZIdaaOygC3n+ZUVPSoqc1g9ZLaSBdCSWTv5jxUxcG27",
+	"I3Wx28aDGlpO+xdTx3SVQd+qGGwSQArQNXaZg1IJglwtg3yBAd8r6ghPQ7kbOZ/+PcGhlKqB+o6aqH6+",
+	"0oRfXfPbdeLJF/Tyy1U4fUdtJFepI9/LbzfPL1bdd1W3KxftLRbhzXnhXSxYOiNiIcg1hO9SSCBKSCPU",
+	"SShJwMaRmEFu1hAOUFcsphHpx6Axiwf5r4n3izsJhQ1mVAHsL9kTozEkGJmbypgNaKwTsBbH6qxRgdeo",
+	"wN8BKrAVpdKqhmLsdrrK1OpudKvhGEkNgOE6ocqV8MJ3qMySCQP0UZlbwKPXP+/52tsC0HiMs9UH98+r",
+	"47IGTf4qoMlO2KcFeQh2den3FX5YDP/vnhyfnZPNWFshXagZndbJzgUdqCee0tpgeubhi8bu4PBT5iDv",
+	"QfuoTWJmQN7g/GnUOZtpE+NvXcmiftcnXRaEifovJNr2IBDDJ13Y2uof45hdqf9ydg1/K2Hc/cE3STjq",
+	"/JXit+mJQBq776mOwddt+jXRORiGcwXFKq4TbSSnkS/gMo8Y/EPjNqifxJSbf+tgG2W5p8ANRSAI2xTY",
+	"KCzpBoA4mF97EaPxRiQGId9QZ1dZhAaAyThILxkPfrU+c7ucsP0Q+QTRfkG0oie6gTe+Oci9Ndbbyqyx",
+	"ivIl54jJHMbG+fJV6pM4BI5kd8QFXJcz+0rlzE7ZlbhkX7XeDrqFHn7FnQpIxaPjo3+9P/5wlqpNMqRX",
+	"zLrQ0W74wpUF5SncvL4MwLBV9GJCWQC4g8IwglASERvYOYO1aL7s+assYHDje2csAUwOEd2SHeqEGdtA",
+	"lSX4C/Wjaw3OtAxwy0aQBxloS+oaQNguJQpkEaDL8vB1JFYohthfhMeFCMl/e8gQ9uFkZcltltz7ZoMv",
+	"g0nPHJGhgit5D/EN4LQ5m8mEjQoeTmNUllNanctVWWkaUj15DmuOROFVQWfAat+pxrTFLMWxmIOPNIaO",
+	"9EmW9OAIdEE07tpJp1vNBcketZJoIRS4wI51YkGzF3OrXMqNp6MUh1+3VGINyAGCcKwolBf9lYxSI1jL",
+	"5qRFuEqFs1IpvtGeWKFv3zYqrCh/wwy+m19dcu1cnTVKdPtXuxgZrwu0tAjWZ3HEubsoAnXCTzUSbTXY",
+	"jU+eNLbmCEjFnbN3w4s3vfA4fPf6wx8HW0fhgTwYJePf9g6eHvxnPzzce9dk/2yr58NgL/k92Pkl7P/S",
+	"YDvNRm87gisasF9lJ+R655lKOPp03ooZDYj5AwvjGN+/nhgWE58vHVyO8XcfzxHP4kXz6fMfUiuy29a1",
+	"4SkG+rsAXu8+bxvMbOvFtisy06LMXJGWotHekzCrQHhIc9UgcCfLVPOJZGOKHrWLGbmIKL8sbOa5a7sY",
+	"/MFe/fn7GTg9rb5ub+TCXZ7VZY7yZvbOTZp2Xg61FFPMjlQHb2uFbHtNs+3ncl18z7lnExqdakeJIzeF",
+	"XdNe0oWr7y5NOlARSHvXsjIkW03SbDYJVHawhwIvA14mvpgflHlaGhOWXs8yu2/nVGiDw9UEOsuEznws",
+	"y9Ql4O6QdZwLD/jua34Snusu7L4uX+qP5EFdxtQf9le9nFmeug/vsuYOpF7i8qYNYRrj7AonPyc4NjMp",
+	"1xUdH9jlxHLc4fQNospYBuFzWWVBkLuMj1oHel0wK1pxQEOuTJMUaeS70zBVeCEmVFRRSTvgIPrL2gCZ",
+	"g2vCkzAiWN7NAemBZVkbQzEes/hxRSmsFeVaUT4CRQkbbGO41pPfoJ6UrsJkeaAsTPGQjK0xsr5vjCy4",
+	"PutAVEAW6eoQ3HbSkzSorGEUEV3bS0wp4E5AWHzu03OdSNtbu892n+883X1meZKcWaJrNK+vgealo8bL",
+	"dxGYHHYxQ0lSD77rS6CDGU6uwGyCyCBIplK8zAIS8nlSY2cZqbEYuEsN0EiSOoVq1phnDwXzTO2DTjwH",
+	"LTWXMxneTr0h7yoB2oHzkQvKRR2b0GQypdsFN3lCucykC9YXsVLvQJQknqknJldQ17f5SNUxlnHYyFnm",
+	"30uCsWaQbYVXBWykPig0PMJKdsMaRm4NI7ckjBzUtFLcn7OFakeGrHHo1jh0t8OhczBe0d6osqUdYt22",
+	"rPKqxbYR5qHfqSPeYSgTN/bOmA4gRgLKYfmmACEsVPmslyrJ8pEC3idCB42pXmtrVTiDLo4ugWRXx1aE",
+	"D1OcyFBEhdyrreYCmLKFITZuawKrNYaD4YWYqG2KsSQ+hJVM3ZbGkMXsDqbGlivihl0nJrN0Tg6YaoYE",
+	"umCDkMuXRIlaXC0UYA3XhfhiPeHUikeT0QWL03g4+C44dLb0d8EmGdOBItvFTKOc5FdtEbZcQR5VjNQG",
+	"m4vZVQ1KqWahmOhRK4MmT6t0YyxPLBn+warYt7hvahNi0UlYXobjqo9qqy/9cO3VWbSlisNavDqJSFxn",
+	"vLdiSkaUz7R0gXiCl+CJ6sIbHZPR0Z1HtLxic4yvYjxp74ujP+yYiZIyhO1r5ljqWzOGkW96U+mVy+/w",
+	"PBfPk/m/as3T1onV1YehHG6B8QsNaKGu9Z/Gq+XwSBUdTrjG5QIjwhkErFYWyz/WckyUgq/mpFLoMOjl",
+	"q7PczrHWjqZ0Jomafi13Wq0zzW1OLkuBLRvyO92EruSTe/EfOUrfdKqMSG3OFZajchfMIMngftILHl7a",
+	"RZkMSgmw3iQOk9mZWnycmaCTZLjtXnaIRMNrZZAQKcCEbJDu9QbkCHSJVMyOkFcQmDek+s+XNmBGwHph",
+	"wCTeghOaIJyjhibw0SxIY/ugKAcg9gwZb5C2XasbhvPu47n08coH8hiGDFwoVJLT13vPn20/AbRkOAZH",
+	"YlrK8MGJwa9WYKDX8k4ZRfAqMeUmTrCRnT10yCCUXeED5moJREnbvQmvcEowFlBeLZ2/1/J+QhglNYGY",
+	"yUSpYGiRNYXcPfSbQjP0sBRb2WOnUVR8bNIE9WgA5JleGisnO/hYSI34opnEAb8KE0NomLf+gomM/BAr",
+	"hbAJR5bc7RLylu9pXlEEx3QQDGzOKF+kcG5q+fEUp5WjVYHG+eX47FspK4DzmNdBiwb1OUtr+ULj/3xz",
+	"cwNgpH2BALE8oT2QXfOzGW6KUSx2mLlvMoHsLFDfXNP4OvUH2E1CXlSKH4ZYVZ/4jz8CjKr88UfYjF06",
+	"RtzDUPBNDRn5f/8jBe/qaOfdJ89+aJBuTwQMwJUAGUhf+vmkixiQ8IQWcGs/cQSufUko2d3ersSLMn5G",
+	"QELV4FK+KZILKGIAEwjVutXMMJM9ZmNGE6k+IycXozBJWECuaDRhDbIPuLZpIWYEuzWomfouSxe7SnGJ",
+	"FGXOwgFXBnPIf/yxZRKcYWd0dUM1yxzw4oI4cPIRC4BjY32EDOUnjiI1KArTTJbmahwhTtbUJ1IQqoHc",
+	"KAK4GYRGBHZTf8HxOXXe4swOFQn0ksMZt0X6IorElHTB/sT0XMtM7TaIeotfqrcEB+RN7XNWfcDh+Ed1",
+	"6Pgxfz7+xGHhwgRc8prhlKrmgx9/hHLp0gCaALhkmtaHiJySaRh77fi6oEp6SgvgC/rcByaKdVJCWqM4",
+	"j6P70lQzlppZQHlJ0s3ASbsNwP8E7oX1ZUHmd9aRC6gkESIqCntMZ0HoTfz+4ByQiSLLYQqJ8ECrhogH",
+	"m/qlTXUwyFBkq3NUUj+h12xsNZq67Din49BreSZ1Y0yTIcjkzcaURdEGQCtuoojfsNXlwFXE8rUN76UB",
+	"YyX52yevTT6q3n4GoMYPp4fA36Aw1b4wmTvyk+eTjzt7P7TSKuake3hw9HNn72376M1+56R9dvbx+PSn",
+	"rsmmFxoSbZDKhr6IByJJGLeB0j7xPbVDW4QjDp1dkvxA6Umc4IkFiKV5AGix03QYQwfGGEG/DW5MaH4o",
+	"ehUB8ud6sHVK0Jvhb+KMPNug0ylwYK7rLL3MRewC3r2xLT3Uc3IyGtF4ljk4hNHklFgpRAkdQMBQSpvP",
+	"qqscd/xneikb/9EXWpV8oWy+sGfEJOiZWS4LTloXR3XWbMCSd9NLWVys7WbT6EWd6W+rIjNMTX14Q05g",
+	"FFWnItN089308oxpozkl/bxzVPpCSfcqRrhkM2UvzVkYfdRTDa2VOENCKtPjeqNHe0O2kWYd7jSbsDyB",
+	"6MnK1Tib0sGAxeTDgdGGUxHDHZ1RNqxBjvt9fNr96Xjv7O9wAuray2IBsbpWRw7F9Cc1ioXLk7DrZHOY",
+	"jKLbrgtUcKm/Krq5c01wc9743m5zt6qfdDqbRyJ5DUh38xbxJw2CiTaD9t+U1hJWDU6tG7gLN3uC98MY",
+	"igWMhdtB32O+vm/VhoAjmT1MGgSOpFxMjZ/Shl22MSdfaivKIDTDla3BBRac6eRVU0kVkU4zhigDZft5",
+	"rFy/iMvq5yBXfRfgqV8JR+q7wET9IkKo78LI9Evgln4F+KRTWeDKWPgEGTL5KxHM6osfy42wCq9A7S2w",
+	"V5qBcYHc5D0HStHcfDEBq4eVeSbrb+qiT7Nif+c5n0Fka+oChG3fXLztX9EUUAReebH4lTZ+A+JX4aWt",
+	"Gt95IzDweHdrZ3HjE9w550IcAqwlvPdk8Xsfss31Xu0tzFP0vd3t7cUvQ/LhcQxVNOSBBsGEl1/UeVm8",
+	"p3x2ahAwb3zvSR3yH+idm5bteNKsQR8taT9Y4JnzpLZmRUR4LsBkWPL7OHP0zJHhm3/CJr+p1MhtNGFB",
+	"3yo5ezFJEnOI0X3IBjkUArS0PmUKLicjhMEdIixxJopz+M9V6tna/nq6WQp5TEcMQRX+7aZs1gS54IQm",
+	"Q+/m8yPV9ls1tP2HOFS7S2j3aqXRpu/MM4QZURQ19RkoBiScu9oAZUCbXD7NJWNjA0yBzyGDd4guAnVU",
+	"LhoGlAf6l4gmLP7E9ckBwE3zBQEATL4FqFoGDRvt+e/PboiLsEaPzWyoxGWqZTXszr1HSlVyAXlprZTX",
+	"StmI1rNEQFDhhAeCUOOu0LL2tjoad+WdVLRMxFiagTHtEobe71Vpq+3YW6vs+1PZOVE0l6MyJE25ScG9",
+	"W62zz5i+NUh1JKANxRCtaQVa+Ohoz6lqu0wLoPFCssxibfqA1addL2IZbYpkPrAhTG+tTDPHdgmr8Wvo",
+	"2XZhag/icF4+Yd/T2dzi8Vur/7Um/zqa/NVEzuaKWmRtQu2qTpZkzXheOiRrTR1tvJSmQlR6EbRyZZyT",
+	"PmsNvBoNrM+tNfkjCq/YH5UccS4mvaF7hedcKx2GV4yjyv9CwvUto5FihdorlL5QWqO2osj8e6UDaQJ9",
+	"4PaNqjcqLyUwgqfaA9GeJMPtzJYZxJQnpTqNOngkX6oRw7bSC3IahZfsJdaqh6ivcDC0SilGjMY8h59p",
+	"svwnPEVVEbHOnGt84m2oVtB93/5n5/D4zcFRp31+vv/+5PysC6UXJ3EaNaJTLCDdTfpkEIupkhIQMwHX",
+	"HoL0w37CGCejkE8SJhuFwIwWeUVl2IN4lXDARcyCxUaZq8yl76zc6JdqL67MaCtWMVupjYa8U9cwu96Y",
+	"Tqcbik4bkziCcnIYSmtZasBeBnPRuqa2LLhi0YmJVLMZuQJ7a2+3QzWRB2GG5WEz6wuM4ntVJlh6HV/f",
+	"9gLiFP0vWzXfO8Viu/jSTs2XXov4IgwC47ap+9ptjTh4+U6WHPSwrAUHL50PY5EkEVLoSe3lWM560xOs",
+	"6YVB29xWGBgmqBVGWkJ780/zz5u5kSEUULD1bceQ9S4hVjhiJJmNldImrxiKY8bgFhuC1pT2GoWSVRtt",
+	"d7zkVQM5ygLLl7PuzIt1DbxVSQfz3TbOLYzU+tUXEhWvl2SFqdWCEYRqYUxu2wyq5N7KPHxInsa2vCRT",
+	"PUma1ePVk7VY3w6i1fyvg+rmR0SdGPhttEBEHA5CDOQEONp8ZMUcU/UYP/ZO3uIIctA/EpxB+ONbiF77",
+	"kpxqwmKW4E7rFaf2Sgun58Px9s/poLwA6EKVNt5O9nYWm/fJe/buuvnbz1vxztWvH34ZN6/++ZG/2/3l",
+	"k3fXgDzf26kZY/ReBJjGMo9jz6G6gJ4DoRICUGtGjT1t5hh3RvGg6T5RQZ5jpE/ZWLWGDLB6mYgx3rZB",
+	"Vsze/1Ij+uLsbehwKzMNMA7rW2fYfM3Wc9l6OXYuBtAu5TWyEx7BPS9kAtfhEO9bg3nlUExfw4erooof",
+	"hZtnkc+mb+y3QtC1O3LYr3AinJuLl1ASsJGxX06GYhLjOTxMJAlYFCp50iDthIyE1PkdVJ/KMY1pqMzE",
+	"JByBy0F3gJ2lUY7Z3Q58FK7vPnEdBKsvXMAroSO8iVTKH5Do0F9gLmhM3pRUAlcZnYsP/as4td/BrO2X",
+	"WfKWdyZVOb+1uS+/O5Y6XG/fk1GC3mkjkpa4q4FXSvvoIJ84PaTS8lz5im9pGEERcg78PaWz2994PNRL",
+	"jF9TDkbsv4dl6L+HmIH01hfClBDvdGEKRKpfoDji/BitBtnngcxHUfn6TwDZwtKq/QI6IsRZ0d7QBDf0",
+	"TIop1c5KHYYtMVPfh2BtLkwmF8eu5CfOxYUIZiTkDXKQOO6alalmOVXTGLLMteqT6VBIIzdTr6wS2CIM",
+	"vssb6NguMfgNXT87SyfeNsRLe4syg9TeXOv73W/tfvesJEBNdGoajqpr3dQRqre78S1x2crvfbPNoST/",
+	"+up3xVe/ShtXs0jMaDCrvvLdQw8ynH21JAdNqLQkTtJXfGAfH/DkmGMDpxJQugJ66IhJAvBu8NNwAvUf",
+	"O4GY8m6FI+OU0SB8tHfKavRomtYSFkcC5jtfUuxRbrLTJbnQmCBB5TW0qQc+x87COuHcvg9Os915YCr7",
+	"pbYeWEG2EYQnP9vZe8nGCQn7OT/3IK3UH/ZNnf5P/COkSp7uvzk4Oz9tnx8cH3X2jo/29tuHXfxEep7c",
+	"bm6nruUkD7eNV+YiVoLppQESQbA0ah5yRgYskfrwsNjusosDdrBSuiO83kw6+2Wlt8v3ZX9pllhWAOOZ",
+	"zVQOyDkHV3wYzqONaxhxC4jZBlgugWJV3mkvYckhhZYy4rbuSR6ZwbBAV2pbQjRl5d0WRA/C+SZfwjiD",
+	"sqvAtq+Vup+hAGaRJ3XS+AG7ZbMmLtYdPa+PxjGypxQvjVjQUkLUXpgeVetF1LFwxQ6SOorLvs3bA1m5",
+	"bDLJcWzuUK20ksfkmnnEZw9lAFhejPm3tNIq2u20IzXCDoQmaHwZAUrYAkQHQDHyns4Uz8IthPZca490",
+	"zVuutID4F7MN0y/W38/WK04BDHXO598YnFaUQl/uXgckauWyHdkYxXAPqWEsNP4QpDbiL/IyHHfJZKwW",
+	"FouSogXYD6MEIJliRqDsKMKcidFFWMhcTCP4TN9dOkmGjCd6jTpGoNvhfnbRV/U74OfxQSeD0gNTqxDK",
+	"suqLgCiUUE9fLm09HYajMPllwuKZd+MvbL0HpKnd/OwyHNduDLlQtVsbwVz7hVMR1W98ILGSyXKDN6kR",
+	"S3zmxILn0699uaiNFC68vtywXinJDYMxXrTC1Pm/Jqg2wsk9337+/IfCFTfU/J9jlP0DMHX/vqUabj9V",
+	"wuDvTXiJvSQxi/7+yZMs6n/yfLKCrkAe3bavrXxfnF3fuqvtfFfqKLLcnX+F6blbT/2DFEORUDtM9AOn",
+	"BpaofphoIUJ06VC0WvaTns9JJj6/9t1Wht36bxtt8vNNTg+r7Yh4nZbmRWUAejdmEcDcRBHrIWq1v8jn",
+	"Yg5FyvqRYsQEZwjRZnle7Jwfc9lm50H6GjE2FwTwbBvu8GvkOK5M9X4R38hdQlOhzgQURng4ng8oAznP",
+	"9/EmLrk5BvonJ/p3fTCjlBwPws2ByLgB1q1YSksucm18S66KW53gv4yy+J5O+w9MWWlM5by2MlDToLHm",
+	"KiwQBF52SNxE/Hz3NZFWJbfQGncQ3QOWWK7ML2a259ynq/O5WhDnCwNTzy1w3pC7Kk55n7ztVcSf3kpO",
+	"PJiNkIMQL+wEFxJ9FSxFti3UKQbr8SS9oeMKfXExe3UQ9gsAKwa0oggVD14TLtKyc6WA2ZUZb2W7TPNX",
+	"pyd4Pwp7DyHeEsuA5fb8slHsEMF+PMaqFKsw2aAo8+0KLbsK2ipeqW/nFOjxIHIqcVDBPYrIHNz66uTl",
+	"zmrk5ZcyxWoYVg57qoZpcxKDjzgsXGWsTbG7aCCnMeYucrJYCbEgTPKW2WZanGk8Saq8fdOs6hQGPWDw",
+	"ho2LCfUbHI6D7V3tOCBY6zbRVZvJOGag8aDcbUJnUu2viWQv1Q7Vn+EiCXtMFx2wv4pQXxnAl2/Bfpkw",
+	"XsRkIm2olxinJRhiNo5oj9kod4KzXLoBdANX13RmgkQ+8QJ6pH1Hqr6CoAq9SRyrWaVhd3Dyg8QEWogr",
+	"ztInHMkS96KqrXsSNciOGeS9whjcc/QJrv/xlO/rKlS31sdFqjgwDKz4kkakQ0Zul3Wxlxv2d5B14Yoo",
+	"AFz0VcUV3JdXYg/ZwkQ/foyNa/qbjSdo6917HH/9yILaGrEtL3WCGaLbLoFDmapCu7CKUxta2SP4FRuJ",
+	"9zKMImnHzmoDfiomEZQRYwmUAbiVqjhnqvNkyD5xKP10MasZePhY1MQ9aIRV5ITUUAqcTTuVqSPLK4RV",
+	"ZXzs6XrzBHJ3DaMOlGkj+FrMPhwx+wiEa/G4sTApD0Xqn7pG6A1yJ9ZWnAc+HUoyUOcBUzLOJAw4fF5p",
+	"fDiNGYSEm5BTZWXomo14AtlpkoDOpI9HDzQ4WExlARtsZfeWMeWXOmZoCg6ytECPT7oQdAx1+9RfYso7",
+	"eu5VjjPzW348t3aE4Src6tJSvXQQYMKMX9dhVg354BBZWHXTpKPd+zXTq9kpxQLuS5YZqulEOYlFwnqJ",
+	"hbh6Nz/K9vPlXj01SuPh3TClRTTzNZp01dWFV0z69Rt/5ZdK7i2d28J3u3e689b7slFmK7o7Vwv6LdxP",
+	"3eYee0nR8ggCl7Cc8cJdevcbrzbpiTgGGVq0AaBOhVDKPssyG9CQt8gk72e0bIu0xHCak88CIiYJOv9S",
+	"XyDAjYgo+IKxTnNthoWBUEsbFas4xa3YMMEbuq9kmNzlBk9xrCO/bMmruKXjpu75Em7Fsp9gVZmZvpb+",
+	"fu/eHpJ9qhYNl3tPy4bv6qbvW7Kn553aFyvq4q1gem7fBEW8AfjRG4B0U533nW71EZ2RJJ6hOk4LlZM2",
+	"wOHgVV+DnELJbqjGbmJU3EAQX0bF3iUMWJEIkHs/AoEeh22/p0a9cjH/CE7uD2zjqj1R3Lf73FjXf5Ua",
+	"X8qJSzU3CLO0cZ37OxBTPohpMKe24bezU9PJPqIz+E9mzOut+rW36mSMO6WwW8/pJTN1PEpRmBe0dznX",
+	"kZXuP+f2tIqvzNW7RRRNU0n+K+xPGgEwUK5oxuoreErGgztU/Zm/l7fvMyUFujlbDnF7XpiFWn4rn8sV",
+	"TPHoDypt5CmTpftoq2jWtNsRDDOXpge2dFUBpkycWPLCKU/A2qiUJGVszBYINm2JcHadpFF0oSQxlgyx",
+	"YhOIHZrgQ3q/mGByYcyoFPyheNTmOsy+cqi6WqPVGCi39GrhUnkt72yojgj5Gpk6EhOSUulgwpap3YPz",
+	"ehBeLgQJuB+T6nt0JbmvOtdx3ys9FyqmreHNgVed4t/s4g0IRttIA7+d2qAtSffk+OycFBH8uxAf3SBn",
+	"Ce33iWQAB5Hi6IERyjX8Z5ZSjpjwJdxiZadK68bmKxisqzZOlWmaAyZ9j3HJj8FCVUNdsW1aCR32oGXe",
+	"N29d6luZeojrJRHjEiROiaMDsaqlzMcwGYY8i9Ga8AhK35UqyRODKGzivqZUQtEHTkaMcqhU1iCn8D3A",
+	"GMYZTocC070SgkEjwQPwYS280L3b2VhR/BG5uE51sN735+C6I8bBo4jp0qtLaLr/3PaLW3wIjczvCsZ/",
+	"K6JAEppUnVEbpO0EIcZKMXAoFREjU4wKlQ5Q0oqT7Rc8xT6aU6vEyLZTcYvc6pUdXBG/5n37qP1m/9Rb",
+	"BlLRjP1BHE5PYjESyfd0PF0fTB/BwVRtrwqb8k14pSR8LHI5yCWzEZ47Bf2E13BNUowggGo8C0r2VIlu",
+	"XaICOxpSSRgPWNAgZ+jvlAZtoSdGDC5vHtcNJ5LxMYUY8+gePXHry807+ZtwcWp4nPTude/s8YL4ggob",
+	"a26EkAVn+CgjETRRHtNGHa+jEB5yFIJeH11QJY1DmLtrx3MiD/DUhIyzwFF8LnKJ/lVV8Rrk41CA1yZE",
+	"aEbYxEoHc5E5hGdMg38kuXttO0L/uwlzkIwHv1rrsHYkr8Mbvi0H9F8lsQUNbu1irENJcJVlE4gw+Hm2",
+	"weZLqz1Tda5YDK9FKLczhLS3CISRYjh1eClYJVN0XieM60ITUiMIWeWK9Y551JU5a0ssXII7I/F8jWqb",
+	"v2ZDfxBOICMNUr/FcjPJvTkPzhhS5nWJpnUd0EdWB7RueeUTqLFHeTUqjqM0jy1PNzHkck60wMorwZOl",
+	"C8E/+KrvSETbpPuqld9PS8P5DnDInPW61yXgH0gJ+GTIaliEi4RVdoytWbgYohoFZ+RikiSC4xlWCTrI",
+	"MYcyWWlx0iWKGOdOjLUqGlvViHp3D233v4cayEsfyb5o0eQCq1YVcDkML5kJt7NZuetnFduBlUnIc7Vy",
+	"K9ltwXGiWNfsSx4NDpFED4avvwGTfek9sJTBfj9lm2CNvgczm1zMwKiYLxqqnSnoPwE0RNwqgPfubQJv",
+	"695cFaHwoiRXfHsciyt0XhRB1Rqe72n4itzA1GbLd/0GK1DqrsHlq1bS6uAMb2Ed756Zd3OhhpaQy0BY",
+	"BNwFUVuuWp9I8ebK34CKoXAwUN2M6IwEIv1AGAOCnVXLR3dow4JW9Ckh4Nl0pruAwqOcDqBSZU8dgNIn",
+	"5IJFYqq/GlN+6ROI3kHiihisTRpF1ijQ11X+ftt0mWQDEWPGwZAFKFJ7Ae3soHJfWF/eJ5cMQfFCSQLR",
+	"m4xYjh6mAujN55v/HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -217,11 +217,11 @@ func (q *Queries) TokenSupersedeAllButLasting(ctx context.Context, userID uuid.U
 
 const tokenSupersedeNewer = `-- name: TokenSupersedeNewer :exec
 UPDATE one_time_tokens SET superseded_at = now()
-WHERE user_id = $1 AND id > $2 AND used_at IS NULL AND superseded_at IS NULL
+WHERE user_id = $1 AND created_at > $2 AND used_at IS NULL AND superseded_at IS NULL
 `
 
-// What was made after this one; ids lie in the order in which they were made.
-func (q *Queries) TokenSupersedeNewer(ctx context.Context, userID uuid.UUID, iD uuid.UUID) error {
-	_, err := q.db.Exec(ctx, tokenSupersedeNewer, userID, iD)
+// What was made after this one, by the one clock that all servers share.
+func (q *Queries) TokenSupersedeNewer(ctx context.Context, userID uuid.UUID, createdAt time.Time) error {
+	_, err := q.db.Exec(ctx, tokenSupersedeNewer, userID, createdAt)
 	return err
 }
