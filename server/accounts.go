@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -138,7 +139,7 @@ func (s *Server) AccessToken(ctx context.Context, email string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("look user up: %w", err)
 	}
-	return s.openSession(ctx, user)
+	return s.openSession(ctx, user, time.Time{})
 }
 
 func emptyToNil(text string) *string {

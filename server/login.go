@@ -55,7 +55,7 @@ func (s *Server) Login(ctx context.Context, req api.LoginRequestObject) (api.Log
 	case user.IsLocked:
 		return nil, s.refuseOwner(ctx, user, api.ProblemCodeAccountLocked)
 	}
-	token, err := s.openSession(ctx, account.User)
+	token, err := s.openSession(ctx, account.User, account.PasswordSetAt)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +92,9 @@ func (s *Server) refuseOwner(ctx context.Context, user query.User, code api.Prob
 	return fail(code)
 }
 
-// openSession makes a session and its access token, and records the login.
-func (s *Server) openSession(ctx context.Context, user query.User) (token string, err error) {
+// openSession makes a session and its access token, and records the login. provenAt is when the password was set that
+// has been proven; zero when none was asked for.
+func (s *Server) openSession(ctx context.Context, user query.User, provenAt time.Time) (token string, err error) {
 	id, err := newID()
 	if err != nil {
 		return "", err
@@ -104,6 +105,9 @@ func (s *Server) openSession(ctx context.Context, user query.User) (token string
 			return fail(api.ProblemCodeInvalidCredentials)
 		} else if err != nil {
 			return fmt.Errorf("hold account: %w", err)
+		}
+		if err := stillProven(ctx, q, user.ID, provenAt); err != nil {
+			return err
 		}
 		r := requestOf(ctx)
 		_, err := q.SessionCreate(ctx, query.SessionCreateParams{
@@ -121,6 +125,22 @@ func (s *Server) openSession(ctx context.Context, user query.User) (token string
 		return "", err
 	}
 	return s.signToken(user, id)
+}
+
+// stillProven refuses a password that was changed or reset since it was checked: its sessions have just been ended, and
+// no other one begins. The caller holds the account, as whoever sets a password does.
+func stillProven(ctx context.Context, q *query.Queries, id uuid.UUID, provenAt time.Time) error {
+	if provenAt.IsZero() {
+		return nil
+	}
+	setAt, err := q.PasswordSetAt(ctx, id)
+	if err != nil {
+		return fmt.Errorf("look password up: %w", err)
+	}
+	if !setAt.Equal(provenAt) {
+		return fail(api.ProblemCodeInvalidCredentials)
+	}
+	return nil
 }
 
 func (s *Server) signToken(user query.User, sessionID uuid.UUID) (string, error) {
