@@ -300,7 +300,9 @@ func authzBody(operation, login string) any {
 		return map[string]string{}
 	case "introspectToken":
 		return "token=AQIDBAGYHVx6AHAA"
-	case "verifyEmail", "cancelDeletion":
+	case "changeOwnEmail":
+		return map[string]string{"current_password": goodPassword, "email": uniqueEmail()}
+	case "verifyEmail", "cancelDeletion", "confirmEmailChange", "revokeEmailChange":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA"}
 	case "acceptInvitation", "resetPassword":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA", "password": goodPassword}

@@ -105,6 +105,11 @@ func (w *exampleWorld) forgets() {
 	w.token = forgotten(w.system, "ada@example.com")
 }
 
+func (w *exampleWorld) wantsAnotherAddress() {
+	w.signsIn()
+	wantEmail(w.system, w.callers[query.UserRoleAUTHENTICATED], goodPassword, "ada.lovelace@example.com")
+}
+
 // mistypes her password until she has to wait, and is told.
 func (w *exampleWorld) mistypes() {
 	w.signsIn()
@@ -134,6 +139,10 @@ func (w *exampleWorld) before(operationID string) func() {
 		return w.leaves
 	case "resetPassword", "showPasswordReset":
 		return w.forgets
+	case "confirmEmailChange", "showEmailChangeConfirmation":
+		return func() { w.wantsAnotherAddress(); w.token = confirmationOf(w.system, "ada.lovelace@example.com") }
+	case "revokeEmailChange", "showEmailChangeRevocation":
+		return func() { w.wantsAnotherAddress(); w.token = revocationOf(w.system, "ada@example.com") }
 	case "clearLoginWaits":
 		return w.mistypes
 	case "restoreUser":

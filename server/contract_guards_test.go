@@ -22,11 +22,11 @@ import (
 
 // contractPublic are the operations that need no token. To open another door, write it down here, too.
 var contractPublic = []string{
-	"acceptInvitation", "cancelDeletion", "changePassword", "checkNickname", "createSession", "forgotPassword",
-	"getAuthorizationServer", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml", "getReadiness", "getSettings",
-	"login", "logout", "refreshSession", "register", "resendVerification", "resetPassword", "showDeletionCancellation",
-	"showDocs", "showEmailVerification", "showForgotPassword", "showInvitation", "showPasswordReset", "verifyEmail",
-	"verifyEmailLink",
+	"acceptInvitation", "cancelDeletion", "changePassword", "checkNickname", "confirmEmailChange", "createSession",
+	"forgotPassword", "getAuthorizationServer", "getJwks", "getLiveness", "getOpenapiJson", "getOpenapiYaml", "getReadiness",
+	"getSettings", "login", "logout", "refreshSession", "register", "resendVerification", "resetPassword", "revokeEmailChange",
+	"showDeletionCancellation", "showDocs", "showEmailChangeConfirmation", "showEmailChangeRevocation",
+	"showEmailVerification", "showForgotPassword", "showInvitation", "showPasswordReset", "verifyEmail", "verifyEmailLink",
 }
 
 // contractOperation is an operation with what its path item knows.

@@ -110,7 +110,7 @@ func TestEveryDeclaredGenericStatusIsAnswered(t *testing.T) { // I-01, I-04, I-0
 	// What earns these is no generic mistake: it is tested beside its operation.
 	elsewhere := []string{
 		"showDocs 404", "login 401", "login 403", "register 403", "createSession 401", "createSession 403", "refreshSession 401",
-		"refreshSession 403", "logout 403", "changeOwnPassword 403", "scheduleOwnDeletion 403",
+		"refreshSession 403", "logout 403", "changeOwnPassword 403", "changeOwnEmail 403", "scheduleOwnDeletion 403",
 	}
 	denied := w.count("SELECT count(*) FROM audit WHERE action = 'permission_denied'")
 	w.storesNothingButAudit(func() {
@@ -169,7 +169,8 @@ var contractNeeds = map[string]string{
 	"listUserSessions": "users", "endUserSession": "users", "endUserSessions": "users",
 	"setUserRole": "audit", "lockUser": "mails", "unlockUser": "login_failures", "resendInvitation": "one_time_tokens",
 	"scheduleOwnDeletion": "login_failures", "cancelOwnDeletion": "one_time_tokens", "cancelDeletion": "rate_counters", "exportOwnData": "mails",
-	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures",
+	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures", "changeOwnEmail": "login_failures",
+	"confirmEmailChange": "rate_counters", "revokeEmailChange": "rate_counters",
 	"sendVerificationMail": "one_time_tokens", "sendPasswordResetMail": "one_time_tokens", "clearLoginWaits": "login_failures",
 }
 

@@ -24,6 +24,7 @@ var (
 	limitMailHour       = limit{"mail_hour", 3, time.Hour}
 	limitResendSource   = limit{"resend_source", 20, time.Hour}
 	limitForgotSource   = limit{"forgot_source", 20, time.Hour}
+	limitEmailChange    = limit{"email_change", 3, time.Hour}           // of one account, whose mailbox is told each time
 	limitTokenGuesses   = limit{"token_guesses", 100, 10 * time.Minute} // wrong mailed tokens from one source
 	limitSignInFailures = limit{"sign_in_failures", 1, time.Hour}       // the mail about them
 )

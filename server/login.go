@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 
 	"usermanager/gen/api"
 	"usermanager/gen/query"
@@ -62,6 +65,7 @@ func (s *Server) signIn(ctx context.Context, canonical, password string, session
 	case user.IsLocked:
 		return openedSession{}, s.refuseOwner(ctx, user, api.ProblemCodeAccountLocked)
 	}
+	session.provenAt = account.PasswordSetAt
 	opened, err := s.openSession(ctx, account.User, session)
 	if err == nil && outdated {
 		s.upgradeHash(ctx, account, password)
@@ -91,6 +95,22 @@ func (s *Server) refuseOwner(ctx context.Context, user query.User, code api.Prob
 		return err
 	}
 	return fail(code)
+}
+
+// stillProven refuses a password that was changed or reset since it was checked: its sessions have just been ended, and
+// no other one begins. The caller holds the account, as whoever sets a password does.
+func stillProven(ctx context.Context, q *query.Queries, id uuid.UUID, provenAt time.Time) error {
+	if provenAt.IsZero() {
+		return nil
+	}
+	setAt, err := q.PasswordSetAt(ctx, id)
+	if err != nil {
+		return fmt.Errorf("look password up: %w", err)
+	}
+	if !setAt.Equal(provenAt) {
+		return fail(api.ProblemCodeInvalidCredentials)
+	}
+	return nil
 }
 
 // upgradeHash stores the password under the current parameters. The login stands whether or not it works.

@@ -261,6 +261,7 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 			}
 			return got
 		},
+		"address": func() response { return wantEmail(s, owner, current, uniqueEmail()) },
 	} {
 		s.eventually("a "+what+" to be shed", func() bool {
 			got := try()

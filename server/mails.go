@@ -154,7 +154,11 @@ func (s *Server) mailData(ctx context.Context, row query.MailForSendingRow) (mai
 	}
 	kind := tokenKinds[token.Purpose]
 	text, ok := s.Secret.MintTokenWithHash(token.Hash, kind.purpose, token.ID, token.UserID, token.Address)
-	if checkOpen(token) != nil || token.Email == nil && token.Address != user.EmailCanonical || !ok {
+	isDead := checkOpen(token) != nil || token.Email == nil && token.Address != user.EmailCanonical || !ok
+	if isDead && row.Mail.Kind == query.MailKindEmailChanged {
+		return data, 0, nil // without its link it is still news
+	}
+	if isDead {
 		return data, 0, errLinkDead
 	}
 	data.Link, data.ExpiresIn = s.linkFor(token.Purpose, token.Client, text, user.ID), kind.ttl

@@ -34,7 +34,7 @@ func misleadingHeaders() [][]string {
 	}
 }
 
-// sendRaw sends a POST byte for byte, which net/http's client would not, and returns the status.
+// sendRaw sends a POST, or what stands before the target, byte for byte, which net/http's client would not, and returns the status.
 func sendRaw(s *system, target, token string, body any, headers []string) int {
 	s.t.Helper()
 	data, err := json.Marshal(body)
@@ -46,11 +46,15 @@ func sendRaw(s *system, target, token string, body any, headers []string) int {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+	method, path, hasMethod := strings.Cut(target, " ")
+	if !hasMethod {
+		method, path = http.MethodPost, target
+	}
 	if token != "" {
 		headers = append(headers, "Authorization: Bearer "+token)
 	}
-	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		target, strings.Join(headers, "\r\n"), len(data), data)
+	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		method, path, strings.Join(headers, "\r\n"), len(data), data)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,6 +135,46 @@ func linkShape(s *system, m mail.InboxMail, email string) string {
 		}
 	}
 	return text
+}
+
+func TestMailLinksOfAnEmailChangeDoNotDependOnTheRequest(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	for _, headers := range misleadingHeaders() {
+		for _, host := range []string{"", "http://evil.example"} {
+			owner, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+			body := map[string]string{"current_password": goodPassword, "email": next}
+			if status := sendRaw(s, "PUT "+host+"/users/me/email", owner.token, body, headers); status != http.StatusAccepted {
+				t.Fatalf("%q: got %d", headers, status)
+			}
+			checkMailedLink(s, s.mailTo(next, "Confirm your new"), s.url+"/email-change/confirm/{token}")
+			notice := s.mailTo(owner.email, "about to get another")
+			checkMailedLink(s, notice, s.url+"/email-change/revoke/{token}")
+			if strings.Contains(notice.Text+notice.HTML, "evil") || strings.Contains(notice.Text, "65535") {
+				t.Errorf("%q: got %s", headers, notice.Text)
+			}
+		}
+	}
+}
+
+func TestMailLinksOfAnEmailChangeFollowTheTemplatesOfTheClient(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, func(o *server.Options) {
+		o.Links = map[string]server.LinkTemplates{"": {}, "app": {
+			ConfirmEmailChange: "https://app.example.com/confirm#{token}", RevokeEmailChange: "app://revoke/{token}",
+		}}
+	})
+	owner, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+	body := map[string]string{"current_password": goodPassword, "email": next, "client": "app"}
+	if got := s.call(http.MethodPut, "/users/me/email", owner.token, body); got.status != http.StatusAccepted {
+		t.Fatalf("got %d: %s", got.status, got.body)
+	}
+	confirmation := checkMailedLink(s, s.mailTo(next, "Confirm your new"), "https://app.example.com/confirm#{token}")
+	revocation := checkMailedLink(s, s.mailTo(owner.email, "about to get another"), "app://revoke/{token}")
+	if got := confirmEmail(s, confirmation); got.status != http.StatusOK {
+		t.Errorf("got %d: %s", got.status, got.body)
+	}
+	s.mustRevoke(revocation)
 }
 
 func TestMailLinksFollowTheTemplatesOfTheClient(t *testing.T) {

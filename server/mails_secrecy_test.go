@@ -68,18 +68,23 @@ func TestMailedTokensAreNowhereInTheDatabase(t *testing.T) { // A-60
 	s.call(http.MethodPost, "/users", admin.token, map[string]any{"email": invitedEmail})
 	forgetful := s.account(verifiedUser)
 	forget(s, forgetful.email)
-	for range 3 {
+	mover, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+	s.mustWantEmail(mover.token, next)
+	for range 5 {
 		<-held.arrived
 	}
 	dumps := map[string]string{"while the mails are being sent": dumpOf(s)}
 	held.open()
 	tokens := []string{mailedToken(s, profile.Email, "confirm"), mailedToken(s, invitedEmail, "invited"),
-		linkToken(t, s.mailTo(forgetful.email, "reset"), "/password/reset/")}
+		linkToken(t, s.mailTo(forgetful.email, "reset"), "/password/reset/"), confirmationOf(s, next), revocationOf(s, mover.email)}
 	s.idle()
 	dumps["after they were sent"] = dumpOf(s)
 	verifyByToken(s, tokens[0])
 	acceptInvitation(s, tokens[1], goodPassword)
 	s.mustReset(tokens[2])
+	confirmEmail(s, tokens[3])
+	s.mustRevoke(tokens[4])
+	s.idle()
 	dumps["after they were used"] = dumpOf(s)
 	for when, dump := range dumps {
 		if !strings.Contains(dump, profile.ID.String()) || strings.Count(dump, "\n") < 20 {
@@ -103,7 +108,15 @@ func TestMailedTokensAreNotLogged(t *testing.T) { // A-69, A-23
 	profile, token := unverified(s)
 	email, invitation := invited(s, admin.token, nil)
 	reset := forgotten(s, s.account(verifiedUser).email)
+	mover, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+	s.mustWantEmail(mover.token, next)
+	confirmation, revocation := confirmationOf(s, next), revocationOf(s, mover.email)
 	for _, use := range []func(){
+		func() { s.call(http.MethodGet, "/email-change/confirm/"+confirmation, "", nil) },
+		func() { s.call(http.MethodGet, "/email-change/revoke/"+revocation, "", nil) },
+		func() { confirmEmail(s, revocation) },
+		func() { confirmEmail(s, confirmation) },
+		func() { revokeEmail(s, revocation) },
 		func() { s.call(http.MethodGet, "/verify-email/"+profile.ID.String()+"/"+token, "", nil) },
 		func() { s.call(http.MethodHead, "/verify-email/"+profile.ID.String()+"/"+token+"/", "", nil) },
 		func() { s.call(http.MethodGet, "/invitations/"+invitation, "", nil) },
@@ -134,7 +147,7 @@ func TestMailedTokensAreNotLogged(t *testing.T) { // A-69, A-23
 	if !strings.Contains(logs, "/verify-email/:user_id/:token") || !strings.Contains(logs, `"operation":"acceptInvitation"`) {
 		t.Fatalf("the log does not tell of the requests: %s", logs)
 	}
-	for _, secret := range []string{token, invitation, reset} {
+	for _, secret := range []string{token, invitation, reset, confirmation, revocation} {
 		if found := findingsOf(t, logs, secret); found != nil {
 			t.Errorf("found a token as %v", found)
 		}

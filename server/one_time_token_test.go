@@ -45,6 +45,16 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			user := s.account(verifiedUser)
 			return user.id.String(), forgotten(s, user.email)
 		},
+		"confirmation": func() (string, string) {
+			user, next := s.signedIn(query.UserRoleAUTHENTICATED), uniqueEmail()
+			s.mustWantEmail(user.token, next)
+			return user.id.String(), confirmationOf(s, next)
+		},
+		"revocation": func() (string, string) {
+			user := s.signedIn(query.UserRoleAUTHENTICATED)
+			s.mustWantEmail(user.token, uniqueEmail())
+			return user.id.String(), revocationOf(s, user.email)
+		},
 		"access": func() (string, string) { return admin.id.String(), admin.token },
 	} {
 		for endpoint, use := range map[string]func(id, token string) response{
@@ -52,9 +62,11 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			"link": func(id, token string) response {
 				return s.call(http.MethodPost, "/verify-email/"+id+"/"+token, "", nil)
 			},
-			"invitation": func(_, token string) response { return accept(token) },
-			"reset":      func(_, token string) response { return resetPassword(s, token, "Compiler*1952") },
-			"access":     func(_, token string) response { return s.call(http.MethodGet, "/users/me", token, nil) },
+			"invitation":   func(_, token string) response { return accept(token) },
+			"reset":        func(_, token string) response { return resetPassword(s, token, "Compiler*1952") },
+			"confirmation": func(_, token string) response { return confirmEmail(s, token) },
+			"revocation":   func(_, token string) response { return revokeEmail(s, token) },
+			"access":       func(_, token string) response { return s.call(http.MethodGet, "/users/me", token, nil) },
 		} {
 			id, token := mint()
 			got := use(id, token)
@@ -67,7 +79,7 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			}
 		}
 	}
-	if got := s.count("SELECT count(*) FROM one_time_tokens WHERE used_at IS NOT NULL"); got != 2+1+1 {
+	if got := s.count("SELECT count(*) FROM one_time_tokens WHERE used_at IS NOT NULL"); got != 2+1+1+1+1 {
 		t.Errorf("got %d used tokens, want those of the right uses", got)
 	}
 }
@@ -174,7 +186,11 @@ func TestTokenGuessesAreSlowedDownPerSourceAndRightOnesAreNot(t *testing.T) { //
 	}
 	for i := range 100 {
 		var got response
-		switch i % 4 {
+		switch i % 6 {
+		case 4:
+			got = confirmEmail(s, invitation)
+		case 5:
+			got = revokeEmail(s, token)
 		case 3:
 			got = post("/password/reset", invitation)
 		case 0:
@@ -188,7 +204,7 @@ func TestTokenGuessesAreSlowedDownPerSourceAndRightOnesAreNot(t *testing.T) { //
 	}
 	for _, got := range []response{
 		verifyByToken(s, "nonsense"), verifyByLink(s, profile.ID, "nonsense"), acceptInvitation(s, "nonsense", goodPassword),
-		post("/password/reset", "nonsense"),
+		post("/password/reset", "nonsense"), confirmEmail(s, "nonsense"), revokeEmail(s, "nonsense"),
 	} {
 		got.problem(t, api.ProblemCodeTooManyRequests)
 		seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
@@ -232,6 +248,17 @@ func TestTokenExpiresByTheDatabasesClock(t *testing.T) { // A-62
 		}, func(token string) response { return acceptInvitation(s, token, goodPassword) }},
 		"reset_password": {1, func() string { return forgotten(s, s.account(verifiedUser).email) },
 			func(token string) response { return resetPassword(s, token, "Compiler*1952") }},
+		"confirm_email_change": {24, func() string {
+			next := uniqueEmail()
+			s.mustWantEmail(s.signedIn(query.UserRoleAUTHENTICATED).token, next)
+			return confirmationOf(s, next)
+		}, func(token string) response { return confirmEmail(s, token) }},
+		"revoke_email_change": {24, func() string {
+			s.exec("DELETE FROM one_time_tokens WHERE purpose = 'revoke_email_change'") // that of the confirmation
+			user := s.signedIn(query.UserRoleAUTHENTICATED)
+			s.mustWantEmail(user.token, uniqueEmail())
+			return revocationOf(s, user.email)
+		}, func(token string) response { return revokeEmail(s, token) }},
 	} {
 		token := c.mint()
 		var lives float64 // seconds from its first delivery

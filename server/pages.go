@@ -28,7 +28,7 @@ type page struct {
 // pages are those that a deployment without a frontend of its own needs. They are made once: what differs
 // from link to link is in their address, which their scripts read.
 type pages struct {
-	docs, verifyEmail, invitation, forgotPassword, resetPassword, cancelDeletion page
+	docs, verifyEmail, invitation, forgotPassword, resetPassword, confirmEmailChange, revokeEmailChange, cancelDeletion page
 }
 
 // pageData is what the templates may use.
@@ -51,6 +51,8 @@ func newPages(product mail.Product) (pages, error) {
 		{"password-forgot", "send", "pages", &all.forgotPassword},
 		{"password-reset", "send", "pages", &all.resetPassword},
 		{"deletion-cancel", "send", "pages", &all.cancelDeletion},
+		{"email-change-confirm", "send", "pages", &all.confirmEmailChange},
+		{"email-change-revoke", "send", "pages", &all.revokeEmailChange},
 	} {
 		made, err := newPage(p.name, p.script, p.sheet, product)
 		if err != nil {
@@ -122,6 +124,16 @@ func (s *Server) ShowDeletionCancellation(context.Context, api.ShowDeletionCance
 	return s.pages.cancelDeletion, nil
 }
 
+// ShowEmailChangeConfirmation is the page of the link that was mailed to a new address: its button confirms.
+func (s *Server) ShowEmailChangeConfirmation(context.Context, api.ShowEmailChangeConfirmationRequestObject) (api.ShowEmailChangeConfirmationResponseObject, error) {
+	return s.pages.confirmEmailChange, nil
+}
+
+// ShowEmailChangeRevocation is the page of the link that was mailed to the older address: its button undoes the change.
+func (s *Server) ShowEmailChangeRevocation(context.Context, api.ShowEmailChangeRevocationRequestObject) (api.ShowEmailChangeRevocationResponseObject, error) {
+	return s.pages.revokeEmailChange, nil
+}
+
 // VisitShowDocsResponse writes the page.
 func (p page) VisitShowDocsResponse(w http.ResponseWriter) error { return p.write(w) }
 
@@ -139,6 +151,14 @@ func (p page) VisitShowPasswordResetResponse(w http.ResponseWriter) error { retu
 
 // VisitShowDeletionCancellationResponse writes the page.
 func (p page) VisitShowDeletionCancellationResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitShowEmailChangeConfirmationResponse writes the page.
+func (p page) VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error {
+	return p.write(w)
+}
+
+// VisitShowEmailChangeRevocationResponse writes the page.
+func (p page) VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error { return p.write(w) }
 
 func (p page) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -34,7 +34,7 @@ func TestPagesOfMailedLinksRunTheirOwnScriptOnly(t *testing.T) { // H-06
 	pages := map[string]response{}
 	for _, path := range []string{
 		"/verify-email/" + profile.ID.String() + "/" + token, "/invitations/" + invitation, "/verify-email/" + profile.ID.String() + "/nonsense/",
-		"/invitations/%3Cimg%20onerror=alert(1)%3E", "/password/forgot", "/password/reset/" + token, "/password/reset/%3Cimg%20onerror=alert(1)%3E",
+		"/invitations/%3Cimg%20onerror=alert(1)%3E", "/password/forgot", "/password/reset/" + token, "/email-change/confirm/" + token, "/email-change/revoke/" + token, "/password/reset/%3Cimg%20onerror=alert(1)%3E",
 	} {
 		pages[path] = s.call(http.MethodGet, path, "", nil)
 	}
@@ -131,6 +131,7 @@ func TestPagesOfNothingAreNotFound(t *testing.T) {
 		s.call(http.MethodGet, "/verify-email/01981d5c-7a00-7000-8000-000000000001/"+long, "", nil),
 		s.call(http.MethodPost, "/verify-email/01981d5c-7a00-7000-8000-000000000001/"+long, "", nil),
 		s.call(http.MethodGet, "/invitations/"+long, "", nil), s.call(http.MethodGet, "/password/reset/"+long, "", nil),
+		s.call(http.MethodGet, "/email-change/confirm/"+long, "", nil), s.call(http.MethodGet, "/email-change/revoke/"+long, "", nil),
 	} {
 		got.problem(t, api.ProblemCodeURITooLong)
 	}

@@ -1,12 +1,15 @@
 package server_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"usermanager/gen/api"
 	"usermanager/gen/query"
@@ -147,6 +150,44 @@ func TestResetPasswordAtOnceHappensOnce(t *testing.T) { // A-61
 	}
 	if got := s.count("SELECT count(*) FROM mails WHERE kind = 'password_changed'"); got != 1 {
 		t.Errorf("got %d mails, want 1", got)
+	}
+}
+
+// A sign-in whose password was right when it was checked opens no session behind the reset that ended all.
+func TestResetPasswordLetsNoSignInThroughThatWasUnderWay(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, behindLoopbackProxy)
+	owner := s.account(verifiedUser)
+	token := forgotten(s, owner.email)
+	holding, release := make(chan struct{}), make(chan struct{})
+	var held sync.WaitGroup
+	held.Go(func() { // so that the sign-in stands between its check and its session
+		err := s.server.InTx(context.Background(), func(q *query.Queries, _ pgx.Tx) error {
+			_, err := q.UserLock(context.Background(), owner.id)
+			close(holding)
+			<-release
+			return err
+		})
+		if err != nil {
+			t.Errorf("hold the account: %v", err)
+		}
+	})
+	<-holding
+	var reset, signIn response
+	var both sync.WaitGroup
+	both.Go(func() { reset = resetPassword(s, token, "Compiler*1952") })
+	waitForLockedQuery(s, 1)
+	both.Go(func() { signIn = signInAttempt(s, owner.email, goodPassword) })
+	waitForLockedQuery(s, 2)
+	close(release)
+	both.Wait()
+	held.Wait()
+	if reset.status != http.StatusNoContent {
+		t.Fatalf("got %d: %s", reset.status, reset.body)
+	}
+	signIn.problem(t, api.ProblemCodeInvalidCredentials)
+	if got := s.count("SELECT count(*) FROM sessions WHERE ended_at IS NULL"); got != 0 {
+		t.Errorf("got %d sessions behind the reset, want none", got)
 	}
 }
 

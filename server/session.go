@@ -25,6 +25,7 @@ type newSession struct {
 	deviceName   *string
 	isRemembered bool
 	method       query.SessionMethod
+	provenAt     time.Time // when the password was set that was proven; zero when none was asked for
 }
 
 // openedSession is a session with tokens that were made for it just now.
@@ -49,7 +50,9 @@ func (s *Server) CreateSession(ctx context.Context, req api.CreateSessionRequest
 		return nil, err
 	}
 	isRemembered := req.Body.Remember != nil && *req.Body.Remember
-	opened, err := s.signIn(ctx, canonical, req.Body.Password, newSession{req.Body.DeviceName, isRemembered, query.SessionMethodPassword})
+	opened, err := s.signIn(ctx, canonical, req.Body.Password, newSession{
+		deviceName: req.Body.DeviceName, isRemembered: isRemembered, method: query.SessionMethodPassword,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +100,9 @@ func (s *Server) openSession(ctx context.Context, user query.User, n newSession)
 		}
 		if err != nil {
 			return fmt.Errorf("hold account: %w", err)
+		}
+		if err := stillProven(ctx, q, user.ID, n.provenAt); err != nil {
+			return err
 		}
 		user = now
 		r := requestOf(ctx)

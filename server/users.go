@@ -111,7 +111,8 @@ func (s *Server) UpdateUser(ctx context.Context, req api.UpdateUserRequestObject
 	return api.UpdateUser200JSONResponse{Body: user, Headers: api.UpdateUser200ResponseHeaders{ETag: versionTag(user)}}, nil
 }
 
-// correctEmail stores another address and mails its proof. Links to the old one die, and so do the sessions.
+// correctEmail stores another address and mails its proof. Links to the old one die, and so do the sessions; if it was
+// proven, it is told.
 func (s *Server) correctEmail(ctx context.Context, q *query.Queries, tx pgx.Tx, user query.User, text string) error {
 	email, err := parseEmail(text)
 	if err != nil {
@@ -136,6 +137,12 @@ func (s *Server) correctEmail(ctx context.Context, q *query.Queries, tx pgx.Tx, 
 	}
 	if err := s.endAccess(ctx, q, user.ID); err != nil {
 		return err
+	}
+	if user.EmailVerified {
+		err := s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: query.MailKindEmailChanged, Recipient: &user.Email})
+		if err != nil {
+			return err
+		}
 	}
 	if err := s.sendProof(ctx, q, tx, corrected, account.Hash != "", ""); err != nil {
 		return err

@@ -36,8 +36,9 @@ func TestACorrectedAddressSignsOutUntilItIsProvenAndKeepsTheRank(t *testing.T) {
 	}
 	s.call(http.MethodGet, "/users/me", user.token, nil).problem(t, api.ProblemCodeInvalidAccessToken) // the session stays ended
 	s.login(email, goodPassword)
-	if n := len(s.inbox.Mails(user.email)); n != 0 {
-		t.Errorf("got %d mails to the old address, want the link at the new one only", n)
+	s.idle()
+	if told := s.inbox.Mails(user.email); len(told) != 1 || !strings.Contains(told[0].Subject, "was changed") || strings.Contains(told[0].Text, token) {
+		t.Errorf("got %+v at the old address, want the news and no link", told)
 	}
 }
 

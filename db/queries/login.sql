@@ -12,10 +12,14 @@ UPDATE passwords SET hash = @new_hash WHERE user_id = @user_id AND hash = @old_h
 
 -- name: LoginAccount :one
 -- An invited account has no password yet.
-SELECT sqlc.embed(users), coalesce(passwords.hash, '')::text AS hash
+SELECT sqlc.embed(users), coalesce(passwords.hash, '')::text AS hash, coalesce(passwords.changed_at, 'epoch')::timestamptz AS password_set_at
 FROM users
 LEFT JOIN passwords ON passwords.user_id = users.id
 WHERE users.email_canonical = @email_canonical AND users.deleted_at IS NULL;
+
+-- name: PasswordSetAt :one
+-- Storing the same password under newer parameters does not move it.
+SELECT changed_at FROM passwords WHERE user_id = @user_id;
 
 -- name: LoginFactRecord :exec
 INSERT INTO login_facts AS f (user_id, last_login_at) VALUES (@user_id, now())

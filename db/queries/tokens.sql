@@ -15,9 +15,9 @@ UPDATE one_time_tokens SET superseded_at = now()
 WHERE user_id = @user_id AND NOT is_lasting AND used_at IS NULL AND superseded_at IS NULL;
 
 -- name: TokenSupersedeNewer :exec
--- What was made after this one; ids lie in the order in which they were made.
+-- What was made after this one, by the one clock that all servers share.
 UPDATE one_time_tokens SET superseded_at = now()
-WHERE user_id = @user_id AND id > @id AND used_at IS NULL AND superseded_at IS NULL;
+WHERE user_id = @user_id AND created_at > @created_at AND used_at IS NULL AND superseded_at IS NULL;
 
 -- name: TokenSupersedeAll :exec
 UPDATE one_time_tokens SET superseded_at = now()
@@ -26,6 +26,13 @@ WHERE user_id = @user_id AND used_at IS NULL AND superseded_at IS NULL;
 -- name: TokenByID :one
 SELECT *, (expires_at <= now())::boolean AS is_expired, coalesce(used_at > now() - interval '10 minutes', false)::boolean AS is_just_used
 FROM one_time_tokens WHERE id = @id;
+
+-- name: TokenNewestRevocation :one
+-- The link that brings an address back, while it works.
+SELECT id FROM one_time_tokens
+WHERE user_id = @user_id AND purpose = 'revoke_email_change' AND address = @address
+    AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 1;
 
 -- name: TokenConsume :one
 -- Single use is this one statement. No row: expired, used or superseded meanwhile.

@@ -56,6 +56,13 @@ SET email = @email, email_canonical = @email_canonical, email_verified = email_v
 WHERE id = @id
 RETURNING *;
 
+-- name: UserSetEmail :one
+-- An address that its owner has proven: the account keeps its role.
+UPDATE users
+SET email = @email, email_canonical = @email_canonical, version = version + 1, updated_at = now()
+WHERE id = @id
+RETURNING *;
+
 -- name: UserVerify :one
 -- Only the address that the token was mailed to is proven.
 UPDATE users

@@ -788,6 +788,24 @@ type CancelDeletionRequest struct {
 	Token string `json:"token"`
 }
 
+// ChangeOwnEmailRequest defines model for ChangeOwnEmailRequest.
+type ChangeOwnEmailRequest struct {
+	// Client The named set of mail links to use.
+	//
+	// Example: web
+	Client *string `json:"client,omitempty"`
+
+	// CurrentPassword The one that is used to sign in.
+	//
+	// Example: Analytic*1843
+	CurrentPassword string `json:"current_password"`
+
+	// Email The new address.
+	//
+	// Example: ada.lovelace@example.com
+	Email string `json:"email"`
+}
+
 // ChangeOwnPasswordRequest defines model for ChangeOwnPasswordRequest.
 type ChangeOwnPasswordRequest struct {
 	// CurrentPassword The one that is used to sign in.
@@ -799,6 +817,14 @@ type ChangeOwnPasswordRequest struct {
 	//
 	// Example: Compiler*1952
 	NewPassword string `json:"new_password"`
+}
+
+// ConfirmEmailChangeRequest defines model for ConfirmEmailChangeRequest.
+type ConfirmEmailChangeRequest struct {
+	// Token From the link that was mailed to the new address.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
 }
 
 // CreateSessionRequest defines model for CreateSessionRequest.
@@ -1271,7 +1297,7 @@ type LoginProblem struct {
 	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-	// - `too_many_requests`: 429. A limit per source was reached.
+	// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
 	// - `database_unavailable`: 503. The database does not answer.
@@ -1586,7 +1612,7 @@ type Problem struct {
 	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-	// - `too_many_requests`: 429. A limit per source was reached.
+	// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 	// - `internal_error`: 500. Logged with the request id.
 	// - `server_busy`: 503. The queue for password work is full.
 	// - `database_unavailable`: 503. The database does not answer.
@@ -1672,7 +1698,7 @@ type Problem struct {
 // - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 // - `version_required`: 428. `If-Match` is missing.
 // - `too_many_attempts`: 429. Sign-in, or another proof of the password, has to wait for this address or source, whatever the password.
-// - `too_many_requests`: 429. A limit per source was reached.
+// - `too_many_requests`: 429. A limit of the source, the account or the address was reached.
 // - `internal_error`: 500. Logged with the request id.
 // - `server_busy`: 503. The queue for password work is full.
 // - `database_unavailable`: 503. The database does not answer.
@@ -1784,6 +1810,14 @@ type ResetPasswordRequest struct {
 	Password string `json:"password"`
 
 	// Token From the mailed link.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
+	Token string `json:"token"`
+}
+
+// RevokeEmailChangeRequest defines model for RevokeEmailChangeRequest.
+type RevokeEmailChangeRequest struct {
+	// Token From the link that was mailed to the older address.
 	//
 	// Example: AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw
 	Token string `json:"token"`
@@ -2402,6 +2436,9 @@ type UserIDPath = openapi_types.UUID
 // AddressOrNicknameTaken RFC 9457.
 type AddressOrNicknameTaken = Problem
 
+// AddressTaken RFC 9457.
+type AddressTaken = Problem
+
 // AlreadyVerified RFC 9457.
 type AlreadyVerified = Problem
 
@@ -2519,6 +2556,9 @@ type TokenOrFieldsInvalid = Problem
 // TooManyAttempts RFC 9457.
 type TooManyAttempts = Problem
 
+// TooManyAttemptsOrRequests RFC 9457.
+type TooManyAttemptsOrRequests = Problem
+
 // TooManyRequests RFC 9457.
 type TooManyRequests = Problem
 
@@ -2618,6 +2658,12 @@ type UpdateUserParams struct {
 // CancelDeletionJSONRequestBody defines body for CancelDeletion for application/json ContentType.
 type CancelDeletionJSONRequestBody = CancelDeletionRequest
 
+// ConfirmEmailChangeJSONRequestBody defines body for ConfirmEmailChange for application/json ContentType.
+type ConfirmEmailChangeJSONRequestBody = ConfirmEmailChangeRequest
+
+// RevokeEmailChangeJSONRequestBody defines body for RevokeEmailChange for application/json ContentType.
+type RevokeEmailChangeJSONRequestBody = RevokeEmailChangeRequest
+
 // IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
 type IntrospectTokenFormdataRequestBody = IntrospectTokenRequest
 
@@ -2653,6 +2699,9 @@ type UpdateOwnProfileJSONRequestBody = UpdateOwnProfileRequest
 
 // ScheduleOwnDeletionJSONRequestBody defines body for ScheduleOwnDeletion for application/json ContentType.
 type ScheduleOwnDeletionJSONRequestBody = ScheduleOwnDeletionRequest
+
+// ChangeOwnEmailJSONRequestBody defines body for ChangeOwnEmail for application/json ContentType.
+type ChangeOwnEmailJSONRequestBody = ChangeOwnEmailRequest
 
 // ChangeOwnPasswordJSONRequestBody defines body for ChangeOwnPassword for application/json ContentType.
 type ChangeOwnPasswordJSONRequestBody = ChangeOwnPasswordRequest
@@ -2813,6 +2862,70 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmEmailChangeWithBody Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmEmailChange Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChange(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	//
+	// A page with one button that confirms. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+	ShowEmailChangeConfirmation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeEmailChangeWithBody Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChange(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowEmailChangeRevocation Page of the link to the older address
+	//
+	// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+	ShowEmailChangeRevocation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IntrospectTokenWithBody Ask whether an access token is alive
 	//
@@ -3204,6 +3317,32 @@ type ClientInterface interface {
 	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
 	ScheduleOwnDeletion(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ChangeOwnEmailWithBody Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeOwnEmail Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmail(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ExportOwnData Everything that is stored about me
 	//
 	// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
@@ -3282,7 +3421,7 @@ type ClientInterface interface {
 
 	// UpdateUserWithBody Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -3293,7 +3432,7 @@ type ClientInterface interface {
 
 	// UpdateUser Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -3636,6 +3775,130 @@ func (c *Client) ShowDeletionCancellation(ctx context.Context, token TokenPath, 
 // Corresponds with GET /docs (the `ShowDocs` operationId).
 func (c *Client) ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowDocsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmEmailChangeWithBody Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *Client) ConfirmEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmEmailChangeRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmEmailChange Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *Client) ConfirmEmailChange(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmEmailChangeRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowEmailChangeConfirmation Page of the link to the new address
+//
+// A page with one button that confirms. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+func (c *Client) ShowEmailChangeConfirmation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowEmailChangeConfirmationRequest(c.Server, token)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeEmailChangeWithBody Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *Client) RevokeEmailChangeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeEmailChangeRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeEmailChange Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *Client) RevokeEmailChange(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeEmailChangeRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowEmailChangeRevocation Page of the link to the older address
+//
+// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+func (c *Client) ShowEmailChangeRevocation(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowEmailChangeRevocationRequest(c.Server, token)
 	if err != nil {
 		return nil, err
 	}
@@ -4396,6 +4659,52 @@ func (c *Client) ScheduleOwnDeletion(ctx context.Context, body ScheduleOwnDeleti
 	return c.Client.Do(req)
 }
 
+// ChangeOwnEmailWithBody Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *Client) ChangeOwnEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeOwnEmail Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *Client) ChangeOwnEmail(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeOwnEmailRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ExportOwnData Everything that is stored about me
 //
 // For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
@@ -4554,7 +4863,7 @@ func (c *Client) GetUser(ctx context.Context, userID UserIDPath, reqEditors ...R
 
 // UpdateUserWithBody Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -4575,7 +4884,7 @@ func (c *Client) UpdateUserWithBody(ctx context.Context, userID UserIDPath, para
 
 // UpdateUser Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -5174,6 +5483,154 @@ func NewShowDocsRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/docs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewConfirmEmailChangeRequest calls the generic ConfirmEmailChange builder with application/json body
+func NewConfirmEmailChangeRequest(server string, body ConfirmEmailChangeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmEmailChangeRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewConfirmEmailChangeRequestWithBody constructs an http.Request for the ConfirmEmailChange method, with any body, and a specified content type
+func NewConfirmEmailChangeRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/confirm")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowEmailChangeConfirmationRequest constructs an http.Request for the ShowEmailChangeConfirmation method
+func NewShowEmailChangeConfirmationRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/confirm/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeEmailChangeRequest calls the generic RevokeEmailChange builder with application/json body
+func NewRevokeEmailChangeRequest(server string, body RevokeEmailChangeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeEmailChangeRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRevokeEmailChangeRequestWithBody constructs an http.Request for the RevokeEmailChange method, with any body, and a specified content type
+func NewRevokeEmailChangeRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/revoke")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowEmailChangeRevocationRequest constructs an http.Request for the ShowEmailChangeRevocation method
+func NewShowEmailChangeRevocationRequest(server string, token TokenPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/email-change/revoke/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -6227,6 +6684,46 @@ func NewScheduleOwnDeletionRequestWithBody(server string, contentType string, bo
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewChangeOwnEmailRequest calls the generic ChangeOwnEmail builder with application/json body
+func NewChangeOwnEmailRequest(server string, body ChangeOwnEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeOwnEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewChangeOwnEmailRequestWithBody constructs an http.Request for the ChangeOwnEmail method, with any body, and a specified content type
+func NewChangeOwnEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/email")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -7295,6 +7792,74 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowDocsHTTPResponse, error)
 
+	// ConfirmEmailChangeWithBodyWithResponse Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error)
+
+	// ConfirmEmailChangeWithResponse Confirm a new e-mail address
+	//
+	// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+	ConfirmEmailChangeWithResponse(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error)
+
+	// ShowEmailChangeConfirmationWithResponse Page of the link to the new address
+	//
+	// A page with one button that confirms. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+	ShowEmailChangeConfirmationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeConfirmationHTTPResponse, error)
+
+	// RevokeEmailChangeWithBodyWithResponse Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error)
+
+	// RevokeEmailChangeWithResponse Stop or undo a change of the e-mail address
+	//
+	// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+	// change ends. The password stays: set another one.
+	//
+	// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+	RevokeEmailChangeWithResponse(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error)
+
+	// ShowEmailChangeRevocationWithResponse Page of the link to the older address
+	//
+	// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+	//
+	// Codes: `uri_too_long`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+	ShowEmailChangeRevocationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeRevocationHTTPResponse, error)
+
 	// IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
 	//
 	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
@@ -7709,6 +8274,32 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /users/me/deletion (the `ScheduleOwnDeletion` operationId).
 	ScheduleOwnDeletionWithResponse(ctx context.Context, body ScheduleOwnDeletionJSONRequestBody, reqEditors ...RequestEditorFn) (*ScheduleOwnDeletionHTTPResponse, error)
 
+	// ChangeOwnEmailWithBodyWithResponse Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error)
+
+	// ChangeOwnEmailWithResponse Ask for another e-mail address
+	//
+	// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+	// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+	// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+	ChangeOwnEmailWithResponse(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error)
+
 	// ExportOwnDataWithResponse Everything that is stored about me
 	//
 	// For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
@@ -7799,7 +8390,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithBodyWithResponse Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -7810,7 +8401,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithResponse Change a user
 	//
-	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+	// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 	//
 	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
@@ -8354,6 +8945,317 @@ func (r ShowDocsHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowDocsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ConfirmEmailChangeHTTPResponse429Headers the declared response headers of an HTTP 429 response for ConfirmEmailChange
+type ConfirmEmailChangeHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ConfirmEmailChangeHTTPResponse503Headers the declared response headers of an HTTP 503 response for ConfirmEmailChange
+type ConfirmEmailChangeHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ConfirmEmailChangeHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *VerifiedAccount
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AddressTaken
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ConfirmEmailChangeHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ConfirmEmailChangeHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmEmailChangeHTTPResponse) GetJSON200() *VerifiedAccount {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON409() *AddressTaken {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ConfirmEmailChangeHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmEmailChangeHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmEmailChangeHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmEmailChangeHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmEmailChangeHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowEmailChangeConfirmationHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowEmailChangeConfirmationHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowEmailChangeConfirmationHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowEmailChangeConfirmationHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowEmailChangeConfirmationHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowEmailChangeConfirmationHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeEmailChangeHTTPResponse429Headers the declared response headers of an HTTP 429 response for RevokeEmailChange
+type RevokeEmailChangeHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// RevokeEmailChangeHTTPResponse503Headers the declared response headers of an HTTP 503 response for RevokeEmailChange
+type RevokeEmailChangeHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type RevokeEmailChangeHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *AddressTaken
+	// ApplicationProblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationProblemJSON410 *Gone
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *TokenOrFieldsInvalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeEmailChangeHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeEmailChangeHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON409() *AddressTaken {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON410() *Gone {
+	return r.ApplicationProblemJSON410
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON422() *TokenOrFieldsInvalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RevokeEmailChangeHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeEmailChangeHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeEmailChangeHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeEmailChangeHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeEmailChangeHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowEmailChangeRevocationHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON414 the response for an HTTP 414 `application/problem+json` response
+	ApplicationProblemJSON414 *URITooLong
+}
+
+// GetApplicationProblemJSON414 returns the response for an HTTP 414 `application/problem+json` response
+func (r ShowEmailChangeRevocationHTTPResponse) GetApplicationProblemJSON414() *URITooLong {
+	return r.ApplicationProblemJSON414
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowEmailChangeRevocationHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowEmailChangeRevocationHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowEmailChangeRevocationHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowEmailChangeRevocationHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10445,6 +11347,131 @@ func (r ScheduleOwnDeletionHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ScheduleOwnDeletionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ChangeOwnEmailHTTPResponse401Headers the declared response headers of an HTTP 401 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ChangeOwnEmailHTTPResponse429Headers the declared response headers of an HTTP 429 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// ChangeOwnEmailHTTPResponse503Headers the declared response headers of an HTTP 503 response for ChangeOwnEmail
+type ChangeOwnEmailHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ChangeOwnEmailHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CurrentPasswordWrong
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyAttemptsOrRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ChangeOwnEmailHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ChangeOwnEmailHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangeOwnEmailHTTPResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ChangeOwnEmailHTTPResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON403() *CurrentPasswordWrong {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON429() *TooManyAttemptsOrRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ChangeOwnEmailHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeOwnEmailHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeOwnEmailHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeOwnEmailHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeOwnEmailHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12996,6 +14023,110 @@ func (c *ClientWithResponses) ShowDocsWithResponse(ctx context.Context, reqEdito
 	return ParseShowDocsHTTPResponse(rsp)
 }
 
+// ConfirmEmailChangeWithBodyWithResponse Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *ClientWithResponses) ConfirmEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error) {
+	rsp, err := c.ConfirmEmailChangeWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmEmailChangeHTTPResponse(rsp)
+}
+
+// ConfirmEmailChangeWithResponse Confirm a new e-mail address
+//
+// Once, by the token that was mailed to it. From now on the account has this address; every session ends but the one that asked for it.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/confirm (the `ConfirmEmailChange` operationId).
+func (c *ClientWithResponses) ConfirmEmailChangeWithResponse(ctx context.Context, body ConfirmEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmEmailChangeHTTPResponse, error) {
+	rsp, err := c.ConfirmEmailChange(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmEmailChangeHTTPResponse(rsp)
+}
+
+// ShowEmailChangeConfirmationWithResponse Page of the link to the new address
+//
+// A page with one button that confirms. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /email-change/confirm/{token} (the `ShowEmailChangeConfirmation` operationId).
+func (c *ClientWithResponses) ShowEmailChangeConfirmationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeConfirmationHTTPResponse, error) {
+	rsp, err := c.ShowEmailChangeConfirmation(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowEmailChangeConfirmationHTTPResponse(rsp)
+}
+
+// RevokeEmailChangeWithBodyWithResponse Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *ClientWithResponses) RevokeEmailChangeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error) {
+	rsp, err := c.RevokeEmailChangeWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeEmailChangeHTTPResponse(rsp)
+}
+
+// RevokeEmailChangeWithResponse Stop or undo a change of the e-mail address
+//
+// Once, by the token that was mailed to the older address. The account keeps that address, or has it back; every session and every later
+// change ends. The password stays: set another one.
+//
+// Codes: `malformed_request`, `email_taken`, `token_expired`, `token_used`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `token_invalid`, `too_many_requests`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /email-change/revoke (the `RevokeEmailChange` operationId).
+func (c *ClientWithResponses) RevokeEmailChangeWithResponse(ctx context.Context, body RevokeEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeEmailChangeHTTPResponse, error) {
+	rsp, err := c.RevokeEmailChange(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeEmailChangeHTTPResponse(rsp)
+}
+
+// ShowEmailChangeRevocationWithResponse Page of the link to the older address
+//
+// A page with one button that stops or undoes the change. Looking at it consumes nothing.
+//
+// Codes: `uri_too_long`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /email-change/revoke/{token} (the `ShowEmailChangeRevocation` operationId).
+func (c *ClientWithResponses) ShowEmailChangeRevocationWithResponse(ctx context.Context, token TokenPath, reqEditors ...RequestEditorFn) (*ShowEmailChangeRevocationHTTPResponse, error) {
+	rsp, err := c.ShowEmailChangeRevocation(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowEmailChangeRevocationHTTPResponse(rsp)
+}
+
 // IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
 //
 // RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
@@ -13626,6 +14757,44 @@ func (c *ClientWithResponses) ScheduleOwnDeletionWithResponse(ctx context.Contex
 	return ParseScheduleOwnDeletionHTTPResponse(rsp)
 }
 
+// ChangeOwnEmailWithBodyWithResponse Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *ClientWithResponses) ChangeOwnEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error) {
+	rsp, err := c.ChangeOwnEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnEmailHTTPResponse(rsp)
+}
+
+// ChangeOwnEmailWithResponse Ask for another e-mail address
+//
+// The new address gets a link that confirms it, which is valid for 24 hours. Until then the present one stays in use; it gets a notice
+// with a link that stops the change, or undoes it afterwards. A newer request replaces the older one. The answer does not say whether
+// the new address can be used. A wrong current password counts as a failed sign-in. At most three times an hour.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `invalid_current_password`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /users/me/email (the `ChangeOwnEmail` operationId).
+func (c *ClientWithResponses) ChangeOwnEmailWithResponse(ctx context.Context, body ChangeOwnEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeOwnEmailHTTPResponse, error) {
+	rsp, err := c.ChangeOwnEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeOwnEmailHTTPResponse(rsp)
+}
+
 // ExportOwnDataWithResponse Everything that is stored about me
 //
 // For whoever wants to know or to move. Passwords, tokens and keys are stored as hashes only and are no part of it.
@@ -13764,7 +14933,7 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, userID Us
 
 // UpdateUserWithBodyWithResponse Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -13781,7 +14950,7 @@ func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context
 
 // UpdateUserWithResponse Change a user
 //
-// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out.
+// Absent fields stay, `null` clears. A corrected e-mail address has to be verified again: until then the account is ANONYMOUS and signed out. The older one is told.
 //
 // Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `email_taken`, `nickname_taken`, `last_admin`, `own_account`, `version_conflict`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
@@ -14381,6 +15550,278 @@ func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error
 			return nil, err
 		}
 		response.ApplicationProblemJSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseConfirmEmailChangeHTTPResponse parses an HTTP response from a ConfirmEmailChangeWithResponse call
+func ParseConfirmEmailChangeHTTPResponse(rsp *http.Response) (*ConfirmEmailChangeHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmEmailChangeHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest VerifiedAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AddressTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ConfirmEmailChangeHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ConfirmEmailChangeHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowEmailChangeConfirmationHTTPResponse parses an HTTP response from a ShowEmailChangeConfirmationWithResponse call
+func ParseShowEmailChangeConfirmationHTTPResponse(rsp *http.Response) (*ShowEmailChangeConfirmationHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowEmailChangeConfirmationHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeEmailChangeHTTPResponse parses an HTTP response from a RevokeEmailChangeWithResponse call
+func ParseRevokeEmailChangeHTTPResponse(rsp *http.Response) (*RevokeEmailChangeHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeEmailChangeHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AddressTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest TokenOrFieldsInvalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers RevokeEmailChangeHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeEmailChangeHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseShowEmailChangeRevocationHTTPResponse parses an HTTP response from a ShowEmailChangeRevocationWithResponse call
+func ParseShowEmailChangeRevocationHTTPResponse(rsp *http.Response) (*ShowEmailChangeRevocationHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowEmailChangeRevocationHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 414:
+		var dest URITooLong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON414 = &dest
 
 	}
 
@@ -16315,6 +17756,128 @@ func ParseScheduleOwnDeletionHTTPResponse(rsp *http.Response) (*ScheduleOwnDelet
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ScheduleOwnDeletionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseChangeOwnEmailHTTPResponse parses an HTTP response from a ChangeOwnEmailWithResponse call
+func ParseChangeOwnEmailHTTPResponse(rsp *http.Response) (*ChangeOwnEmailHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeOwnEmailHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CurrentPasswordWrong
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttemptsOrRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ChangeOwnEmailHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ChangeOwnEmailHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangeOwnEmailHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -18656,6 +20219,18 @@ type ServerInterface interface {
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx echo.Context) error
+	// ConfirmEmailChange Confirm a new e-mail address
+	// (POST /email-change/confirm)
+	ConfirmEmailChange(ctx echo.Context) error
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	// (GET /email-change/confirm/{token})
+	ShowEmailChangeConfirmation(ctx echo.Context, token TokenPath) error
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	// (POST /email-change/revoke)
+	RevokeEmailChange(ctx echo.Context) error
+	// ShowEmailChangeRevocation Page of the link to the older address
+	// (GET /email-change/revoke/{token})
+	ShowEmailChangeRevocation(ctx echo.Context, token TokenPath) error
 	// IntrospectToken Ask whether an access token is alive
 	// (POST /introspect)
 	IntrospectToken(ctx echo.Context) error
@@ -18728,6 +20303,9 @@ type ServerInterface interface {
 	// ScheduleOwnDeletion Delete the own account
 	// (POST /users/me/deletion)
 	ScheduleOwnDeletion(ctx echo.Context) error
+	// ChangeOwnEmail Ask for another e-mail address
+	// (PUT /users/me/email)
+	ChangeOwnEmail(ctx echo.Context) error
 	// ExportOwnData Everything that is stored about me
 	// (GET /users/me/export)
 	ExportOwnData(ctx echo.Context) error
@@ -18868,6 +20446,56 @@ func (w *ServerInterfaceWrapper) ShowDocs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ShowDocs(ctx)
+	return err
+}
+
+// ConfirmEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmEmailChange(ctx)
+	return err
+}
+
+// ShowEmailChangeConfirmation converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowEmailChangeConfirmation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowEmailChangeConfirmation(ctx, token)
+	return err
+}
+
+// RevokeEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeEmailChange(ctx)
+	return err
+}
+
+// ShowEmailChangeRevocation converts echo context to params.
+func (w *ServerInterfaceWrapper) ShowEmailChangeRevocation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShowEmailChangeRevocation(ctx, token)
 	return err
 }
 
@@ -19300,6 +20928,15 @@ func (w *ServerInterfaceWrapper) ScheduleOwnDeletion(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ScheduleOwnDeletion(ctx)
+	return err
+}
+
+// ChangeOwnEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeOwnEmail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeOwnEmail(ctx)
 	return err
 }
 
@@ -19796,6 +21433,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
 	router.PUT(options.BaseURL+"/users/me/password", wrapper.ChangeOwnPassword, options.OperationMiddlewares["changeOwnPassword"]...)
+	router.PUT(options.BaseURL+"/users/me/email", wrapper.ChangeOwnEmail, options.OperationMiddlewares["changeOwnEmail"]...)
+	router.POST(options.BaseURL+"/email-change/confirm", wrapper.ConfirmEmailChange, options.OperationMiddlewares["confirmEmailChange"]...)
+	router.GET(options.BaseURL+"/email-change/confirm/:token", wrapper.ShowEmailChangeConfirmation, options.OperationMiddlewares["showEmailChangeConfirmation"]...)
+	router.POST(options.BaseURL+"/email-change/revoke", wrapper.RevokeEmailChange, options.OperationMiddlewares["revokeEmailChange"]...)
+	router.GET(options.BaseURL+"/email-change/revoke/:token", wrapper.ShowEmailChangeRevocation, options.OperationMiddlewares["showEmailChangeRevocation"]...)
 	router.DELETE(options.BaseURL+"/users/me/deletion", wrapper.CancelOwnDeletion, options.OperationMiddlewares["cancelOwnDeletion"]...)
 	router.POST(options.BaseURL+"/users/me/deletion", wrapper.ScheduleOwnDeletion, options.OperationMiddlewares["scheduleOwnDeletion"]...)
 	router.GET(options.BaseURL+"/users/me/export", wrapper.ExportOwnData, options.OperationMiddlewares["exportOwnData"]...)
@@ -19831,6 +21473,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
+
+type AddressTakenApplicationProblemPlusJSONResponse Problem
 
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
@@ -19985,6 +21629,15 @@ type TooManyAttemptsApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers TooManyAttemptsResponseHeaders
+}
+
+type TooManyAttemptsOrRequestsResponseHeaders struct {
+	RetryAfter int32
+}
+type TooManyAttemptsOrRequestsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyAttemptsOrRequestsResponseHeaders
 }
 
 type TooManyRequestsResponseHeaders struct {
@@ -20305,6 +21958,424 @@ func (response ShowDocs404ApplicationProblemPlusJSONResponse) VisitShowDocsRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChangeRequestObject struct {
+	Body *ConfirmEmailChangeJSONRequestBody
+}
+
+type ConfirmEmailChangeResponseObject interface {
+	VisitConfirmEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type ConfirmEmailChange200JSONResponse VerifiedAccount
+
+func (response ConfirmEmailChange200JSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange400ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange409ApplicationProblemPlusJSONResponse struct {
+	AddressTakenApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange409ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange410ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange413ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange415ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange422ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange429ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange500ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmEmailChange503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ConfirmEmailChange503ApplicationProblemPlusJSONResponse) VisitConfirmEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEmailChangeConfirmationRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowEmailChangeConfirmationResponseObject interface {
+	VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error
+}
+
+type ShowEmailChangeConfirmation200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowEmailChangeConfirmation200TextHTMLResponse) VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowEmailChangeConfirmation414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowEmailChangeConfirmation414ApplicationProblemPlusJSONResponse) VisitShowEmailChangeConfirmationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChangeRequestObject struct {
+	Body *RevokeEmailChangeJSONRequestBody
+}
+
+type RevokeEmailChangeResponseObject interface {
+	VisitRevokeEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type RevokeEmailChange204Response struct {
+}
+
+func (response RevokeEmailChange204Response) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeEmailChange400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange400ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange409ApplicationProblemPlusJSONResponse struct {
+	AddressTakenApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange409ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange410ApplicationProblemPlusJSONResponse struct {
+	GoneApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange410ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange413ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange415ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange422ApplicationProblemPlusJSONResponse struct {
+	TokenOrFieldsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange422ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange429ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange500ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEmailChange503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeEmailChange503ApplicationProblemPlusJSONResponse) VisitRevokeEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowEmailChangeRevocationRequestObject struct {
+	Token TokenPath `json:"token"`
+}
+
+type ShowEmailChangeRevocationResponseObject interface {
+	VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error
+}
+
+type ShowEmailChangeRevocation200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ShowEmailChangeRevocation200TextHTMLResponse) VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ShowEmailChangeRevocation414ApplicationProblemPlusJSONResponse struct {
+	URITooLongApplicationProblemPlusJSONResponse
+}
+
+func (response ShowEmailChangeRevocation414ApplicationProblemPlusJSONResponse) VisitShowEmailChangeRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(414)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -22863,6 +24934,175 @@ type ScheduleOwnDeletion503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ScheduleOwnDeletion503ApplicationProblemPlusJSONResponse) VisitScheduleOwnDeletionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmailRequestObject struct {
+	Body *ChangeOwnEmailJSONRequestBody
+}
+
+type ChangeOwnEmailResponseObject interface {
+	VisitChangeOwnEmailResponse(w http.ResponseWriter) error
+}
+
+type ChangeOwnEmail202JSONResponse Accepted
+
+func (response ChangeOwnEmail202JSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail400ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail401ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail403ApplicationProblemPlusJSONResponse struct {
+	CurrentPasswordWrongApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail403ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail413ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail415ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail422ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail429ApplicationProblemPlusJSONResponse struct {
+	TooManyAttemptsOrRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail429ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail500ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeOwnEmail503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response ChangeOwnEmail503ApplicationProblemPlusJSONResponse) VisitChangeOwnEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -25927,6 +28167,18 @@ type StrictServerInterface interface {
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx context.Context, request ShowDocsRequestObject) (ShowDocsResponseObject, error)
+	// ConfirmEmailChange Confirm a new e-mail address
+	// (POST /email-change/confirm)
+	ConfirmEmailChange(ctx context.Context, request ConfirmEmailChangeRequestObject) (ConfirmEmailChangeResponseObject, error)
+	// ShowEmailChangeConfirmation Page of the link to the new address
+	// (GET /email-change/confirm/{token})
+	ShowEmailChangeConfirmation(ctx context.Context, request ShowEmailChangeConfirmationRequestObject) (ShowEmailChangeConfirmationResponseObject, error)
+	// RevokeEmailChange Stop or undo a change of the e-mail address
+	// (POST /email-change/revoke)
+	RevokeEmailChange(ctx context.Context, request RevokeEmailChangeRequestObject) (RevokeEmailChangeResponseObject, error)
+	// ShowEmailChangeRevocation Page of the link to the older address
+	// (GET /email-change/revoke/{token})
+	ShowEmailChangeRevocation(ctx context.Context, request ShowEmailChangeRevocationRequestObject) (ShowEmailChangeRevocationResponseObject, error)
 	// IntrospectToken Ask whether an access token is alive
 	// (POST /introspect)
 	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
@@ -25999,6 +28251,9 @@ type StrictServerInterface interface {
 	// ScheduleOwnDeletion Delete the own account
 	// (POST /users/me/deletion)
 	ScheduleOwnDeletion(ctx context.Context, request ScheduleOwnDeletionRequestObject) (ScheduleOwnDeletionResponseObject, error)
+	// ChangeOwnEmail Ask for another e-mail address
+	// (PUT /users/me/email)
+	ChangeOwnEmail(ctx context.Context, request ChangeOwnEmailRequestObject) (ChangeOwnEmailResponseObject, error)
 	// ExportOwnData Everything that is stored about me
 	// (GET /users/me/export)
 	ExportOwnData(ctx context.Context, request ExportOwnDataRequestObject) (ExportOwnDataResponseObject, error)
@@ -26245,6 +28500,148 @@ func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ShowDocsResponseObject); ok {
 		return validResponse.VisitShowDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ConfirmEmailChange operation middleware
+func (sh *strictHandler) ConfirmEmailChange(ctx echo.Context) error {
+	var request ConfirmEmailChangeRequestObject
+
+	var body ConfirmEmailChangeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmEmailChange(ctx.Request().Context(), request.(ConfirmEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmEmailChangeResponseObject); ok {
+		return validResponse.VisitConfirmEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowEmailChangeConfirmation operation middleware
+func (sh *strictHandler) ShowEmailChangeConfirmation(ctx echo.Context, token TokenPath) error {
+	var request ShowEmailChangeConfirmationRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowEmailChangeConfirmation(ctx.Request().Context(), request.(ShowEmailChangeConfirmationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowEmailChangeConfirmation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowEmailChangeConfirmationResponseObject); ok {
+		return validResponse.VisitShowEmailChangeConfirmationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeEmailChange operation middleware
+func (sh *strictHandler) RevokeEmailChange(ctx echo.Context) error {
+	var request RevokeEmailChangeRequestObject
+
+	var body RevokeEmailChangeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeEmailChange(ctx.Request().Context(), request.(RevokeEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeEmailChangeResponseObject); ok {
+		return validResponse.VisitRevokeEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShowEmailChangeRevocation operation middleware
+func (sh *strictHandler) ShowEmailChangeRevocation(ctx echo.Context, token TokenPath) error {
+	var request ShowEmailChangeRevocationRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShowEmailChangeRevocation(ctx.Request().Context(), request.(ShowEmailChangeRevocationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShowEmailChangeRevocation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShowEmailChangeRevocationResponseObject); ok {
+		return validResponse.VisitShowEmailChangeRevocationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -27071,6 +29468,52 @@ func (sh *strictHandler) ScheduleOwnDeletion(ctx echo.Context) error {
 	return nil
 }
 
+// ChangeOwnEmail operation middleware
+func (sh *strictHandler) ChangeOwnEmail(ctx echo.Context) error {
+	var request ChangeOwnEmailRequestObject
+
+	var body ChangeOwnEmailJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeOwnEmail(ctx.Request().Context(), request.(ChangeOwnEmailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeOwnEmail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeOwnEmailResponseObject); ok {
+		return validResponse.VisitChangeOwnEmailResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ExportOwnData operation middleware
 func (sh *strictHandler) ExportOwnData(ctx echo.Context) error {
 	var request ExportOwnDataRequestObject
@@ -27832,442 +30275,456 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17d9s21i/8VfDoPGfNTI8sy5fclNU1R3HdxK0Tp7bTzCV9JFiEJNYUoCEgy2pP3s/+LuwNkCAJipQs",
-	"J3ar+WMaiyCIy8bGvv9+bwzEZCo440o2Or832C2dTCMG/+4OBmyqWKD/LWeTCY0XjU76a7NxQ6MZ008n",
-	"TEo6Yo1O42RI1JgRGgQxk5IMKCdXjMwkC5qEkgkNIxJKIjgJlSRzumg1Pn9u6j7FjKvvWMRUKHjhg5mH",
-	"zncD81uPqkansd/ef7rT3t9pH162X3QO2p12+19u98e3UxErb+fmkdM1u8El+ffvDTrAQTUiMQp5T84G",
-	"A8YCWAEzz0ansbf/rNVutVt7+td0NHs77SfOaJqNK/1VLq5EsGh8bjqdM704vRsWh8Nwtb7bT6r6nkkW",
-	"92I2CqVi8Yqdewf+S7PBYMlY0Mu/tNdOX4qoVD1ctmWLgi1gJxqdvWZDL4VZe/+I9vVb1yEPGp0GLNmi",
-	"B+vXaDakokpTomRcwUCnVMq5iIPeYEz5yDNgd5bTWAzDCCjgKhSNTuNjHComyTQWo5hOJBmKmDA+CjmT",
-	"RI2pIoEgXCjCbkOpyIKpVqPZGMSMqoovZWiXz6KoiSTQ6DRoQP+vOYitgZg0mnni6Kh4xpqNYRhL1eN0",
-	"oufbDWij2RiFajy76plp9Gax7m+s1FR2dnfxoe5yl0LrUK9fe+/F873gyWDnGW23d5612+2d5/r/2un/",
-	"NG2EEnplUoaC06jRGdJIMrPFZgyn4oZFdMD0lob8mgUhLxnKfD5v2SYwoJCbMelfce/HMRuaVzq7u5EY",
-	"0GgspOo8bz9v72qSlrsT/akJU2OhZ/L6+LLRbIgpiymsLExvxNTZnL83+9psxCwC6oiGcEZW/sj77uXR",
-	"m+JnZtOAKub5EgtCVf9LuxIXWFbOKwqlnthF2t7OzPygaZ+Hg2uzN7i605gNWRyzoBdRPpoh02Z85/Ur",
-	"Q/x2f3v6HM1kD+cVOFRqN3QaDtQszm+s+VW2HALWO9ua8pEeo4iAWD9cvjl+d3ly1L08/q7RbLhfKeNu",
-	"NyyWwM72PzfTWQKT8DKzJYfwID2EN+GAGfI1h5AHmenWPCN7bcvuJGPLuR1wYzrS/KnTeC129NLtDKKQ",
-	"cbW719prfP7FubROxeDacwXrRyTCZ86tNRAB7DU26CUNAqaQtVyOQ0nMY30TY4sWATZHlCByNtV8XXMx",
-	"Fsci1iv8S7MRcqkoH+jOZzHvzGZh0KlelOEQyPI/MyZVr+ZCwjtIfI3OYfug2ZCz0YhJZbb7l2ZDhQqp",
-	"KL8OajFNRihZPKGcjljcmcbiKmKTTm5ZYJWjmNFg8XPCWTPrjA+JcykXVhqbuPe2f63HFC6RG4aijyHZ",
-	"Fnkn1DjkI9gLNlR6CyhIWA9mB14s24HiClXtQX7BYBdmasy4CgfA387Zf2ZhXNiMTBsS20aePcm07Dkt",
-	"k625CEechJxQHhDJeABCqxLXDH7Vf+jPiTj8Db82ZjRg8YPZkr1lW1K6TlU7U7JsdoOS1bhg8Q2Li7uT",
-	"b+DszCimXPX0AGTPcBi9v/9OhLMGLKeKhZwykFp7jAdTEQKP9F+ZaXOQTuRMj8nfttFs/Dq/lr1ZHJZ2",
-	"15qzKNq55mLOd3Xj1q8SlI2YyangknlG/0uzIQeiOCe8IDua0FORsjPXLNZcgTL5y15kHdwO9xcx198H",
-	"qpSdzGxBWuiABMmSPzVXS/4w38Y/ZtNRTIO0JX5bj57FcP8FYjCbMK6o0Rf8KxSIgbQDqt4ekOkLzXua",
-	"ynoo2eSWjQvOGnD1HUWMxiz4IAtUpjXJmMzHgkzogkh7ikc0zOiFj0B0p2GkhTCjGik2mWpts/3lhXpz",
-	"GVpxfqmYX0OT081wLfLK21OrGbrKm97CXsh7ej202FhQ4L6yglFzHStVEKDldZSPVQewVD3JjGIVxWTV",
-	"UXx3fHp8eVwcBrKszDAMF9vgQHZTfpcuy9nFpW9VoGFmPPblTQ7IsOaK0ehWmaHAa5scx0rKpR7KEu1y",
-	"g8OyQsBOzCRTO8aQU7FaWmx7b1481++9xddwnL4utUKsl7QXM6rvdsO6kanNaah6M64058LfH4vurH/u",
-	"zceMO5fMXRVsfQnHQsqzOByF/JwNZzIvj8PzHQENiBFnSWxaFoXygW7ew+a9tFkqkaMUHkoyjMWEUDKl",
-	"I0YEmpMlnTAiQ8WaRMTkmrGpI7AvxCzWHJVocZzRQL+khQIyEOI6ZI9Ck61YzArJ3bu2eg+/o4peUck+",
-	"cHpDw4heoWUz3UTbgMycFsXNC0yzXraZo+kyYmRJMqBcC1Uxo4MxqLr25Ra5jBcoq+H+TISWOR/I/jxZ",
-	"uj8l61SxL95lg30x8nZuM+yvzgaIKeN0qrWWg1a7dWDennO4o5ZLyHO0OKSi3FZAftgC8pPLvf2CgGzE",
-	"kWArGG8F461gvBWM/3CCscdA4HpiH4qonB1cIiof6gv5WK/iO6H8XoRjWGS4SJc4EvAW5EJ5XQlnU4Zm",
-	"ac2j8W7W1/sELkmihBaCQTam8hqucUo4mxPBH4f461+iCunKs2LJZlzSa8a926DgSdn626fJwnd54sGZ",
-	"h2qMGgrDrmyQC4hHskWMUwH2YSYZoVyoMYsTX4+7E8l3C18Er9EViwQfSfAG2V5wGC0IlxhYSy2EYzQb",
-	"U6oFuEbn98/NBthZwRa+y5Lj/SC9R7ktqbXf2Fhv9BtGIzXObrL5zdleO5KGuIa3TgI2mQrF+GDxI1uc",
-	"s6Ji67Qg12xBYlai0oZpw941W/SShg714N7pXYIDq0U3h5CcT+38yBYt8pZeM3N29afTk2w24aGc5v39",
-	"JdtauoAVG1yynrBrmqI5jY713HPbZR4RWBffNpkGPdsgtTkIfZWGfETmsC+x4CMiOBGzmMgwYC1yzqYi",
-	"VsB50/Ui4ZCEikhFF/LBaK/tZRuSX6KqjciuGG7ADY3CoDsYMCkvRYG7mufgu5YSLTPevYBmPWzWs82y",
-	"zM/4YSXeB9gtX5CJiFnCZNGO8CgcsiVLU7kHnpVyduIoZgHjKqSR9O/EwGlQvhHZVhmDTu6WEzEcAys/",
-	"6v2BA/Oo9iA73Zpb4L7k7sAsjhlXVtQu2QVslCzbsq3Apj2naWY/8l35dyDpdhLKCVWDceF4mYOlnC6N",
-	"nFhbrigM9fNDlSyX7EPd3S/MNUMCsngfJV+UJfdR0rHM3kewPfgzCQTDfUJRUEuCIDJoBbRFLhSNlbGl",
-	"gr1c7yYYxsBu/mDOZLve1sh6t1Jm3ZxteK+plCkW51jhz/ohhsGgOdGzGzdJm17SJiMgkGHIokASGjPY",
-	"Dyr1Yi+IHItZFJAr9hKvVdwaScDujX6LSYnIL0QvovGIFfaezyZXLCZwBwoCbXLn8j8zFmcOZmNCbxud",
-	"xl673cie0SichOqrHsylQqJvbyoIoLhVDg2cs2HM5HiJaBJji0rZxLQrEU6MnQfi+SBU9DGLJPklqXkC",
-	"sytkNiFUJvYr79bIPfOmjej7LUza+VJEoJcaHo8Q2xWcHWi6uqPzYhTTAatwXxh3QE3/xesYjfY+D8ZK",
-	"8cft/bt4K4zBb5lvwl0i45tId8zxTvxnxmb6aGb8E6Z/r2cifbZJ58P+13Y+7D8I58P+Q3E+7D8058P+",
-	"A3E+7D9M58P+buZ0VyxSzCTjwYn7Bo7M6WSTY0N2i1LRCm6Rn53XMl6RYn/r+0RGhqXfV7gQPrIejndn",
-	"7/759uzDxSYCgQrejT198/4wv75guTvd/OZcstdsYZJxolGj0zi+2H/yFKIFbvSO7OBf17ATe/pfCmzy",
-	"RxiTjIGgjWZDi7LD5wdnPxx8t3/7/d6r0fOb2dULdcr2Rm/e/vbzs6fs+eVMvpi9f3Nz/vPxh0azobu5",
-	"7X1//Nv57MXk4Omb03c9NWNPn7w4fTf9x8en06PFhQqv//nrjycfT57QtkmuOaVSdYNJmBMV9c+E6t9D",
-	"qWKqvPobXGvQyKdag5Om0I2x7EoxYYIzwiLJtNKNKtujyPTwLk2FvOisFCw6iCY+CQ6FFhDktlEqd4tS",
-	"wXF9gShuVxBMErCWCoHbIJVtkMpjDFKZ8XqSIrbLDodvQ1XuN1SlcTGmMQuyvgnwsFIyEFHE6GjGGn/q",
-	"KO+S0JUDfSfrBS+abJJfS401ZZU83tJoKOIJC85REsn3a55ab6pHvJrYNr20TcYPAs50E2V8xUjMaNAi",
-	"R2M2uIahyAVX9LYJqZ1DiBZfGDlBS1UBUfNwwEpcJvbTRaN89nMr+Eq+rmtkmf3dtxkVAl1xb2DPQylD",
-	"PnrP4kkoZaF+i3lMpulzz65jo16mUbIH/xSzmOgTkLpFoKECn8ijCHHyrkLVchcXRa/3O8OyuhhTHkah",
-	"VqbcJfe2cBbdyQYwgmGBDSb81UbnZGemW/X2nkElGdo73Md/7FxhAqf9vicMyz4qDcSyI+n5I6PsY9C1",
-	"dIsW0V8Bbcpmi6Qj/QoxV8lKPqywq/INS2m0sDcV9JnbKth5ob4XM57zhr8TigzhZ89+C9Wzz1w+HzPj",
-	"qYYAHYpH3RtL9zXX+XDJkXdnXbWSySLoRTybc1PaIruMZ/MkGtGzkGLOe+nTsvsr0AcFA0ZjItIOW6Qr",
-	"r52QRdd48RjsE9m1qVhud6nMgr9PCz9lFjwt5/OYzBLbwlDbwlB/xsJQeJbN1E/DvP5xxpl14LsHOlRs",
-	"sqySlFMZhQU9KITnxBGtW2fqdhrGTBZ0Nfe1VWpPhdKGKlkuUK8a1YrHKqHD3ZrjqrQqMR6ke1YwLP1S",
-	"p16WnsUkVI3Ofnv9Cd3hYK3CMrzfW7Y2+kIufNNZHs5ulQ2KsicRju8enOqb3DMZ/obP5HU4BVO1Ekqz",
-	"7T3zr17MIivqsls6wCvyPXSZNdtPsWCNOUeNT7N2+2DwX4EY6OuXjNUkgp8YPoCbGn/QneGPu86vDfjM",
-	"IhI0uBTiFCKkMl80D9PgKI8UNMU2vZIgK2M+CCV2EOurmpOnh+TH8NVDkXP2lumRvjWokHaKSwIbGouJ",
-	"qIqouWIDrQ+YHre+mcdSYsd1zoDl0NQ+3bpoti6aP6KLBqRHdzQfvN4GoJJz4Qjh8OI2o3mb0fwgtaG3",
-	"3Xfd18fnZe6f9PHqjp9zyq+1lCXm2ctf/47ChZh7xKuY8msUJOBxaV1Zm7kwR0OTfs1amB6ocWmZ0JVb",
-	"lAp5K7NGsNZJ5XWvlcnJMTaZ3aFCUQqcmrEQQ6hplJaNvZ/o5mrBysY215OfVotf3pgpKRtP/CVtHaWR",
-	"easH3SHJIBM8ikQhSdl9TgbYwHNanVa9pFU+oQHrNokp48kRluRq4QbkCx4tHsdJ9a5L1YH1LBNuAgzz",
-	"hL/X+g3YhbJ7gHW6Qo4KUO5gJntg5gpkaltlS2dpHctW/dJbosIoIlcMMpNFfM0CIniLQIm0UD3YElrL",
-	"DfT+1arcmeLi4c5IJeIa6SAo/AYQDRBKckVBOttqsQ+7DtaqKB9bHXarw25rYW01x63m+IUrX10MxmxC",
-	"z2YKXszexPiMCPuwKBpJaNFzWmTEIls+E3JtlSBXjEzCUaybPoqiocUFqJB28usBKwxYCq9mMhfihb+T",
-	"K/3As7LwtGeepqsqBJlQjpXzd0It72MhCCNHPuIKrdn1qFpoZ3lwkZUK+Ujml9j86kbOOeVYepINBA9k",
-	"o/Oi3cYIMUDO+3eD8UZG74Qs/V7E+EiNG52DdrMxCXn6d7Mx1ZJdzBudxv/8u7vzL7rzW3vnxS/pP3s7",
-	"v3zz35Dg71Qbcfvcf/I02+nzZmMqonCgJwIQfzJMEvMA2EP2gnAUJs7i5NdIzFk8oJIVnsgpG4Ra0sv9",
-	"PptOs2+Yhr3BmMZ0gHUZGv/1f//Xf//v//k0a7f3n37z1781W3//1Oj8/vn/oR8w9QBOYxHMBokwpy8Y",
-	"8hb2T9MiuVhIxSYwjVRpa3SgUC7u5XgG2/admOdCD+0TEiCyRuHQmOc987yoJ2NtBun245yZx3FOcotQ",
-	"dVIya6LX95Ld5qIq4JfUDWxKFneIqVjcbEBRhmOId8jdEfCEMPOouCUGPCR5nt0SKIYIhRiwAVoYH2T5",
-	"w71lkdj5VajYk+yifLYLfOLC5+SVYqypBcpsKAmNwhuWZWtK/2LOL50FS5B02O200dl79vTZ0/YTiDAP",
-	"tbyAPxxCIbIQImjK3i+RUABJRwtlDnoOyWDnEBcZh/hwceQqATNydlVf/8U1NxvzitEYJHC9O47052wF",
-	"FMrw0bqpoVFK6+lzD627NdFa5EhMF3B7z8ciMqVBk2JAWpj1Rz/bKh5DEU+oKisPZWCw2K1eWgapFJOV",
-	"4qBNcZCHWn8mvxu1zpxtnt/o05Bf/8E3e0qhruafebPPDRKYZ6eTRyWiotYBFz+Mr14PwrPwh+8//Hay",
-	"9y48kScTNf3X0cnTk1+Pw9OjH9rsH139fBwcqf8EBz+Fw59a7KDdGuxHvJFGDIbcSJzZOjydRvenk+9e",
-	"dV//883Pt0+7b7rdUdf871U3/d/H8+jq43P1r9c/q6vF3vW/Pu7dnJb8tiGu7OOdyaJ+kH6ZoKTmKvY1",
-	"k8ukgStm3iciJjGbRnTAAnK1QKmAxY9MLqhXPNVZGFxb8ZbyRTcxGGdX2KiBiT3Zt9Cip9v0nDZFPRKt",
-	"04k62SIfaaiamplwoh6YXHy4/2LpWhfXpHLJ80vkrLxxd5StfGwfL1l5p01x5e1DTHoKJbkOefBHWH9n",
-	"1nXXP3lFr/8HHpXWmci4horouVtv0GOJaZzxbcmJrS9o6wva+oK2vqCH4gv6wBM437csCOkl3N7uBey0",
-	"IBPdhMANXxSBZmnDHjTsmYZ5uECbzoH6q4UxznTfJDM+EJNpzKR8MI6jw70nS2Sh0nWqEIhKlg02B7fT",
-	"H39oFTotGklGXofqzewK9SktKA0QjvkPmQL7lWIUt+mu23RXtpECPuZgL9N2JCNXoT6i0/Fi6YH+QlHE",
-	"28C2bWDbVpnZKjNbZWarzDzUungfpuUIy+5ktzVr7/HidcpY3IMJsQisvDUhbm/ddbl4YEHZq3l30jQ7",
-	"pqSD7d27vXu3AMuZ2zgOIVeZj3IGxfMTk5YLgyqYEePQ5OHC40xweQJrOHTRPaEwjOBJYZjnD6ouzLJi",
-	"g7mlqLIUuisDK1xmP6CSSEWHQyIZA0yzrbCztTJs5Z2tlWFrZdhKOlsrw91qVertL1apvMxgufoLVW5v",
-	"3u3Nu715tzfv9ubd3rzbm3fFmzetF7y3GsP8O7z27R5mscrrcPptuza1rVUweENfhCt3/U/urfFJzm7v",
-	"8MX9Nb6or9KaX6w+gCglZRgW/lSsudzofvjX0jyakt8aaxZqPlhaqNlhbH/eAuiuSLfZCugr3USbrJHu",
-	"7OuXLpL+xW7fzQqOq1Za9w7qixda/5lGYQA/fw8aVPYAp09N7pXH7H2TtOklbdLAWTHR2iWLAklozEA9",
-	"pABbuyByLGZRQK7YS4L2bqL3ShJGB2NjKJ/400xn/JqLOe9BxyVAPkTOBmP89EqJxKG0GLIPNb3UtykV",
-	"BvjiHsHeGxHHi/6Tf+hs/Kq6eRHtqyQcUTOV+tq2mYI+QEeCD6NwUJyChMKM9qmHeLFJz2mSod0EPtlU",
-	"NMfkNxMAPmGUq3DCWuScUadWIuUBidmUUYXlaPHdB+PXWUpbxSWrIq38Cjrbco41WwL/tsT2afm2OE2K",
-	"sfjHl3SEdqeFmAFSomYtJ8Odt1QNxg8mDfF5jeV25llzuZM3Pn/+bHgZw9I3vze6gwGbqlOjV71hNEBv",
-	"W8DkIA6nhg2+Dm+YJP2iItYnc0jotOkOFgQRVhSPu9XVmoy//M+37ZYWLkPd6Rg/1mxYexsMZceOBVK8",
-	"x2xCTUGhU1M+aK/dbidTlyoOjZ/wCK64n2YsXhQn0HduyD4RMczlJv1hSCiYNBGfVdnKp8Mw0guVnU33",
-	"JzuD/8DHkgmYS3bpuCchT37wzeJYc8WSSVw6MHNNMh9TxaDuj5JkQCXLjrLIcH1DTmx/vhHvPzmsOWB7",
-	"AZQM/COC3k5jccN4OgMRF0jFYISXjTS9Ltwhm0FdCRExiqWATgI2mQrF+GDxI1uUkfVbes2k5sWSDgF6",
-	"Tlp+YZ3uwKQ7YL3ePyRjMYtlSh0DGkUsbpJrtgA+DidgxLBuGZrJ5QxKLWA/iPxqcQPHdIp1jQkW6yL2",
-	"ehjOJI1SEeiaTZUB6ackpjwQE/3FJgotVHfw4cPJd000sWt5yAz+pZ5ZKMlATKYAREwl/tIk/5kJpWfO",
-	"B9EsMKlHCeU8G+4P9oZttvOEtq92DoP2YOcFfXKwczBoD58O28MX9Mle2Rl21n3nR7Yop6wnecpy64z9",
-	"187/98v/+e+Gj9xOhsCxy3b0csxIXzP7vi1YLg0Mr71fOuRw/zkcczFTJMxxqk+N/U+N0smZ62LJCV8y",
-	"5DMYI41WHfpLIsybSeF1Mec2MepLDP+d4KzuqpuglQHWhDH37ZjesA45aB+S+TiMmKVLVInzM3j2w237",
-	"Xz/uxQc3P3/4adq++cdH/sPhT0unpQe4fG777cPn/tnJU/DBlHAufEiuFhhq4uVZ1nnjYVqpi6eKX8n3",
-	"jh2zZDBukzVGknEtVYznVOvjJcMA0xYR3FyZmRHs+b+O6r37zYAN6SxSmuqaDVMCqNMIuToA+xq9DSez",
-	"iaHJScjNX8kOahVsZIq1WGzY91TvtI825xQyL61uUbgoLWmZSkJm0IkqkhQUTLSUcqZWpDA7vGWXuv1U",
-	"nVu95CZ3Rusd3ZMawse5iNjyTTcVPbRSlhOKcvqZb4gGCicd3n+jNeV/7UIZSM64krv4VO4CFg5WwASa",
-	"PQn8+3sSJODK2DA7rroWuuL2m+56UJapnAAS2tVaApKuXeODp9lrrb3zgu4Mf/n9+eed5N+HNf69t//Z",
-	"fxleXIfTpfulBJlSKYm4YfFLkCaUGDHA0QVBt28E4Myatf27B7Yi78x9pzZzbtvecws1hPyb+r1bPowF",
-	"kPCbF8JLCkp1X9UzeM/9u44Fq+524vXaV5Or1thWpdX2nn/U1hryMAn1sx4WViFDnRMVgLO4AMY+EFwx",
-	"tC7R6TQK0Q63axTa//OrxPKRZslkYmAyMN8lLMU23wVdBT/2uZmHc696OTtYPal6jOw9Dh7XIUsM3SyY",
-	"O1aTHjPCwG+aKkr6twRdXsTkSqhxS0+hG2kJcfFzYkRbawkp9uLY4iqWIv/ZjSwGhD47C2G0RQdbCKb8",
-	"igamgNWas53QSB8FFtjiTJXTfWvfsB/e2HxBY0wR0EFT0ZM8ihni6zi2ykd0NppeaJmqToqYNl/9kL0k",
-	"RuOqh4Pjbp1TaHWNnQtTPbp3zRa9mM1kjYOZNXuc40ufmx6/S1VPBV/PRvbie/TumBsQqJ/GjExCKfVK",
-	"ipjMY8FHoNxYwH9opZVhybiy9rlQkn7O1tA3yy/0zRKOQg6WlLWZ4kB31BPQUy9Ou1q6ap6vb4aG0Tgp",
-	"hsmqSKxvyZVRt8V1yHABUKu2ETofY5Oasg4RmgqtRlHvuRXel5MhvpgbyubYphkQsQPSJxIIB1bgexFf",
-	"hUGwtkRhqLE3ZTH8U1Tzv7f4yvv0jY3NVStNiVUFDI6JkZ3ACBUch+zMXy3OKdb9/Wrzb2YBGSuZfwr6",
-	"uDkyweWa0AWsViBgpazlRCtHysGGhBV8LThbc9mytc+r5pspPP+56VaPrfXqB7lJucuoWViKPZVHoFIt",
-	"5QsyETFylxOulQQaHcexiNdmK9hHj9lOKpiJ+8mNTPlCTBga4edwp2jWQQQ3VoT4RitmMFnLxuQdJpvw",
-	"UFlrsu4nN8kwpRZpWCT4CMwC9h6JQqncyb7PeAfXmPDqokbxyxuZNxhGSOrtBEnDRIMkkgZM/ZRK1YU4",
-	"jvWmDLFc1HawdK7ppza2t/rrWeBaIhVd4I1wKkYhvx+VKXXSJ/qRlZA9XvpiF7msV58qRI7GbHANKqBc",
-	"cEVv0YM2FDG5ZguTSCKV/k3Nw0EaNuGUl08/V4wNSgZVqNid18nqBwV91Vig9rKa3b5tqoggKO7a5/p0",
-	"C7RXQby6d58CDO9u9pJJ6dXeKBhK5iHW3Mu5OB/fzSFmWiQPwH87FbFynci9MCDhENzMeC5TIjVoT/Yz",
-	"DwKiZxkJFVaugn5yC7lB4ql5hUM3d1UIjICYZGtlctGNVaFYstvQUu7lJcDk2KJFIHUOohGwZKaPq41i",
-	"ytVjQD0urE8FxeSWS288WrG4UBkDZboFx2jIAUSSNDwkvw+eXpy9OJuaKCYoLZr43xO5mCzEDK0SpTBO",
-	"j3F3/EtXsUWeldzwreDq9XE4GqsmuZohT7XnxdwZMhxxEvL0rN/N7OYVXh9iiHNNAccXEwlsB8agl9co",
-	"+yuFPSfYUn/0sOeNEXXW7glCj8/umZLxe7qIBA0uhTil8Whdk8QUe0EjjO0nJWfzESzOAo+L5Fzswie3",
-	"69tLPzS1aZ4eZorTLCfWrxnevIw3+langoaKi3Uf4nLJYlvSuZvZO7FXxCxgXIU0knnhGRoQt4FPgi52",
-	"kyOcrP/FOlo8Jt0Hfr/uLZWXfYtVKTQX127DdOR0DYwoWWkMroMt//jx407Xya4rxjKcf39Enj570m6S",
-	"g2wgAyJpaW0umnz7qeFMEsL4asVWPPFFI362RH45joVS0dpkXgRIehAwVA+Uxr8EPNXmNENcagvNPacY",
-	"4+tQ9jlT8WKnO1S+WNYLRE52X00I+2m7VoBNIR7q+dPDyjjGhLQ/cHpDw4heRete+xadvDfLdpXS93cW",
-	"v9xtUSRxb0c5Nq6V7XDArEAeg7gaKplgpFdBd+ujxCZTEdM4jBa5Tz140OKSlaw4AN6FhSPgwH9/dVD1",
-	"x70zd4Bd3+hda9C5zfmgXM5ZTLiYPzKm5EfQWYM7lUDBPFg4noervXxRoJ7N6zH6grZuyHSIoMhsIjD0",
-	"4YZ3pnkIeqpCfS9mfF1BlgvVG9r3l0/QfmhTnsds9jwY4+2M3oogMdRm3/snJDmL6SKXAeRwwuNLOiq+",
-	"2JVubtEKSUO1tI3Ddpm68U6oc0aDxYZlsaVbZYUKVxRMNq0nZgpqClV2cwHtz2xz3cN4plTIR71AzKuP",
-	"xIVp/Z1uvDF/tbkPFeRecpHCxT6iO/EezXNLdyT/3c0GIpcblt7HsNhhtvbHOgb2fAWAyjjUXNGGjcy4",
-	"b1Mh+xZmXjlRhWaMhYm7FQruMPXY6abO1M/T7P2NTz2x/sNUhQKMfafExxcLhmk2xJz3aPrlpS+ezbkd",
-	"5IZOQCbkIxCceaMDzxHVfjMW1hxEfr0gKTMCCAHczNzfaQ4MnZrwP3B+6olH4Q17JDbBczbC4CfNKiKx",
-	"/ubETke9QdJTRd5C4eObER+R8tBCK6aMYyJyyG9Chb4twaMFEOYFGmFeGbPB15ZTskaM5TIGtH2FeveG",
-	"LjMAywEvfeJNmIv4WhP1cBZh6jRogdZ2kwRUo3b+WKQQs+v3ZzBcffM3tYWPfmvCET+5h8Cj5Wl52PzU",
-	"hM40N5fDUhaEU51R9k6ozacJrhwfAnlc1J9EQ+U1C0xMj5NHgzt4L87UWhHgGeffpsLAH7HbD/fjXvx+",
-	"FdkW4i3li27qqdpEAsLj9VGB6Hm3KCvMdQnTPqrTXcwHT0N+fU9ZL0YR1KK/GBIxizFRSPMFmcSaskgi",
-	"d4BBncUY1/O1VuMhZXb61tPJ5UwCzszqZc/Uoz7L72Nxo2kjE73yKA82LI7JFLnzpsROP3U2JfnuhhJm",
-	"oeSQLaI1GKND5zHswwdOZ2os4vC39Qs6pPf3Shanbua91PDUTCQZCuXsVrNZdOGdzZosMKwKR4MM55GI",
-	"MV/Ekbp0V7wj2KwheYlnL4uXuM6sXXzAyrmmX9tcQrapAqFoPGJlsIymCtAHQH/4alU81rXF3rX6x9e0",
-	"5aaJQZ5sVzOoxALkZN9MrfkbNs9X6vyLJMN+1bobLedrTnXgk8Ti6KSR0gC9IjR6H4spi1Wop2wqEE6d",
-	"n35vuHUj8vcsI/3Xx5dkVzJwNcp+UuQynkUsV3n3SEymYcTib/ZePNF3a3LZOpAPmYKW+4d5Ltxs3O4M",
-	"xmxwDTgg87Smhc3B/2rFyKrriqU3z7+TOmXJ+H9J3hBXv7IBIHjh9iHVJaP9vTFhUiKIzgkShI3BHlBu",
-	"0/6bhMJ89dEQWIVpTtHYnN3cpLOCwx7KkzA+YMa4MmWxzJfnW30AzcprNrtQdnwl66OP/3cGUg5oNTO5",
-	"DNhcoaqxrXxtucgcawIRFlOZL6qLAB/7O+3DDMBHQsH6nthRIdRvzMQlVM3PHeKSOR7f6ivfNwlqChoJ",
-	"KBF8JWaKUJ66vfL7zW400ynpSIvb1nsG5eydbgySy3IehsNkwfGNAaGb0NsTfNEUFTQTpHFMF2CYNG8s",
-	"2yKti9pCwJ5dAdgVF+J5jV0pgPR5h7IQM8zXl+GIs4CEvHQ8q1IJn0XGbo9iaXF8MLTkUs6O7o2YEzFU",
-	"Zoj+0e1lC7U+PXS1mxft9rO9Fy/2nxw+O2y/eLG3vPqjfjGMllFRJvNyZfIBSLI61GPZZ89gNizdOtef",
-	"BPWo1LLda29090y556oFOJvz96YlOOIMZIxvSjHL7vVLIqKACM7QNoxMjFCtIENoMFfjlffBogJVb0WO",
-	"q7mnOp18/pBlidq/m84qWKprWibm5ZdG+QZ5B72Tft3x+eHeYZPsFzkkZG6ALiZ7iapV7OMMrz60ljEe",
-	"QIJlhqD+nbndk4VPCc4v9jzxcSd3+YvHIOQqFnLKBnCT2MF4YBTen11ckt20ebZybAkuUtrcPQ2zOMxJ",
-	"Pb4YvGYjlHLm24N+KGUf6oH06SxADAfHHiBrjGyd4fw6v5Y93dhbaXo6u4rCAVQnqbMyrTmLoh0oSbOr",
-	"O26BErHGqGx91Wqyeyc462jKS8I3qUvxJZTopz8Iwr4r7cmBqBhyN4owKgU3Fgp6SbrInxVkEh19y5ed",
-	"F7fJauP2DRzd7z0bTE6tDJlTH0RMpkxM8xWz/RQRiIFchwBM9bGqkwv8stahhZZ3H0lPU1cPMc6WbvIR",
-	"AMKlafEYicPinCD97wYXnJXsLzy6Gz3m7iHDfArr6/CBUu655FQ2Sy6JuqvnOTVl9Oi7444oH7DIqj3r",
-	"KfWPT1n2rgQIClpqShBt11kMX4XM4uUAipHRt6C0nhJpAYvMEnEaLVQ4+Gbv+eFBXTvH0uL+zayxo8hi",
-	"jYFMcPaSyAdklcntZGGhcxPz7jGAgBpRdM39hbiQDG6FaZddxh8Zm5rST25IJSTXYR8k5FIxGmAYipwz",
-	"Pf88DI3pO4/LkcMq9epOtrI8FL+UqPviW81kD6NQKv19KxjniC+gf5EkolMlpvmdq8CQcLcxCjnoICFE",
-	"nAxDnwh3XCgBsCIQxkpgVc3G8uNpn97/WYzZhE2u7IosI6gLRRepimbhc4IIbWroeKhDOvlrLd2UChPi",
-	"UQI2vN7JuQqFzzQ4ZPPEPChf6luCkauY0WsUAADzKrMNUBQLrPSjmE4kgl3xUajVVeCpgQCxgd1q4l6g",
-	"ap63FNalXYUA0Q0EqfVTi6bSgEgGJwnIGIBrNU+f5Yl1zq6KYokLuEB3fmvvvPjF/Le388s3RRwFd4Bm",
-	"YDYur0y/14fdCRceiTzrHsV0wHIwcQmBW2y4/CErDmskdgo0DvhnJZzqdXjDOClC8XTzh3otjjMK1Xh2",
-	"1bOQ7wD1XlC+OcFmetJFcVh2dnfT57vIbJZIwkU4s/Jh6vHov7WoLfVhTD/U+MXaEf3r9j2dhNHCs3Cn",
-	"4oZFdMA2sHqailmAdfuXrp9tWL6C8/m85bbaDfk9L6X7NVjMFE62QIOMs5gqFiCCJb2SBSwyOB2VwmZG",
-	"drGfA4tdHiyzOIhXR+/J4bMWAc8pGWrZuZ+DwTQIm6lJHvJ2aMBKMewAbbPIb2oTgh1tanXsTcOBmsUl",
-	"tKC3W9/dsO1+SjDvy5bDajQptKbw8Q2Sw2eLGOzcrAVwqrIq63xQ4JmYAQRetBbpXokbRjK9kVARzlhg",
-	"YCG1Vkb6ujfZmesrC3VtPpto8syP4233Xff18Xmj2eh+9/bknb6AyxG1lrHd1zEgnJ0jwNbtjrnr5Q4M",
-	"yEBvmREVba3A532X/3dGkyy/89FandclyNmU8e77kyTPPkMVvzfElHE6DRudxkGr3ToAq0H+2+AB6g6U",
-	"iH23myBBGGjKJ30urkSw6KNJPpGUqCKUuNk8TUJtGQyMSMwrqGaPAOodsuwh2x57z+6MaVK48rLOq4Iz",
-	"kQ78BqKM56wJYp6IgxRszej12ZOFhm+AF2UBq2PNMlK2B5LqfSKBo3aqyADAb+M8Y9/bf9Zqt9qtvZwD",
-	"40kNB0aZY2VjDrDCF68WlW6KlMbyh8JsFowbukoX0HdSMo6n4s6XOZXsUofcphtKRRWrcivtr70m12F5",
-	"pYCkgAOVSs/jR932MxacYHVfuoDG+dWEz9qeYE2XLaL1GhXXsS4Jm2w5rSJRqaw2zoLCXXkXih6AarTE",
-	"ZWjiT3Ew90fnS40CXQlePoDCsNPPi4iVM2U8WDZPKSYMYoqgnfnIRryeoUdVP1GShMFaKI8VEHh+l75k",
-	"jFfuMZAZhq0oQYbhDSOTkM9UXuHa5L4D6B8deTXULsojqCemu69vruyAXosdLaTtYMvdvfxJqGFdhaV0",
-	"DkNu3RzySXloZvRZEvZxBohfO4KSP8VdCAdjMEsmWQZJzuCEMdX6xD/xHdK3I+53CFSgyRfAhUYGHqIH",
-	"T7FltsoJPMC2EDEHFvx+h1j7qf5Tt2e3UwwmhKaaziF3jkaRmOfGkOad62b4ghKiJ8ciVv0OudD/teGl",
-	"/UnI+2mbSPBRv0NOnQDU/oTeOi3khEZRv0NesUjMC6/TeASjB7k29+aQzXEdpG6hSMQ0jUMPmRLGIH+Y",
-	"eQpAfNOiVL9D3qXpNH07cWxno8mR7E1TU5rJrhzUCMo2B0HVtKY8X0AUGL8TQJZ9dxY7b9IrKaKZYiSj",
-	"upAP56eJUgU21JAPBXajNczcDuL0khmCDpqbn1Wl7JcJ6nvE/k4UHWXfsAqkeeNAc5ODNomYUiyWTRKE",
-	"o1DJJunpUe80Dco8NQ30j9CiZUgeMrH1YH9kU5XYf61AmfnyYExjOtBf6XfIkeAqFhFJf9Rdm6bkAw8H",
-	"IjDvW7So2XTK4gGVeBoI/Lmj/7Zjy581+6Jez+RFAn/Veg8mCu/Av0rbySkbhDSClubf6bwKb2nKH4jJ",
-	"RHB4IQn4AeqCWnroywUjX/IGhjbCR95q1dwE2hqN/S8SENtBqjdjm6kZjaJFj90OopkMb/TkjxJGMBCT",
-	"q1ALMAjSC6ylb/d0Coy23yFoRZsIMPRRDuprlo0hUwdaQvZlzJVgqTSjp9eMG/7gD5ZOVnMCZUOQMN16",
-	"KYInnzVxN4a/AWiiqXlVaBzMMISa9a7ZwrxwzRaETqeMxtIAuuC3LQpJZpEgmu8Td1Q3p9p5hpE3mo2U",
-	"WTdQ7HAPM7hdDcM1/4bsAvOz5qD2Z1sHOsMfQU1MOF8jzZYx13r6gzWpOlyp0WzkmYvTIDHGpD9lYMnx",
-	"gDtP0xOr7/H82XR+S46d8xscJOdvc1zMhPFYmD8sxevWBWKGoSGdOnthjNbNBmYVwGcmBrQ/IR0tDLiU",
-	"AdKIRenJaOHObhdEI5AXEviYvOmSkRmfMIVCgxgCC8eLPWumyNWytpuXraQf2vIElffRKiX28Vufi37I",
-	"oFITS2Wlz+lY1wrOXn1+FaHZ7gLUmMSpbfzZWacSQ9TvOa3GrygVzC6UqJhyGaGxDwx5TWSVVBpZByLM",
-	"QDTKUAfGkbhDcIJJUsk12VNv+tmL9h4xLaz8Y1couxW7HmeMd5Y52TxZ73QkTRu2ZWgjWdtSwfvU2bQy",
-	"NxPKsnMqXVuaoXELJG8wyzFLL3uYTcviQRbxSKg7Bmc8Wi/epZMakRUpCs7w+3Di1bYTu+ZnD6sB47rF",
-	"ahsOgWmMwhvWAkGR24IiiYMDSwNqzXqcBQA3eVo3xmq4jlU9fVigtTeMRgjZ79wBttpqQ1wX2bF9uJyX",
-	"Yb8X2Da/qKYL36pm3vNE7CzSmgTgpiAmE43YsDN3kcR1dh3EtW8JTpJINkjX3WhkWJcX8nUdn9Xih/HV",
-	"60F4Fv7w/YffTvbehSfyZKKm/zo6eXry63F4evRDm/2jq5+PgyP1n+Dgp3D4U4sdtFuD/YhnCfz53ov9",
-	"yhgMDLTTP/fG3ojJkxEXMQucWFmI34JE1szhc1Oiq8zwtQPTfphf5yiRRqNGp3F8sf/kKdhbbhqdxvsd",
-	"/OsaCgjv6X8pgMQ6QguL/nIIx7vRaQyfH5z9cPDd/u33e69Gz29mVy/UKdsbvXn728/PnrLnlzP5Yvb+",
-	"zc35z8cfGs2G7ua29/3xb+ezF5ODp29O3/XUjD198uL03fQfH59OjxYXKrz+568/nnw8eULbxcMB4y2G",
-	"8o5EHKpxzrFgZ5W53bwm1xtP5OgsvsntiV2XTLSq1xwelFmUrtmiqYUAcy3DTv1FEry8ckZkj021+Cm1",
-	"KH7qR7bwUBTsXtVSwO7+7qkrQ9HTmukRiaCqy1vP2goRByGnijXJFZXs6eEsjrJ9r0ZWleu0WGsQq1Bq",
-	"5SDyzgu1MAdOL5EeIRIO7kETCL3kCF8w5Zf8nj3Ze9YkT3IKxzVbIHzXQz/rvxROOw49P9X3aToECgBw",
-	"1y+KiRq1soo0T8yEb+9XhW/DqHx7Y91VJVIhmzOpUB4ExxzGVGIE5afGfAxItUSOMVQdygDwv39q5LYT",
-	"BLAS7x064hq4HolqaVxtDWnkwgfiRqz00zxot2Lmw+VRs7DbcyoxBxYCC7iNvkERQD/kAhuaCEMrXpnM",
-	"g9x2pnEkYBFxSouakkX65E5HMUUPvpaTe6kdJIHMnPHknzIc8V6I1QQ0m0/T23oxm0Z0Aa2SPLiYSeZL",
-	"jGvYgn74d+7PHhcqHOR/zb/kzCHJQdbbFsws6KH5cQDZBlHefpNbqwJNZbe+mNACVT6DfgfrN8dagdCb",
-	"QvoxU/EiBMdIsq+m6HgQBticXjMCOEzQ0qAwkb5Ec2n+NSXENQabyOtwOk2+ir6PBCE/tRxQB0cUkEIx",
-	"tJ7AHg1Y0CJ9rAfR7xBTlxF4y0iIwENWOFWgIRwwbDvY0syA9EHGehG5SBWuvGsb8rx4OcZT6E8G0txP",
-	"7iJrgGSURqfx+viy0Wxo/oQkDdfSiCknBVUPOLIBMwV2hl8sSIjGN1MnR8kZVnkI2XO/McjOo4L/hPz6",
-	"Lbb8nJ+sN8XDtkiid2wIlMlgsxCzEaNQXyoXcZhbvkppCdZ3+RTOWVRgnPq1Jm5AshK56Xk5aboa3tlj",
-	"T/rKHFDI2TOTnYeYO2zJGknn/dkF/OcD/H/38uhNo9n47vj0+PI4S8XYvEjEYnC9fmB6zKgsS9cDM8XL",
-	"NJci1DsVBekWFlCbm8AP5uMcMMXFmMYsyJaGA58OJQMRRYyOZuwOceoYs1vYW5iYd/9caBaPocYaEJBv",
-	"RVLvYxyHDF04fQC9gURbrJ11+EKLsJ4M6DpmajOMNQ3VHcgP0ZQWCMLZbc4gtgmc3UpbNvP7F+zaYO8E",
-	"PKWZweUR/qoC9yzWkM+RwbiKF5gMoYef9WvAT0XHRiaZt9IIj16UnNjtTSG3KEj5cX44f5dwQzFAR2A+",
-	"nHFV4KRsGqqXMabISp7gmJCT/j92DOfYOQnQzB+6+PF/0Wd7tGqcUX50frYtS4x6by4v3xN8mPkwoB2X",
-	"lxZ88uKFU2/jsO2tuJGBivLHoMLBwFLpmKWWSjTDmKXARbJOcjgNaG/vWXU0kUtZB0W6MoBWvutGH60k",
-	"XDa7UT4A6EqaseXzSsiXec5yfTTpyu/nTYMGrgumn1CM47VJDlzi0HFoPrvdCQ+xTKv0cqh7l+Y4UXem",
-	"xvvpFQecjfw1vSUOWwd/axEUkLBPlzvbAHsiReIm4AGNAxO/JoEmPdcMPPUecWO8zW5WHVo0fUo2iJna",
-	"YL9pvrevJINjyccgLruUuVR9f87hftYP9Vfb6m9//+/G18yCLLI9zEYotbRTky87oFzf63OMRpfoQMIf",
-	"l618ids3gav3zjfr1a7yq1XNMXeIk09XZFnaCopdRFIIoxCtxa4xKQVmMGcwzW0y2bBWpE0CLLLogClH",
-	"1v843Md/7Fw1ita8DApEweAE0UFh4vyHr1n0ruoc5vKUrK5Mi/FXZvs+8V76VqZfJtbYxT7H1lVX4/f6",
-	"5hNJnqlmWFEI5oOM4XL5xVdRh+Kgwo7pxPy4GKxmvtkJLKOv8xKl5+N4YTdUxE5EKmytq7lpMcCJ4HEC",
-	"kEqidGzLwuSTIc1smVOnQCG97UU2MBv1ofTvrM+9u/Mv63ZP/ome92KlQqfXgoshCZvKEJ7++BKxq6Kc",
-	"c3bgdT95ty8ma1PItT96293Zf7pPYjaaRTQm7BaQTguhJsvWdFUhxpl/013/dJw+anVMICVeZFC+qYTL",
-	"Qcw5i4lkEDJQFBLqJKDfQ6r5nbJHPlwebayynCcKav2aluSKDehMMmfh51QLaBvM+SiJhelK8JQGTTSg",
-	"IIrvxEBXQzCjv0pE+QXuv0PQxO2C3JTH5GTDUexXM/NyLr7NZcRXruF9pcDnV2+tBJ4PH06+u3m2qmLd",
-	"3lsjgSeUsAbI5qhnET4Y7wtRgrgt64kyG07Vry7h+SVy81feY4iYW+JYg+yjGKq2Aeec13b4ItzLco/v",
-	"MoHSuJ+xoMyMh/+ZsZXryngltxVy++uk5nurfVpS7KHq35tBLfklaXj9HLX3MSvNeO9aG65Eet81AVYm",
-	"Q5v2v9QXIrAw6rK1/HB51LQGH1hAFoTLC70+uct1bGBhi+N4K26YxMtO0+sCxoFOif7xJR31k1yl/8xE",
-	"PtFwf81avT5QEk+2n3XaOnqJc7u5jLEJApj3xPhJqYTLee80s+lFPl95ggr3fC6DMdPUblFWdrKMzyfB",
-	"vvdyhDeXb09zwOWzdvtg8F+BGEDi4FhNIviJ4QMw/uEPukf8cdf5tWj/8FpAbPz0exGFA0+AVR+OigRz",
-	"X1/r4Cj0DiIqJYPQ4zStpEn6PJSqD+CjWIUKPk/+evGePG+3d54evPpbi7wSamxc2wQTRxLLkgRbe1l+",
-	"lKNsOqMCWpMqq1tmn5fOukrD3H/yNKupPW82pmalct+wdTVMpoxhRcmvaU5N/onNpMn/nmbmWDQZbOjm",
-	"8XQa//V//9d//+//0Vu+//Sbv/6t2fr7p0bn98//DwnCkMJK+q5J4UMTOmQGSFPq+d33P2aVD1iecpUU",
-	"jW7rq8ErjOT5XccxTeh/qWcye1o+F7e9qE5i1mUdLcBHLMX+CmmQq/WdkJvPZyiGpF8ks/5qX3AI16Oi",
-	"F7I/a3Xuo32vVGlxkaVN6Mxy1VrHZdUoUEM7zSU2Dc/iePe7QFCenfOuhveqKXPnn39/RF4cPnn2p3bP",
-	"b93mW7f51m2+dZvfzW2+hO+WFSVZQPkxRIpD7JmhKUqRTWm3OJn9Djlst9FHDrV0BplEd4w3/eHi7F2T",
-	"UJJkSGOWSlKX4fL7nedNB64W5Sg0lZpCbNmaD7NYitj9NP4CIzZ2A8BKc6DUsDbAMIzAcwHdlcBNQr97",
-	"LfJOkCuEVETvLmKn5MfiplHZNy8TfAyoeWiWTA+I3U71J2BwoZK2lDFUdjOW6zGVWJAoN+cUA9t+5gMm",
-	"qLt1iKFeQKKxdAhnGAccBYROaZwbu6kvVRx8rgy0JCYXfoVx21z8KYvhnwI/cGD2C2xrfzEu8ogOrp1C",
-	"hIXNzpTOznRjqjO4wOoGvXcO2VCpxEUNZ7DF9ExZCsqvDSzj3O3YgCTqx/D2OByNk5IQaBcUMfzKYuyp",
-	"CDTv9rcM+T01yuuzYgzzSKAZHP0a/WGeKjbPpN1Cdz5Yfdtp1w8yj+XegRcCwryp5eFkBAwi4XTTPz9+",
-	"fXJxed69PDl79615lhbZGYoZx7aHKfmK2DkjIZ4NW7doStXY0BPE6OZq2Ry2n9j1UGN0bMkmhsFjSK8t",
-	"qeTukS0dcth+gS/nCgRcVZQUyaJMuh3ZJ0u6eEn6Dqvuw6kZWk899p+iX7p9g0kPfsW114d9LDCfB2vx",
-	"691fyLRSiYNmaTu6sHnMmtI0mTQJmIYYVOBhE6EgK34iWXTDZJNwCASNYzYAWg1j4vAbQ6OR5vOLLNW/",
-	"gBTpbDlS0JEjvcAocefTp1tJuSu41MCMNtLfSXpMLybrSYNKLf2TgE2mQkvzi50f2aKPuHDoANTXiRZx",
-	"NPvltvANQFUgJ9ad75lLJI8DroQgwpbNwrfskfG+oi8IrKUGEyymTxBb4chY5noDg7AKXe63SP9kuPMW",
-	"ytVYduDWoDFvYRdTuogEDXpuPazDvQPnJtby9w2zpfMn9tsuEC28c2h5fh4f1vu2F7wX+nnSSsqJGchR",
-	"LCsGbuiBCBBsnPLMxQ77Ygi2IEXpbvf1sqA80wePiDRm5asYFt2pbJZBpLfv3gEwH6+hlLh612zRi5ml",
-	"Adt7kf6spGBi5s2iwKZcsaGIWZYKXMFj/3meCgplnjLY8fCOPtl4qyHpmQ9OY6FnOMzE8TddjHdTWiuU",
-	"rgwhxSweuEgG7uu5YVi0dDsMi18+ZbafDJS5udgVizmNehiX3yFPtBR3KkYjWzlKOeQYmrdQS+tdzeQC",
-	"XjGUDilGMI00UQE0GkmGSVm6gCp6RSXrzXgShuR2Yp+nFfgQ4sJ8GfTjnpipwFSwghf7u8D4fkOLcseI",
-	"L7opnJ0osJXtUh3T9DeeATpJLxBzvrQ3k8UFZSW40AwFI0oz1aMKIrlbVQnE4kazFFm9BCHd6SEVO51f",
-	"M4KjU3gpFfayg8hjn7hiV+LTcGUnPeSM8AOOjqL4ks9PRInDFLYCaSNJFMpVqnLRqQvI0RkI6iwudLOR",
-	"v/FcVSy9tVJMJLxokr/NsPNXAMQW5Vh6o5mFDW+WYac3Gz4NNMMPGwBp4mFlzljc0lR5RuP+Zk89Ykg5",
-	"h9mgOZlzqtVXz8lrWKjm5EjpX9xDkXWX+Ai8oMyfI0WuVP4jF2g2mapFkjabXhbGSoQCMPJXqFwoRlDE",
-	"npN+BnqxX7RbZk+L1z6FyjZyHRaAsFcTfepVN/1fFQKV89uK5eo/+0qdnxuosy3Cygq1mfS9isWnAOFo",
-	"GokFpFmOQWa4YTGNyDAG+Slv5fqacCzI7PD6wORIQGUhR2IyhVxB69SP2YjGJpeyOqxtC9qyBW35E4C2",
-	"OAFdnfLiuP1eX18v/Z1+eYFcUgP/pU7WQSn6S2mSzUUlul7KDNCAa13k777/8ahpTJFQrLRYV34DeTrl",
-	"WHxbTJuvhGnjLcRXkVJ07ojzb0ucFJjJY6BhLeBqHwALpN2aTESOfqI1CNQOsgXlpv48j3PmWd6T7rsu",
-	"iZktuwnWCHuds4URMf7alywa9pukz4JQ6f9CzjwAc+i/4Gjrf0xjdqP/y9kt/K2Zcf9vTZtPxwiCeXhQ",
-	"XnTH4Aiy/dpANoxYuwF4yVtb0j4JErORYCyt36J/EnNu/23i0rTOlRRwyReEcXDJXalgJ7e7O1DExf46",
-	"iBiNdwD9ZWdOQwQxr4amOWeS8eBn5zNrCvchkgyWYgcui06PFkZGZOqhbgtxbkwwK1F5LrFgfhhbq9xX",
-	"gdr18B7J7li09S7355dDp20+QhjkqnvDX8T13dm7f749+3CRXAtkTG+Y42kzfo2cD4jyBODCeFcwghkN",
-	"q4BKBs5BtA6EkojYlle01V3tlxvNTeKnfW42LkyxqrM5vxsU9iPgazUAqgW5YkTOYpaggIWAHXTfcLhV",
-	"CM8+InUQonyKtqY6GfIBQzlTigkTHEq4JgBxRevSwwKXcgzNLOhVQ5mZFUlrVT0WdKoMYPUdIKrgFpRL",
-	"p8t4IMmMg+8UyTvdO+NP8i/D07svgy+gri/DAMopQYnrfEnMe0e3CqV1KfhZVxKbYoIQjdW4Vijvw0bO",
-	"Wi1jDVxpobpj5tqTYozeagBe8uvhd6VnqxaCl4d7ZahtWeaM4WOnofQtShQloPVpNQYahTesaYu2gvr2",
-	"0lTshMeKTIRUZL/dJFKAvxpCdMYiQtTWSfEuSPa49FTUr1pr76rKPEbw+PrkXTNh6ow7m6HRrkiMqMqL",
-	"WO086JW9w0HY86VwsltlnayeXZ/ThUR0NF/Bl+qMRa+dynS7l1nKvaoUk1yyXMm33ZyTmN3c39Rk+Btb",
-	"QjLCSNV6BerPc98lGH9Q9HU4LZ1NO/OlKtps5z5WvaJKKF9qyxsxR4Cu5Ogvm3E2I7J6xvDRnjVZVVH9",
-	"pW59bhsXGC4cBDuRQt9mVy1DMPRrFj17VrLkVYOvllXv1IunnDs/JxkaXcyR8QdiMqE86IEH4peSGlVF",
-	"lYspqNgpIrZm1c4aSb4uGkmhOKb+0b8+aEvwM32wK6QlXRNvI1YE13Ql87W/nTCQnmQDwQMJmbeIgQQZ",
-	"if9uIPiD6+/YWOkbR9H7wyY7BrOB9bo1NF2Rt5BPAH7gi4VUbJKLa7F26mLBK+92FfkqPDCiRxbPhGgp",
-	"JEsFsNvlzO/508MaV7MllvxYrC9FWsOCbJK05IAnsaQGOkn2mq4otVCrxBak3ubIsU7uZfpiZpcLlfPo",
-	"JAFbNC1JyHE5wAqgWWdOkSgllBrJUS4lVVVdzrlfCvmE7sRyfTddJurk2FtiaPrp1cfXLtmtR6b8Zzef",
-	"iW4g+TsEEfk9eeW+FYEwoRQ0yGuSAbiLp0/3m2S/td8ixzcsNshFVzNF+nSgwhuGcbqzKDJBzXik0BBl",
-	"Ign1+fJYbeB1PxIKC0BWbZqwFZMxAhlrTuqF/tu6IbWEO9I6Qi0ll85K6gOFUs5Y3CTzsZAJ3Kokcqz1",
-	"kbyVyFvavECONW0gSyo64ZIaXa4Jce6GnaGpbO/Fs6zktvfs6bOn7SeHeS5Wu5hELWkurDIQoMmu/oAP",
-	"n9zzgKVXSMjIBfe1w7EoS+qD/B9q7VpczJsJMrEWhHJ1RPO28Vwx0Wq1w1/IM1EYYTRpwZ8mkWxKMdri",
-	"akGuIsqvc1zZeOU7MaMBsX/M41ClGndHzLmxj3XChOesqTb5asYG9iqRvrp4Na1wOatb9VBmV8uGMpN5",
-	"tKmapbJWHUeKh1aq2L2CLL7saPC3NUhoeVVWe+nVKM5U8aXctWvuC0vCTbdEq7MEyEyRO+EeIbvH448E",
-	"1CzXJkz4LMLwlZeIb5Inrb0lisNGgPGs9S7kRiLNhdHeR0is4Q93OtUuQVoyWyq3+6Jgf/h4iXWoX7Sf",
-	"Pv9b4ifOhRp7Ud3uAZKw1GsR8gplI73A70fNqAit/l4kYUJ233bNK/0mAI+/ROnNIHaaeG9q0x2/dAj2",
-	"Y7/AKrjzctPTNeOXumGR9WUyU/K5J3nuZwnTLlYpn7v03hlgURJkGjOJ6DfMiVAx9iRzqn/xXigeZcM1",
-	"qhW9aeyWDlQfMgv6VPUiRqUykYYpSP5em7TbbQK44+5Q4GXAEMMXs4OyTwtj+gB1wtKCtetFVXUh+NRW",
-	"RJGKLpqkr2m4TyDeS9aJrnrAeQDLj6MvL+C+AtHrj+RBBabXH/ZXDVRffXUfXuD6HZZ6hUD2LiQhTtNw",
-	"9uycwBqBXtY1w8+3gdr3Eqi9GnV4gyPxylgFuGzVy4IgddkgXZOnfMWcUgEjGnItySR1vP90N0xZmXFb",
-	"p0GvkqnPALnNzgFIgyFnXIWRkXc9lcAbo5gOWGssplMWP66Mre1Fub0oH8FFCQdsZ7y9J/+A96RkcRX+",
-	"B9ZpkoxtoT+20B8PGfoDskB6kLaVVoLwXCxuZTVpwfD0PuCWKDGnUEAbqs7Uj7Pa3zt8dvj84Onhs6o4",
-	"py1IydcAKTG1WYpBHliB7mqBnK4eKsmXAD2xlFzORhYY2Z1JuNhINHc1HokeoOUkS2NTDcL8FsrloUC5",
-	"6HPQi5eA1GUKM4brXb9Iu5qB9kB/89Wk12odinSKgD0YvOmmEpdb+AvzRrQKqBdFxQv9xBYSBDW7RT5S",
-	"fWcyDgc5LQv4kmBeMNRJ4yYWXX9QmDrPGzkNW3ScLTrOiug4um1PU39GFqodcruF19nC62wCXsdDhnnp",
-	"o0yy9jB5V87KXjSuxLAshF4rpP68pDObUySGELAjs9lIK+UXwfuFxI1adyxozNVBvCV5Rh/gw6VJRnv3",
-	"lGQE0T4sHI2vxEwfWgzZxTDN+cNIQEqrd+lmuEBXbBRyaaIeBE/Y2SYzlN7NJlcsTtIO4Ltgftpzoy2m",
-	"dATBtAtTvP1r5jOlK6WbhWJmRq3Fm+xaJQdjUzlPH7znpvZCrJfxhB81MmDy4dq78+Vzo5C7QPTDS7Cb",
-	"9bPJR/36OVOe8f3x0qZ+NjdP11QtLVeNMkWCrZVoRG9YLr7P2Lg89qm8+Qn3uIjyLrwhvJCNGwZ1zRSF",
-	"SLollW9MgY/VIfLXM7OZaFM9/VrGtVoazjp6zEqIknb5vUZDX62ge7Em5Y6MHZVXpDTCXW47Sk/B4lg3",
-	"XC9t7/FVySkug74E2GAWh2pxoTcfZyboTI33S1LFB2LK0AkOHCIp6ixbpH+7A9Vv+kRqYkeUDYg6HFPz",
-	"50u3eHXABmHAJPrsCVWIUmVKMjRRLFCFPAA1ZrxFum5pCRjODx8vZRMdVFChZ8zAoEIlOf/+6Pmz/ScA",
-	"AglKcSTmhYJMODH41Yl6bHQa54wizIWYcxsE2Uo1EYyHROx7PmK+lrAoSbvX4Q1OCcaSxFEibJCpBaUn",
-	"wAygZFIcwArimdfEnHve0QNwk/qLAZqdRlde6+scAShyeX+hTHOT4JsdUxuu0/gOMSH012ImlRYSklFh",
-	"U6gLh3ZeaIYWoXwrd3VpFOUf2xJ0Zr0AXZNeWzksVdQciCx80S7zCb8JlSUF2BnzBRt5+iHWV9YuKFUZ",
-	"bx1Sf7NhqFmTBJZiwgy3lDbyNJCZWnY8+Wll1iq3xlmCye11kWJ8u/tL06kxBahc2au1eia5j3o/YUtV",
-	"fbF1WWclPn/+DJB0Q4EwgVzRAbD65Tm2n/MhSm7yY9OWBHNrHDatj6tpaoAB7eveHWQWhOj4xL/5BsD0",
-	"5DffAO/q0ymiX4WC7xrgsP/zqxS8byL9D588+1uL9AciwLRCADUwHt0m6SMSGDyhOfTCTxzhC18SSg73",
-	"90thMqyRFqqWG0wN45ykiM8CYFEkVKjHYsnWmE0ZVVJ/Rs6uJqFSLCA3NJqxFjkGdMMpi21haKlkgp0m",
-	"k4pcA818LKSCXpmLcMS1fhHyb77p2BB9OKZ901DPMgO/VZEDQUCitRmYRuMO5SeON1CQv3vSq8fxyztZ",
-	"aFJAkffBNQCXsYlQFu+KWHOPKcViLd84s1O9BGbLwSTQIUMRRWJO+iCuY/FJR6rvt4h+i1/rtwQH/DVj",
-	"sNd9gC3hG62jfZM1J3ziboEfQ3BasuGjb74hnDG0zFvUGNwLA8YRdDQFBa7V8IpqVi4d8BHT5zlTccik",
-	"3idKYKOSamLSjRxBmArKi3gosJguKVwxhEfBcD6Te2HL3+sxfuKRkApRTZBMEhQMzjogSRgikWwQMyXB",
-	"NIvCiCN8XDM2BeSMgZguXpJfZ1LlfBx6ipDZqxcdsp7IgMZ6vjnAyJfEHFlpzgMMQjqARUG/BUB3cEBt",
-	"If/EL2Eib1BsQgCPKBwwk2Zl+NTbk0uAfIgcgzqsM5BDS8SjXfPSrlYVU7jE8uTwxI7caLf2Wm39jkmZ",
-	"bnQaNmd6StUY7sDd1pxF0Q7gcu3ilbrjClAjpvxJNgn4ikFGlOSvnxpd8lH39iOgfH04P4UjDCKU3lOb",
-	"Mi8/NZrk48HR3zokYjQAF1X/9OTdj72jN913r49777sXFx/Pzr/r28q4wiDSjBL2NxTxSCjFuItT84kf",
-	"aSbUAaLBJU841YmWS3CC7x1YEkMDsBYHbY94fGLFU7TkIe+B5qdiUJLgcWkGWyO5dtcOfxdn1HBFfFN7",
-	"AhQ4Ux4jdSH4ECY/u7I/ighyNpnQeJGavISVnChxC6DQEQS8JWvzi+4qQx2/zq9l61fj8CyliySHHI4/",
-	"XKWLbMk4x7FYZ89GTP0wv5b5zdpvt+3Vb8qSubetHaZZfXhDzmAUZXqybbr7w/z6ghk1Kln6ZZp18kJB",
-	"vNCEcM0WWj5dsjFG+dcNnZ24wIXUItntzoAOxmwnKfdx0G4Xtgck3B3qXpU7yBVL90sLIc8P9w47pqQ1",
-	"tbtHhqFx88KoEGCP8cCinpuLBEQCUGH6oZQIsduns6BvwRjx5CRVBpQQNXc8c+Nf4Cy+GAH4Pl6fGvxv",
-	"e0ljwhQNqKLLyeOtaWVNdlaZ02u6Ir1YOWZ3QPkAy51Phc9PdAl3L8SvWdFHiwuYQdkiJ3ir6psWgee4",
-	"u68ezNhmHoSvmcHXa/rQ7Zql2HNNH3JcMw8H1/ShljULaGTNErQw7/0By2Zr8KYwUK9EsKhPjI6daRNm",
-	"o9qUeZQZvbWPfc6alfSd87lw1A6XmgsRhxKU8EM8lb5hJF3uvqJJrW39yl6NV14LjC4/3DuobvweaelS",
-	"iFMA1YL3nlS/9yElt7ea2jA5tdk43N+vfhkyTM9iwFSXJwaCC15+Uedl8ZbyxbmF2frcbDyps5InhpYT",
-	"EPcn7RrrY1jFBwehaxkD+pGxqSv3Y2xQBmPR4UNnqZnMCBE5rrP7O7zyufRaMsi0oOwIzsjVTCnBW+RU",
-	"CAhBMmqF4HI2QfS+McIlphwoA3npO8lyLOb2JOC5iNKKRjGdMKzx9W//UqZNcNvfUzVufP6l8oZS7Fbt",
-	"jtUkWvdqeg+R9LVPvGnuvXxQQIWjcVjjaMShPk7CmKFLRRkTW5AzlS8nDzGQpbRwMaejEYvJhxNrtZiL",
-	"GKjA3rOsRc6GQ3za/+7s6OJbMOz3M/SQQhGXEoMexSPdwHaNDXwn1PeAjrhs+74zGK1o2zFuyYKAAbvm",
-	"Wp3LpIi0oNawoBnMqcm19xljSMilYhRqy4DJH5FkGUgdVGHp90SJIF2+yBTGohJsOFaYTRiJKWAt5jXE",
-	"lTKo+GYJEPyGRJg7CCfpjlwmhRPqSCe3O/P5fEevwM4sjgC4F52dHnHlrqVGahP+SXYyKwkr96UXeGrI",
-	"1T/J3pcL5/pjtoRKKDW7U2MMYF5TvGrv1ZF8rOLIgoctZv2cnBrMQfnqolLqWf2311ORYbB13HMuy0Xf",
-	"Q8JyLSaT3KVgXCxnvRfMmOUTOx0UmYwhltQJ/LAanSvNuwjzgOsGqTyPWsNzsaRX4am4zCcuGNbaKl9q",
-	"Vi1A/XwNbbCbm9qDYLH5KKb6/LX4pldo8tD4Vm99ZHrrq5lcLBVjkbQ1g83A2FmumtK89HDWmtopVlaW",
-	"19LUgU3cEBtXUzPcZ6ucblQ5rUkf+lr+rZQiLsVsMPbv8BIT92l4wzhWzvlCzPUNo5Emhdo7lLxQ2KMu",
-	"xhEtW+0TacN6QMYpiDYZbRLjdUqlmTOt7O+nsswoply1yAcOrg8ry5jojHksIDjfOBsRWsW6Z2kUXrOX",
-	"RPAIjVhxOBqrtOOI0ZhnyqbbGgkzntSkEbHJ62t94l3Ave2/7f6jd3r2+uRdr3t5efz2/eVFn2ipZRYn",
-	"YRkm5QOS8WSTjGIx11wCghK0cgqYQkPFGE9ghXKRDx3yispwAAEh4YiLmAXVQplVVgcxC7Q+SyMQkTCW",
-	"kguVxFOC0ovzNdknmxPajIxms142K6Mh7WxS2wXysgU9HSepI8Hl0eXSIrGFQOPax+1UT+ThaLpJVdgV",
-	"lVznvTIRLFF66stesDhraLZmUYdaC8GXDmq+9L2Ir8IgQBCGWvIbvLauEAcv30mSgx5WleDgpctxLJRa",
-	"RZuG11aT3swE6/kcLlA2L9WFIzESsyX677H1X2ew4VhO4+b52LIk4dPUHE0b6h/B16mvGNMIa8YaZzcE",
-	"/ei7BuDZyYmSmIRlo89C+YnHSIctcmkjIQwyWIIbQChfYBFQ/JkAe6xm84NYSNkTcTgKec985gHYJM02",
-	"3UFrvvca0LWZ2zmOZHV75GEp6IOYqVxQ0QVTO0dAVh5zOpsk5hskvRSKPGaIhMRzQUe93hsh1U5mFb99",
-	"SbRO8O3uS/KW3u50R+zb9kvyRqnpGY8WL8mFPpPsJbmgE3YRKvbthYpDqCq7UijSmtbKGpzkSBP7GdC6",
-	"y9m3Nsu13LvAavGU+nmtzcSRu7/bf35eGgNGAWgKuRu4byBPJGJELaZaQSKvGIq+jKG3B0I2p7GYhJKV",
-	"K8h3jN3QA3mXJhWtpknbF+sq05uSxOx3uzi3MNIbWF8gK3nd43dAmzR64PTG2Lzmhb6b1lPFHxKRZwzv",
-	"CWiDnaxD+m5GgKF/Ez67PPbxvUW4Qm0Pb2LwRkKd9VDVNAuc4cd+kGuYe06G7wRnEMv9Bq6UL0mp1ne8",
-	"AnU6r3g1hcA8z92Rx5d0VNwAzNSSbuW19O30QvzUePbDbftfP+7FBzc/f/hp2r75x0f+w+FPnxp3Db1t",
-	"Ng5qOuLfigBTGJdRLAL1mDkQKiHUvGa839N2hnAXFI16fusV5LhHxqJpYHxHjGu6FDEmD7TIhsn7n3pE",
-	"X5y87TqspRJDNd76mjA235L1UrJejZzzofIrWejdZHdwhQoJJSGxRkcN4pVjMf8ePlyWP/AoTOpV9vGh",
-	"ld9y6RX+HIFmWfzwmEHgl75gQafEfjkZi1mMNs9QSRIwrfPGixbpGuxrSFajxgJqAs21mKjCCeYaYQfY",
-	"mdlPTD8WUcBi/KhUYio/cRMpZpzbmGpkItKlvvyhZiraZq0z3GakSs1wtdBZrXl/ZQ17WCTJNTXtsnoP",
-	"takvezpWUpH37yuUHzyBliWt4BeHVwrn6CRbNGNM3Xy4pqZbGkaaxgTmt83pYn3v8labXUfQf6t3gCIf",
-	"UIJIprS8z+Y1kp2S+yVmki2xLZ5BxAxYGJF9GBtj0/wJ5RYhcIYMc3VyIZ2fDsY21XhgywtQ4xgCpqT/",
-	"C1VamoA8yoVNS+XYlfzE08QLcqI8cT1aVHNTNW0qaOrGsqCfyDcTD5hm2CIM/pTRPrDvm2ClDyzU59yd",
-	"1yZMlyTkqUDqHq5tLM0fLZbmosBAK/I/ljLV9aJrClS28Rib9HBozr8Ns7nfHJAcicSMBovy8JojtCCD",
-	"7ms4eQqNDZNsajpw1QfUHDNk4L0E9F0BPfTETEGhT/hpPFMq5KNeIOa8X2LIOGc0CB9t/I4ePYqmtZjF",
-	"OwHzXc4pjii3zk6JBR/iGxaUhvwgjjxmJ5fIWbbghBN7k2SL8MCC5yeyHkhBrhCEmp9r7L1mU0XCYcbO",
-	"bWxdLNAPKGBWtT7xj5BPdH78+uTi8rx7eXL2rnd09u7ouHvax08k+uR+ez8xLass8AKGJ4lYM6aXtoYT",
-	"Fsqk9iFnZMSUNMpDtdzl4u/3BpEw8hYG9GjdFXJR7KTTX5KyFVBPd6SHuDH1NS3/0btmWjqzUuC9C2yG",
-	"hlbl2KjkWVAca01sVpsg05n+yBYZK+SGte4swIVBrnBq/7s1/QuVF0sDlVYQGXFlV5IW9+6J8dnBsMCA",
-	"l67AA1PE04qQcFCkBpRzkZaMSeqllsCp1KoGkpaaTcMJ61QGgTJZuzWLL97RxPtoLDBH+oanEQs6mlu7",
-	"G2PKDGnOs2FLTJ0b0nUbHgFTxldf1IlmYPia4MMoHDxw648d7R9Du9EihmMnWe4HtpXpqspmUG7NO4kx",
-	"xnU6t4itPzWcSQpESqGmWKYoWougBBKzCZtcsbifiWab0IUm9jCI0IytlRsWvzRZ0Bgc1CeUXMViLln8",
-	"iRt5HOzeMlTMVMryhrpZMHSD6gTzk5Y1amEdLVH9TFARRCXzWaQlGGvM32+ndS4hChsi3NDDoLlbJzHc",
-	"S0VGgsl7D2e+zzC5ew5zRliCC1zPuxinAqaPhiNY/EWSiE6VmDaajRBWdRhquXxjwsSRO/QHIVHca4Cz",
-	"KXNljhwHED+Y+hoigz3w5nZjPEAImHrCw4QlTKuGILHXvpsg0VwavfjRZU1ND+fRTJD0TcBiP8ODuDBs",
-	"CNiPrBHiuOkw0WLI5POnh+0HFDZZIxT+Ihzxk5Vj4fGt1YPhH4xvqpZ4grNcPQ7+no2vrq09H/+TidFM",
-	"jrk5BnVKe2WPn2FXVyJY2LKL+nLmLB/tru9+W4wTbHDIc0Vsq77FbKoVUwDcJBfshsU0IopeWZjIpAY2",
-	"nbBPHL+uZxhyohg3xjtJRkw5Mov9yEsiBQmEFrNssBL0GmmBIzXMYMkRNRc2mcqEM2Kgk9MfeMW0YAOB",
-	"+Z94ly+IAFvOTDI01Jj5GFN3goCWuv2sNRKNO6EkSkRgJtdSSYdIMWHgrRtTSQZiGrJ8wNRyWScrZz3c",
-	"YH8zzg2IKH+AoP9HmZoFCStZ8cUvumwv+od80RuiXfWm36ZVbDIQ5XXiOHVzzpZc4OBzKq+EZqqdQ2aF",
-	"qfUtwIfgIHsCFgZ5i8YBCKI0gXfmFqwZpHthx/LFuFryxfoMzXnFy8viGYBxLNuic90kQS0L2DQSi9XD",
-	"UkHVKt22dy68HoRRWyMN1oJvEi2DwC/yOpz2yWyqN3avTdrtNjqwhmGkoDx+zAi7pQP0fg3E5Crk2XSZ",
-	"xDpi+16njBlAv/BRL0WBATEil4mz8UzBUCoAKVvZl3MaTkL104zFizoenCNYmtrNL67Dae3GgDtUu7XN",
-	"zan9wrmI6jc+kQjJvdrgbRWdFT7z3sFtMa99uaSTBOmyPt9wXinwDQuPmTfUhPy6Lh4kQns833/+/G+5",
-	"CP1Zu30wWGKt+TvAwX27pxvuP9XM4Ns2vMRekphF335qSBYNPzWaZANdAT9at6+9bF9aaly3q/1sVxHV",
-	"o1rFDHUX0cr4MJAlrF8rr47wkLOfrJxJV0sgMvN5n7LPh1Qcz4ELylXF08cRgZycmxcvA7h3YxY1Oo2B",
-	"iCJbObFZFTJiXa1QeFRMmOAMjRpO4IhbHsrGCrsl85wq9mkOw7N9SEGQ91JB1H/1PszQjruk4oI/AECA",
-	"H3/gxiimA7YsdON1XIjSGJmfvAiZK7pV9DI+CJ8KYrMFiO280nVcFZnxR4q0+GIVXFe/lf4UwQoP7DpE",
-	"wLzcfWhRDuFOXHolAgdopGroLoLL+uNozWW1xr10B14/YsoJwfpiikEm7GtzsWIO/mdl5u6lA8UWcvKf",
-	"mVBM5rN29zeRoLsWg3gwByGDMpk7CT6Y1jIwgfRYaD0JwerVYOzJMYAYXwRIlIBdoqWqWRT1ySBiNJYt",
-	"olXtZj6Kx1RQzqOUJgWcMJkrKGQUb0w8LEp+hr56A8OOH4AXaDYNqGKZM79qmj+k+J9NEbJ5E7LaVSi0",
-	"eKB5rUwQNjH/l49CbjEJAgH7yG61PrJgIHiMQjWeXfUMlfUAqk/TSn0BJ7ceD8KLhIMK7pFFZvAcNscv",
-	"DzbDL7+UDFZDorJmwEt9plEsqiHZvI/BCh3mQh22vpq73EBeYcyPAF59CbEgVFnJLAFCQtpH6O2ayGsY",
-	"DipmCiIyQnvZ+FPevqyEh6hOZ3OewUVbFz7sjyDJeOkIULQsFRXjjbO4SMvqajhFiVlMJVSxJgdtEtCF",
-	"NNjOkIcOdGFQeLWYI6D+8ZWmIQv3POMqjAB73wHqBeECiK5jUz2xlAdPUvrAaYUZ7jIB7G194r6cePCt",
-	"YYFj0SLnAKULLyyn4U3JTI5LLGZc9axxTz+DdBrA8X4kMcD6ngtmEcsftjXFovyarB/he1Ec2IOQcwwa",
-	"RLJYKyWh5N70Fc2DczMPowiCc+E0flmcnlpxHbjNNuv2Y2x9CnXEk1MqVVcfkT9o4KfJS+ma8/r1Aj9r",
-	"XyRAkqz2VZKRQNitXuClxTvnYwGljOeUqzTGRMT6nxNxw1opjnfTxorpu+SaLVAVtjcN1McZM4nF9iFq",
-	"FEsaT2msEIvtK0otuBKaX1FFG1+aIR3jPqzMjpL3/MhhyT3fJNyNO8mqX0c4rZ3vQjkVMvTb0ruE2xpZ",
-	"ylYIBNf20/2nT3OubaoUHYwnjKuX0FC/+e2nhjXf6/Wqr7bt//msXMcV4tqE1TvdLnD/dFZWFd1UcIQY",
-	"Z5teAgc4jCLpVmywSI1iFgUEyndARHfXIGwY6SGtCwK7jclsucJHLXLJdOdqzD5xPVwbHP3FRb7HkOgF",
-	"UvHZnG+iElGliNdscDbvlRYsqu+MzI/6rnWGsMOgRaBipCXUkYAL5REJWVuR6euLTHkbTmUpuEL63DKT",
-	"TVHrhbJtmfSZUNraKF9T5uHBmWb7F3ZSdc7hMaYcPvoL2O5kR8x5nj5sCXzcRQRVYJGsYeUzNPG5WRa0",
-	"jREJoXTNNhLRH0KeE9O+HmVEodSycDlh3KOf1nx0xTDO7FteT4Td8ZrRnKHE2mNpAOdLg6yB+AQgMa0Y",
-	"0+myEF8s50YiHf+opxLCAi3PlilpVnp/TUs/J9/93fyrFwafl7F1D4IPSQB8jnmgxXWwa2oheUwlJmcb",
-	"YinC9qzj701Q6+/O95NztrI/1rx3EpRVuNv8pbEiov0joedjHrj5tKtRtb1oUpr+Xf+niohzDoOR/j61",
-	"dfJM2qonzCGpmUZjBmXSbHUkcsW0Koja6VDEqePBehESt8Rdqd8fDBtTfm0SUeaFM5I16Is575m5l8VK",
-	"2N+y41n7oOEurBXYql+yR6xZN0aiHAbBcybRbninU7lKSOGrxTnl12ud5lqG6fexUGygHMTnu7nO95+v",
-	"9uq5vbcfXlChYQZ+u3F1VGGFTLvxI72pa27E1J2P3pdNXdpQnLTe0D9CSOI6McuPVVAoz4aBmMfqU3r3",
-	"IMcuGYg4Bh6alwG0OKuEvuzTyqsjGvKOGzKQDbQn3Xdn7/759uzDRVKn3iAcfrlMmaXCQWUazcrSwyaM",
-	"yRuWQDD68itJIHeJztSk6al5umKY5crJMPccYLlhJk8o+FAWxpP6542rfEiCqN403O5sUsyfJIrzjyQ4",
-	"L3MeVN/I+YjPREHfhRt3Bwp77gDMy5LyXPaoT+iCqHiB967V2fWlHYnBtQmZrB9O92Wu2LtEkeolAojw",
-	"j7BAj0OIP9Kj3jibfwQq+gM7uPpM+MxteGj/Ig24kheUaWmCXeHges93IOZ8FNOAlZ/rP85JTSb7iJTt",
-	"7+yYt0f1ax/V2RRPSu60XtJrdND7Muyu6OB6qcUqOX/e45mWeVh+7+YhJIlFkPzy55NGgIqTKWddE0xj",
-	"JbgzHpyki7PZs7x/n3UGoJuL1eCml+EK6O13qoH4gAMevaLSRZqyNZ4edun+u8vtiASZKfICsrTDSFJS",
-	"yrATh194+QlIG6WcpBgOhHXujSRS6lJOQiSJGyGJGT3CxBPFjErBH4pFbanB7CunIes92oyAsnYNWyoR",
-	"MHGsVYRMZSHM0qIEShrR0YzVt3Odmnk9CCsXlpi7H5Hqz2hK8vs0tzm9G9ULNdHWsObAq172b0/xDsTE",
-	"72AdqLLboCstrksOvr4PVcxb5ELR4ZBIBsUEExA5EEK5Sb5IC5JRUzo9B9qr5VTpuGa+gsC6aeFUi6YZ",
-	"VE59nT8SCVUPdcOyaSmc1YPmeX946dJ4ZerBjRdYjI+ReDmOibgq5zIfET4hCcaa8QhKTo+ZB4pKuaCY",
-	"cypNxveEUQ4ACS1yDt8DgF2c4XwsMLBRYVkCFjwAG1alQ/duurFe8Udk4jo3UXl/PgNXPeUX6f8sLtRb",
-	"eRTBW2Z3CU3On19+8bMPYWDpfTmBb0QUAPxciY7aIl0vAq9KcWRExMgcwz+lByizRLP9glrso9FaJYaw",
-	"nYs16mZtTHHFoqRvu++6r4/PG6sU5LdjfxDK6ftYTIT6M6mnW8X0ESim+niVyJSvwxvN4WORqS9VEBvh",
-	"uZfR18lWvKw0Rb50ivqY8AOU/R6Xn5JxOPpOTtsmxbj7SHr5szkEk2SZCeV0xLxZmUYBySZn3iF6HTMy",
-	"Ta9XLBLzJBlHE+I9pmd+Weq3eCr3RP73GRX/h04IrVNl/EGmjG7ZU1l6aoJxDWiR1XH7xfTU4g1eO0v1",
-	"iySifs2L+57j2L9Kduv2JHkTY231jFrnaElC7O6M13DRU4ykpTww3vo5DZU/RLDMhIFHznSUnLwWsZeu",
-	"rSg9EBOGZVwf1UHEZXxMOXU8ukeP9Pao38nviptT42Sb0+s/2dOKONsSW+PSSHkHFOpRRuSaRXlMB3W6",
-	"jcZ9yNG4Zn+IEpl43KWndrokAhe9B0g4FQETlwITS40bAUsQQvT+UMTgYZjGQgxb5ONYgPcyRNwpOMRj",
-	"AHNPAyMWTJERU8gQ0rA+xFX9k4X7SsaDn5192AZUbMN8/1iBGH+RxGU0eLTzMb8FxlXkTcDC4OfFDlvO",
-	"rY4El7OJcYSa2qnACDqEcjcl3nhNgRlpgosFBlo4UskcgzgU4wauWxLK5ZzF2LukE0bMian2ncIgeux2",
-	"arkV/mDRGzdTB1X3aLjgfXAs3AIAJr5LDVQEXu80uj+dfPeq+/qfb36+fdp90+2OuvZ/rxL4/6uPz9W/",
-	"Xv+srhZ7xd/m9Z2hP6dDfxDOUMsNEv/dajPJvLkMqxFqRGm1mYTrF2ndq/HKa8HZw/ZCXmqyO4u/hwoc",
-	"DgLho2TGGZb7PhY3TPO3bGyZw2TP2SiUCo+yCUpx+ekuph4tiZpVZCKkrVNm2KGJfo0ZIyqcAHcELF4Q",
-	"DCm3w3jpRMh6hDsQ/ZCv6vs/4ayABgZ2INNPNY/9ysEiuIiuSNfYAJ4tDWgGzbY2ozgvDGclzrd/fxX3",
-	"rSC4CdnxZJhRTzyaSVMTbJl0uQYz3EZZrMOj3qJ5ltWQCKuYVarG/g6ixOdS/IwuOgwhu0dwRq5mSgmO",
-	"OqxmdFBUCasBGx5DToW4BhOUAsOUFSd9dqiMxjiLQ6NN8pFf3RuLOcgfOQZxn84UuPLq2pIUu1W7YzWJ",
-	"1g7woqNVoAtNcz9oIR2x1noq2apY/svuVU08pjqog8NQTqplMGGn4TWzaScuKfcNPpj+AJCyBfXyXXm5",
-	"9I6l6kSGGr+wanCKS/Rg6PoPILKvfAZWEthXPDCriNt/BjGbXC1AqFjOGsqNKWg/AXASPCqAadvYBdo2",
-	"veUZytmUcXSUJFRj0JBv0HiRryLcajQbpoxbZmD6sGW7fs2USrsGk6/eSaeDC/TCet69sO9mUm4cJoda",
-	"ABRdBl8Qdfmq84kE/qH4DQBWAsVAdzOhCxKI5ANh7GJwOR26VZxL+pSQ+Gc7M13IFnkLPvJYEjrQClDy",
-	"JI1WC2OIVWsSiGLHxRUxSJs0ipxRoK2r+P2u7VKlAxFTxkGQhbAmdwPdLPliX28YjdS4CfhfBu0x+P+V",
-	"n1yam4oSHtCkr1QbWwsIAAD//w==",
+	"7L17d9s2tij+VXB0z10z0yvL8iMvZ3XNVVwncevEGdtp5pEeCRYhiRUFqARoRe3N77P/FvYGSJAEJUqW",
+	"EzvV/DGNRRAENjb2+/FHoy8mU8EZV7Jx9EeDfaKTacTg351+n00VC/S/ZTKZ0HjeOMp+bTZuaJQw/XTC",
+	"pKRD1jhqnA6IGjFCgyBmUpI+5eSakUSyoEkomdAwIqEkgpNQSTKj81bj8+emnlMkXP3AIqZCwUsfzD10",
+	"vhuY37pUNY4a++39xzvt/Z324VX72dFB+6jd/rc7/cmnqYiVd3LzyJma3SBI/vNHg/ZxUY1IDEPelUm/",
+	"z1gAEDD7bBw19vaftNqtdmtP/5qtZm+n/chZTbNxrb/KxbUI5o3PTWdypoHTvWFxOAhXm7v9aNnciWRx",
+	"N2bDUCoWrzi5d+G/NBsMQMaCbvGlvXb2UkSl6iLYFgEFR8BJNI72mg0NCgN7/4r29VvjkAeNowaAbN4F",
+	"+DWaDamo0pgoGVew0CmVcibioNsfUT70LNjd5TQWgzACDLgOReOo8SEOFZNkGothTCeSDERMGB+GnEmi",
+	"RlSRQBAuFGGfQqnInKlWo9nox4yqJV/K4S5PoqiJKNA4atCA/l9zEVt9MWk0i8hxpOKENRuDMJaqy+lE",
+	"77cT0EazMQzVKLnumm10k1jPN1JqKo92d/GhnnKXwuhQw6+99+zpXvCov/OEtts7T9rt9s5T/X/t7H8a",
+	"N0IJszIpQ8Fp1Dga0Egyc8RmDWfihkW0z/SRhnzMgpBXLGU2m7XsEFhQyM2a9K949qOYDcwrR7u7kejT",
+	"aCSkOnraftre1Sgtdyf6UxOmRkLv5NXJVaPZEFMWU4AsbG/I1PmMvzPn2mzELALsiAZwR1b+yLvO1fHr",
+	"8meSaUAV83yJBaGq/6VdiQCWS/cVhVJv7DIbb3dmftC4z8P+2JwNQncaswGLYxZ0I8qHCRJtxndevTDI",
+	"b8+3q+9RIru4r8DBUnug07Cvkrh4sOZX2XIQWJ9sa8qHeo0iAmR9f/X65O3V6XHn6uSHRrPhfqWKut2w",
+	"WAI52//czHYJRMJLzBZcwoPsEt6EfWbQ11xCHuS2W/OO7LUtuZOMLaZ2QI3pUNOno8YrsaNBt9OPQsbV",
+	"7l5rr/H5F4dpnYn+2MOC9SMS4TOHa/VFAGeNA7rpgIApJC1Xo1AS81hzYhzRIkDmiBJEJlNN1zUVY3Es",
+	"Yg3hX5qNkEtFeV9PnsT8KEnC4Gg5UAYDQMvfEiZVtyYg4R1EvsbRYfug2ZDJcMikMsf9S7OhQoVYVISD",
+	"mk/TFUoWTyinQxYfTWNxHbHJUQEsAGVEnSs6ZvwNo3w2MtQ/g/bJDogtSg/xwBpJs32aArrDUzDPQjUi",
+	"SgOe4VRWOgKeIVvkMhxyEvImEbEWlQjlQo1YbMfdm7N4tuAsClBachIu0OAYopjRYP5zyuBy6I4PiSMb",
+	"lRAeh7jikx/lRxR4+Q1DCdRCmLwVahTyIVwJNlD6JlAQdB8E8D0QWnYVigCDU0jUiHEV9oHNXLDfkjAu",
+	"HUZuDIntIM+Z5EZ2nZHp0RjEJ5QHRDIegO6gxJjBr/oP/TkRh7/j10aMBiy+N0eyt+hIKuG07GQqwGYP",
+	"KIXGJYtvWFw+neIA52SGMeWqqxcgu4bQ6/P9TyojNwCcKhZyykB56DIeTEUIrMovuWTDQUiUiV6Tf2yj",
+	"2fh1NpbdJA4rp2vNWBTtjLmY8V09uPWrBJ0vZnIquGSe1f/SbMi+KO8J5ZQjjeiZZH8005zOSCIy/cvK",
+	"E0d4HO4vYgYETWOlPMrtFoS2IxDkWfqnZi7pH+bb+EcyHcY0yEbit/XqWQxiSCD6yYRxRY3a5odQIPrS",
+	"Lmj58YBqVRre1VjWRQGzADYuOGuABHIcMRqz4L0sYZnmUjGZjQSZ0DmR9hYPaZjjkA9Ag6JhpGVho6Eq",
+	"Nplqpb/95XUrI5NYrWqhtlVDodbDEBZFHfqxVdBdHVofYTfkXQ0PLb2X9OivrOfVhONSTRBweR0dcNUF",
+	"LNQSc6tYRT9cdRU/nJydXJ2Ul4EkK7cMQ8U2uJDdjN5lYDm/vPJBBQbm1mNf3uSCDGlesho9KrcUeG2T",
+	"61hJx9dLWaDkb3BZVgjYiZlkasfY05ZAS4tt78yLF/q9N/gartM35edfmgDSbsyo5u2GdCNRm9FQdROu",
+	"NOXC3x+KCUP/3J2NGHeYzG3tHJoJCz4I4wkLjLKb58Slp64FO+OFrcgQ7FpMsQTxKqONZHG3PpuD3cRC",
+	"yvM4HIb8gg0SWdQu4PmOgAHECOckNiPLKkZfD+/i8G42LNMvUKcIJRnEYkIomdIhIwJ9FJJOGJGhYqB3",
+	"jxmbOurHXCSx5g9EKxeMBvolLeKQvhDjkD0I88gSYC7RQ7yw1Wf4A1X0mkr2ntMbGkb0umgwsQNI4owo",
+	"H15ghnXzwxy9nREjGZM+5VpEjBntj0Bxty+3yFU8R8kTz2citAR9T87n0cLzqYDTknPxgg3OxWgPhcOw",
+	"vzoHIKaM06nWwQ5a7daBeXvGgeMulvdnaD/JBNOtuH+/xf1HV3v7JXHfCFfBVszfivlbMX8r5n9zYr7H",
+	"3OG69++L4J9fXCr4H2qGfKKh+FYov0/EuFs0I13gFkEuyIXyOkbOpwyN7JpGI2/W7H0CTJIooYVgkI2p",
+	"HAMbp4SzGRH8YYi/fhDVckzlIJYeBjgJ77NvMP1u6YvgA7tmkeBDCb4tOwsuowUxOH1rd4YYn2ZjSrUA",
+	"1zj643OzAVZjsOzvsvR6f4OOyNeMRmqUP2Tzm3O8diUNMYa3TgM2mQrFeH/+E5tfsLJi64wgYzYnMatQ",
+	"acNsYHfM5t10oIM9eHb6lODCatHNQSTnUzs/sXmLvKFjZu6u/nR2k80h3JfbvL+/4FgrAbjkgCvgCaem",
+	"MZrT6ETvvXBc5hEBuPiOyQzo2gGZzUFoVhryIZnBucSCD4ngRCQxkWHAWuSCTUWsgPJm8CLhgISKSEXn",
+	"8t5or+1FB1IE0bKDyEMMD+CGRmHQ6feZlFeiRF3Nc/DES4mWGe9ZwLAuDuvaYXniZ7zKEvkBTsvnZCJi",
+	"lhJZtCM8CPdyBWiWnoEHUs5JHMcsYFyFNJL+k+g7A6oPIj8qZ9ApcDkRwzWw8qM+H7gwD+oM8tuteQTu",
+	"S+4JJHHMuLKidsUp4KAUbIuOAod2naG58yhO5T+BdNpJKCdU9Uel62UulnKmNHJibbmitNTP91WyXHAO",
+	"dU+/tNccCsgyP0q/KCv4UTqxzPMjOB78mQSC4TmhKKglQRAZtALaIpeKxsrYUsFerk8TDGNgN783d7Jd",
+	"72hkPa6Ug5tzDO80ljLF4gIp/Fk/xKAeNCd6TuMmHdNNx+QEBDIIWRRIQmMG50GlBvacyJFIooBcs+fI",
+	"VvFoJAG7N/otJhUivxDdiMZDVjp7nkyuWUyABwoCYwr38reExbmL2ZjQT42jxl673cjf0SichOqrXsyF",
+	"QqLvbJYgQPmoHBy4YIOYydEC0STGEUtlEzOuQjgxdh6IToT444cskhRBUvMG5iFkDiFUJpKt6NYoPPPm",
+	"Imn+FqbjfHlHMEsNj0eI40rODjRd3dJ5MYyXO2aNO6Cm/+JVjEZ7nwdjpaD29v5tvBXG4LfIN+GCyPgm",
+	"shNzvBO/JSzRVzPnnzDzez0T2bNNOh/2v7bzYf9eOB/274vzYf++OR/274nzYf9+Oh/2d3O3ewmQYiYZ",
+	"D07dN3BlziSbXBuSW5SKVnCL/Oy8lvOKlOdb3ycyNCT9roKf8JH1cLw9f/uvN+fvLzcR1lTybuxpzvvj",
+	"bHzJCjzd/OYw2TGbmwyvaNg4apxc7j96DNECN/pEdvCvMZzEnv6XApv8McYmYVhro9nQouzg6cH5jwc/",
+	"7H96ufdi+PQmuX6mztje8PWb339+8pg9vUrks+Td65uLn0/eN5oNPc2n7suT3y+SZ5ODx6/P3nZVwh4/",
+	"enb2dvrPD4+nx/NLFY7/9etPpx9OH9G2ydg6o1J1gklYEBX1z4Tq30OpYqq8+huwNRjkU63BSVOaxlh2",
+	"pZgwwRlhkWRa6UaV7UHkrXhBs0RedCAFQAfRxCfBodACgtw2SuV2USq4ri8Qk+4KgmlW30IhcBuksg1S",
+	"eYhBKgmvJyniuPxy+DZU5W5DVRqXIxqzIO+bAA8rJX0RRYwOE9b4U8esV4SuHGierAFeNtmkv1Yaa6rK",
+	"w7yh0UDEExZcoCRSnNc8td5Uj3g1sWO62ZicHwSc6SbK+JqRmNGgRY5HrD+Gpcg5V/RTExJVBxAtPjdy",
+	"gpaqAqJmYZ9VuEzsp8tG+fznVvCVfF3XyCL7u+8wlgh05bOBMw+lDPnwHYsnoZSlokDmMZlmzz2njoO6",
+	"uUHpGfxLJDHRNyBzi8BABT6RBxHi5IXCMnCXgaLh/daQrA7GlIdRqJUpF+TeEQ7QnWwAIxiWE0ksfbXR",
+	"Ofmd6VHdvSdQnoh2D/fxHzvXmI5qv+8Jw7KPKgOx7Eq6/sgo+xh0LT2iRfRXQJuy2SLZSr9CzFUKyfsV",
+	"dlV9YBmOls5mCX4WjgpOXqiXIuEFb/hbocgAfvact1Bd+8yl8zEznmoI0KF41e9dnY3DBVfe3fUySKZA",
+	"0EA8n3FvCtn5LI1G9ABSzHg3e1rFvwJ9UTBgNCYim7BFOnLshCy6xouHYJ/Iw2YJuF1QGYC/y6qJ5QCe",
+	"1Yh6SGaJbbWxbbWxP2O1MbzLZutnYVH/OOfMOvDdCx0qNllUnsyp88KCLlRXdOKI1i1e9mkaxkyWdDX3",
+	"tVUKmoXShipZKlCvxNmK1yrFw92a61pqVWI8yM6sZFj6pU4RNr2LSagaR/vt9Td0i4u1Csnwfm8RbDRD",
+	"Ln3TAQ9nn5QNirI3Ea7vHtzqm8IzGf6Oz+Q4nIKpWgmlyfae+Vc3ZpEVddkn2kcW+Q6mzJvtp1h+x9yj",
+	"xsek3T7o/1cg+pr9kpGaRPATwwfAqfEHPRn+uOv82oDPzCNBgyshziBCKvdF8zALjvJIQVMc060IsjLm",
+	"g1DiBLFm1Zw8PiQ/hS/ui5yzt0iP9MFgibRTBgkcaCwmYllEzTXra33AzLj1zTyUgkGucwYsh6ag7tZF",
+	"s3XRfIsuGpAe3dW893obAEsuhCOEw4vbjOZtRvO91IbedN52Xp1cVLl/sserO34uKB9rKUvM8sxf/47C",
+	"hZh5xKuY8jEKEvC4slixzVyYoaFJv2YtTPfUuLRI6CoAZYm8lYMRwDot5++1Mjk5xiazO1QoSoFTMxZi",
+	"ADWNsiK4dxPdvFywsrHN9eSn1eKXN2ZKyscTf0lbR2Vk3upBd4gySASPI1FKUnafkz4O8NxWZ1Q3HVVM",
+	"aMC6TWLKeHqFJbmeuwH5gkfzh3FTvXBZdmE9YMJDgGWe8ndavwG7UP4MsE5XyFEBKlzM9AzMXgFN7ah8",
+	"6SytY9mqX/pIVBhF5JpBZrKIxywggrcIlEgL1b0tobXYQO+H1tKTKQMPT0YqEddIB0HhN4BogFCSawrS",
+	"2VaLvd91sFZtHbPVYbc67LYW1lZz3GqOX7jy1WV/xCb0PFHwYp4T4zMi7MOyaCRhRNcZkROLbPlMyLVV",
+	"glwzMgmHsR76IIqGlgGwRNopwgMgDJ0hXiSyEOKFv5Nr/cADWXjaNU8zqApBJpRjH4CdUMv7WAjCyJEP",
+	"uEJrHh7LAO2AB4GsVMiHsghi86sbOeeUY+lK1hc8kI2jZ+02RohBO8b/NBhv5PROyNLvRowP1ahxdNBu",
+	"NiYhz/5uNqZasot546jxP//p7Pyb7vze3nn2S/bP7s4v3/03JPg71UbcOfcfPc5P+rTZmIoo7OuNQN9I",
+	"GaaJedCmRHaDcBimzuL010jMWNynkpWeyCnrh1rSK/yeTKf5N8zAbn9EY9rHugyN//q//+u///f/fEza",
+	"7f3H3/31b83W3z82jv74/P/QD5h5AKexCJJ+KsxpBkPewPlpXCSXc6nYBLaRKW2NIyiUi2c5SuDYfhCz",
+	"QuihfUIC7BNSujTmedc8L+vJWJtBuvM4d+Zh3JMCEJbdlBxMNHyv2KdCVAX8krmBTcniI2IqFjcbUJTh",
+	"BOIdCjwCnhBmHpWPxLRCSZ/njwSKIUIhBhyAFsZ7Wf5wb1EkdhEKS84kD5TPFsCnbjOgolKMNbVAmQ0l",
+	"oVF4w/JkTelfzP2lSbCgLxD7NG0c7T15/ORx+xFEmIdaXsAfDqEQWQgRNFXvV0go0BdIC2VOLyCS6wRE",
+	"3D4/xNflR64SMCOT6/r6L8LcHMwLRmOQwPXpONKfcxRQKMOH66aGRiWuZ889uO7WRGuRYzGdA/eejURk",
+	"SoOmxYC0MOuPfrZVPAYinlBVVR7KNPVinzRoGaRSTFaKgzbFQe5r/ZniadS6c3Z48aDPQj7+xg97SqGu",
+	"5p/5sC9MXzPPSaePKkRFrQPOfxxdv+qH5+GPL9//frr3NjyVpxM1/ffx6ePTX0/Cs+Mf2+yfHf18FByr",
+	"34KDf4SDf7TYQbvV3494I4sYDLmROPN1eI4anX+c/vCi8+pfr3/+9LjzutMZdsz/XnSy/324iK4/PFX/",
+	"fvWzup7vjf/9Ye/mrOK3DVFlH+1Mgfpe+mWCipqrOFciF0kD18y8T0RMYjaNaJ8F5HqOUgGLH5hcUK94",
+	"qgMYhK14Q/m8kxqM8xA2amBqT/YBWnT1mK4zpqxHonU6VSdb5AMNVVMTE07UPZOLD/efLYR1GSZLQV4E",
+	"kQN54+6ognxsHy+AvDOmDHn7EJOeQknGIQ++Bfg7u64L//QVDf/3PKqsM5FzDZVbMm+9QQ8lpjHh25IT",
+	"W1/Q1he09QVtfUH3xRf0nqfNid+wIKRXwL1dBuyMIBM9hACHL4tASTawCwO7ZmCxXaBN50D91TZlzk3f",
+	"JAnvi8k0ZlLeG8fR4d6jBbJQJZyWCEQVYIPDweP0xx9ahU6LRpKRV6F6nVyjPqUFpT42l/4mU2C/Uozi",
+	"Nt11m+7KNlLAx1zsRdqOZOQ61Fd0OpovvNBfKIp4G9i2DWzbKjNbZWarzGyVmftaF+/9tLrDsrvZbc3a",
+	"O2S8ThmLOzAhlhsrb02IW667LhUPbFP25bQ7HZpfUzrBlvduee+2wXKOG8ch5CrzYcGgeHFq0nJhUSUz",
+	"YhyaPFx4nAsuT9saDtzunlAYRvC0MMzTe1UXZlGxwQIollkKXcgAhKvsB1QSqehgQCRj0NNsK+xsrQxb",
+	"eWdrZdhaGbaSztbKcLtalfr4y1Uqr3K9XP2FKrecd8t5t5x3y3m3nHfLebecd0XOm9UL3luNYP4dXvt+",
+	"D7NY5Ticft+ujW1rFQze0BeB5a7/yb01PsnZp1t8cX+NL2pWWvOLyy8gSkk5goU/lWsuNzrv/70wj6bi",
+	"t8aahZoPFhZqdgjbn7cAuivSbbYC+kqcaJM10p1z/dJF0r8Y992s4LhqpXXvor54ofWfaRQG8PNL0KDy",
+	"Fzh7anKvPGbvm3RMNx2TBc6KidYuWRRIQmMG6iGFtrVzIkciiQJyzZ4TtHcTfVaSMNofGUP5xJ9mmvAx",
+	"FzPehYkrGvkQmfRH+OmVEolDaXvI3tf0Ut+hLDHAl88Izt6ION7uP8WHzsGvqpuXu31VhCNqolJf2zZb",
+	"0BfoWPBBFPbLW5BQmNE+9SAvDuk6Q3K4m7ZPNhXNMfnNBIBPGOUqnLAWuWDUqZVIeUBiNmVUYTlafPfe",
+	"+HUW4lYZZMtQqwhB51gusGZL4D+W2D6tPhZnSDkW/+SKDtHuNBcJdErUpOV0sPOGqv7o3qQhPq0Bbmef",
+	"NcGdvvH582dDyxiWvvmj0en32VSdGb3qNaMBetsCJvtxODVk8FV4wyTplRWxHplBQqdNd7BNEAGieN2t",
+	"rtZk/Plv37dbWrgM9aQj/FizYe1tsJQduxZI8R6xCTUFhc5M+aC9drudbl2qODR+wmNgcf9IWDwvb6Dn",
+	"cMgeETHs5Sb7YUAomDSxP6uylU8HYaQBld9N5x92B7/Bx9INGCa7cN2TkKc/+HZxoqlixSaunDZzTTIb",
+	"UcWg7o+SpE8ly6+yTHB9S05tf74V7z86rLlgywAqFv4Bm95OY3HDeLYDEZdQxfQIr1ppxi7cJZtFXQsR",
+	"MYqlgE4DNpkKxXh//hObV6H1GzpmUtNiSQfQek5aemGd7kCkj8B6vX9IRiKJZYYdfRpFLG6SMZsDHYcb",
+	"MGRYtwzN5DKBUgs4D3Z+tX0DR3SKdY0JFusilj0MEkmjTAQas6kyTfopiSkPxER/sYlCC9UTvH9/+kMT",
+	"TexaHjKLf653FkrSF5MpNCKmEn9pkt8SofTOeT9KApN6lGLOk8F+f2/QZjuPaPt65zBo93ee0UcHOwf9",
+	"9uDxoD14Rh/tVd1hB+47P7F5NWY9KmKWW2fsv3b+v1/+z383fOh2OgCKXXWiVyNGeprY92zBcmna8Fr+",
+	"ckQO95/CNReJImGBUn1s7H9sVG7OsIsFN3zBks9hjTRadenPiTBvpoXXxYzbxKgvsfy3grO6UDdBK32s",
+	"CWP47YjesCNy0D4ks1EYMYuXqBIXd/Dkx0/tf/+0Fx/c/Pz+H9P2zT8/8B8P/7FwW3qBi/e23z586t+d",
+	"PAMfTAXlwofkeo6hJl6aZZ03HqKVuXiW0Sv5zrFjVizGHbLGSnKupSXrOdP6eMUywLRFBDcsM7eCPf/X",
+	"Ub13vxmwAU0ipbGu2TAlgI4aIVcHYF+jn8JJMjE4OQm5+Ss9Qa2CDU2xFtsb9h3VJ+3DzRmFzEurW5QY",
+	"pUUtU0nILDpVRdKCgqmWUk3Uyhhml7eIqdtP1eHqFZzcWa13dY9qCB8XImKLD91U9NBKWUEoKuhnviWa",
+	"VjjZ8v4brSn/axfKQHLGldzFp3IXeuFgBUzA2dPAf76nQdpcGQfm11XXQlc+fjNdF8oyVSNAirtaS0DU",
+	"tTA+eJxna+2dZ3Rn8MsfTz/vpP8+rPHvvf3PfmZ4OQ6nC89LCTKlUhJxw+LnIE0oMWTQRxcE3Z4RgHMw",
+	"a/tPD2xF3p37bm3u3ra99xZqCPkP9aVbPowFkPBbFMIrCkp1XtQzeM/8p44Fq2534zXsl6Or1thWxdX2",
+	"nn/V1hpyPxH1s14WViFDnRMVgPO41Iy9L7hiaF2i02kUoh1u1yi0/+dXieUjDchkamAybb4rSIodvgu6",
+	"Cn7sc7PYzn3Zy/nF6k3VI2TvcPEIhzwydPLN3LGa9IgRBn7TTFHSv6Xd5UVMroUatfQWDCS/FPzcz71h",
+	"lIM0d3egGArlAUfJogaAiLSoPP85tSauBQuKszhGyWUAKXx2I6CAGHAHDEZtdposwZZf0MBU8lpztxMa",
+	"aZrAAlulaul239g37Ic3tl9QnbNW8KCy6U0exwwbDTlG2wdEJJreHjvLJik39/nq1OY5MapnvYZA7tE5",
+	"FWfXOLkwMyh0x2zejVkia1zMvP3nAl/63PQ4oJbNVHJ6beQsXqKby4gCgP00ZmQSSqkhKWIyiwUfgpZH",
+	"zbnBqBmVRDKurKEylKRXMLr0DPiFZrHhMORgUlqbKPb1RF0BM3XjbKqFUPN8fTM4jFZaMUihIrHQJ1fG",
+	"7iDGIbKEYzQv2FClD7HJ0VkHCU2pWmOx6Lql7hejIb5YWMrmyKZZELEL0jcSEAcg8FLE12EQrC0aGGzs",
+	"TlkM/xTL6d8bfOVd9sbG9qq1x9S8BJbX1NtAYIUKrkN+5y/mFxQLIH+1/TfznSmXEv+s++Xm0ATBNaFz",
+	"gFYgAFLWhKS1ROU0yQQIvhKcrQm2fBH4ZfvNVeD/3HTL6NZ69b3cpNxl9E2sSZ/JI1Cyl/I5mYgYqcsp",
+	"19oSjU7iWMRrkxWco8vsJEuIifvJjWz5UkwYeiNmwFM06SCCG3NKfKM1VNisJWPyFptNaaistVn3k5sk",
+	"mFKLNCwSfAj2EctHolAqd7Pvcm7SNTa8uqhR/vJG9g0WIpK5fUHSMGExqaQBWz+jUnUgoGW9LUNQG7UT",
+	"LNxr9qmNna3+er6DL5GKzpEjnIlhyO9GZcqiFVL9yErInnCF8hSF9F+fKkSOR6w/BhVQzrmin9CVOBAx",
+	"GbO5yaiRSv+mZmE/ix9x6uxnnysHSaWLKpUuL+pk9aOjvmpQVHtR8XLfMS0JpSif2uf6eAu4twR59ew+",
+	"BRje3SyTyfDVchSMqfMga+HlQsCTj3OIRIvkATiypyJWrje9GwYkHIC/He9lhqSm7ZX9zL3oVbQIhUqQ",
+	"W4I/BUBuEHlqsnCY5rYKgREQ07S1XFK+sSqUa5cbXCq8vKBDO45oEcghhLAMrB3qo2rDmHL1ENo/l+Cz",
+	"BGMK4NIHj1YsLlTOQJkdwQkacqA1SxYnUzwHzyzOWZxPTTgX1FhNAxFSuZjMRYJWicp+Vg/xdPygW3JE",
+	"HkhumCu4en0cDkeqSa4TpKn2vhieIcMhJyHP7vrtzG5e4fU+xnrXFHB8waFAdmANGrxG2V8p/jttsvWt",
+	"x39vDKnzdk8Qenx2zwyN39F5JGhwJcQZjYfrmiSmOAsaYew8GTqbj2CVGnhcRufyFD65XXMv/dAU6Xl8",
+	"mKvSsxhZv2ac9yLa6IPOEhwqA+suxOUKYFvUuZ3ZO7VXxCxgXIU0kkXhGQYQd4BPgi5PU0CcgnvTOFo8",
+	"Jt17zl/3FsrLPmAtFZrLsNswHjlTAyFKIY1RhnDkHz582Ok4aYbloI6Ll8fk8ZNH7SY5yEd0YEsxrc1F",
+	"k+8/NpxNQjxjrSCTR76wzM8Wya9GsVAqWhvNy52i7kU/rnuK41+iT9fmNEMEte1RPqMY7Oxg9gVT8Xyn",
+	"M1C+oN5LbCHtvpoi9uN2rUijUmDY08eHSwM6U9R+z+kNDSN6Ha3L9m2b9m6SnyrD7x9sI3d3RBnFvRMV",
+	"yLhWtsM+swJ5DOJqqGTaLH5ZD3N9ldhkKmIah9G88Kl73725ApJLLoAXsHAFnD7oX727/MM+mVv0n98o",
+	"rzVtys39oFzOWEy4mD0wouRvJbQGdaroiXNv+xLdX+3li3Ys2rweoxm0dUNmSwRFZhMRsvc3zjVLyNBb",
+	"FeqlSPi6giwXqjuw7y/eoP3QpjyP+TICYIy3O3ojgtRQm3/vX5DtLabzQiqUQwlPruiw/GJHuklWK2RP",
+	"1dI2DttV6sZboS4YDeYblsUWHpUVKlxRMD20rkgUFFdaOs0ljD+3w/UMo0SpkA+7gZgtvxKXZvQPevDG",
+	"/NWGHypIQuUi65v7gHjiHZrnFp5I8bubDUSuNiy9iwHYYb4IyjoG9mIphKVxqIXqFRvZcc/mhPZsv33l",
+	"RBWaNZY27pZquMXWY2eaOlu/yMoYbHzrqfUftioU66tcrZMvFgzTbIgZ79LsywtfPJ9xu8gN3YBcyEcg",
+	"OPNGB15ge//NWFhjnKyLqVc1g6TMCiAEcDN7f6spMExqwv/A+ak3HoU37IHYBC/YEIOfNKmIxPqHEzsT",
+	"dfvpTEvyFkof34z4iJiHFloxZRwzskN+Eyr0bQkezQExL9EI88KYDb62nJI3YiyWMWDsC9S7N8TMoGsQ",
+	"eOlTb8JMxGON1IMkwhxy0AKt7SYNqEbt/KFIIebU785guPrhb+oIH/zRhEN+egeBR4vT8nD4mQmdaW4u",
+	"h6UqCGd5RtlboTafJrhyfAjkcVF/Eg2VYxaYmB4njwZP8E6cqbUiwHPOv02FgT9gtx+ex534/ZZkW4g3",
+	"lM87madqEwkID9dHBaLn7aKsMNclzOZYnu5iPngW8vEdZb0YRVCL/mJARBJjopCmCzKNNWWRROoAizqP",
+	"Ma7na0HjPmV2+uDp5HKmAWcGevk79aDv8rtY3GjcyEWvPMiLnQPOeWxyRr7i8TSzSWJnMXUmSRf/Rc7Y",
+	"IDnUe7IVzPojdCI9oLPf1Il/3cPqPNxzeM9pokYiDn9fv5hHJrutZG3s5N7LjI7NVIqlUNNxNXtVB97Z",
+	"rLkKQ+pwNchsHogI+0Wc6AtPxbuCzToRFnh1801D19m12yRz6V6zr20uGd9UAFE0HrKq3qSmFNZ7aIHy",
+	"1Sq4rGuHv23ll69px8+SwjyZzmZRqfXPybyaWtcHHJ6v3v8XSYT+qjVXWs7XnBLZp6m12UkhpgF6xGj0",
+	"LhZTFqtQb9mU4Zw6P/3RcGuGFPksI71XJ1dkVzJwM8teWuk1TiJWKD99LCbTMGLxd3vPHmnemjJbp+9J",
+	"rqrr/mGRCjcbn3b6I9YfQzOcWVbPxNZf+GoV+ZYX18s4z3/SYn3p+n9J3xDXv7I+tLHD40OsS1f7R2PC",
+	"pMROUqeIEDb+vk+5LfnQJBT2q6+GwApcM4qOhvzhppOVgjWgNA3jfWYMa1MWy2KNytUX0FzKZvOAsuur",
+	"gI++/j+YvoqAq7nN5Toulkp72/LvlorMsB4UYTGVxcrS2OVmf6d9mOtyk2Kw5hM7KoQiprmYlGX7c5e4",
+	"YI8nnzTL922CmmJWAupkX4tEEcozl2fxvNmNJjoVE2lx23pOoaeDM41pZ7SYhuEyWXByYzoxTuinU3zR",
+	"VNY0G6RxTOdglDZvLDqiUGbVsD2nAr2H3D7na5xKqVOldylzkWCtBhkOOQtIyCvXsyqW8CQyPhsUS8vr",
+	"g6WlTDm/utdiRsRAmSX6V7eXr1b8+NDVbp6120/2nj3bf3T45LD97Nne4hKo+sUwWoRFuazbldEH+vLV",
+	"wR5LPrumccnCo3N9iVCLTC06vfZGT8/UPF8GgPMZf2dGghPW9E3ybSlm+bN+TkQUEMEZ+gWQiBGqFWQI",
+	"C+dqtPI52NZYy4+iQNXcW51tvnjJ8kjtP00HChbrmpaIeemlUb5B3kHPtF93fHq4d9gk+2UKCVk7oIvJ",
+	"bqpqlec4R9aHllLGA0iuzSHUf3LcPQV8hnB+seeRjzq54C9fg5CrWMgp6wMnsYvx9BJ5d355RXaz4fny",
+	"yRXNwbLh7m1I4rAg9fjiL5uNUMrEdwa9UMoe1ILp0STARiaOPUDWWNk6y/l1NpZdPdhbbn2aXEdhHyrT",
+	"1IFMa8aiaAfKEe3qiVugRKyxKltkeDnavRWcHWnMS0N3qYvxFZjoxz8IwL8t7sm+WLLkThRhRBIeLBRz",
+	"k3RevCtIJI40l6+6L+6Q1dbtWziGXnRtIgG1MmRBfRAxmTIxLZaN92NEIPpyHQQwleeW3Vygl7UuLYy8",
+	"/Uq6Gru62Ohv4SEfQ1fErCQCRmGxuCBI/6fBBWcV5wuPboePBT5kiE8Jvg4dqKSeC25ls4JJ1IWe59ZU",
+	"4aOPxx1T3meRVXvWU+ofnrLshQQICuczDoaz9SCB/Tz9/IDTCQu0pKjZE6iz0ONTy7VJscHFjF2Xkdet",
+	"TU93fm/vPPvF/Le788t35ZLzrn3DLOxzs+Gr3lpeLChuRh+Eso9KZMVVckfIaTRXYf+7vaeHB3XtMAs7",
+	"cDRtt0QvENksK/9daAnSikx7/kLHr3RJts1XsblXGWxDsbMYjUpQtKteiFlZw/C1kOv+n1zOjFZm3sb0",
+	"Kjh7TuQ9svctP9zceO8ZCz4I4wnQDjzvu6GlVQWp1KLLcb/oLHSjNurgmjcB4vJyDZTMuDzUfmJsakrv",
+	"uSHtkNyMc5CQS8VogGGAcsb0Zor90MzcxQZRhabZXvuFbXECxYcl2p/wrWaK7VEogSdY5bRwdgH9iyQR",
+	"nSoxLeL4kmZGLsJHIQc7QAgRf4PQp0adlEqwrNiRaaWuic3GYkJmn9491YrZhE2uLUQWIdSlovPMTGL7",
+	"uAUR2rXR+VcHdYqiZXYoS8z4x2nX+/VuznUofOb5AZulJnr5XBMZRq5jRscohEPzxdwxQFFC8JQNYzqR",
+	"2HWRD0POTBnWQIDozj5p5J6jeaxora+Lu4p9QtHl/ktXFaIL2tj0ZXfSNYaiyOSG8R1JL80GNOKsoFSv",
+	"whvGSbknXKd4qdeiOMNQjZLrrlG4u0nsgc85JzhMb7qsksqj3d3s+S4SmwXaaLmvZvUy9Xr031rdlfoy",
+	"Zh9q/GJt+X64vaSTMJp7AHdmBNENQE9jMQuwb8pC+NmB1RCczWYtd9RuyO8YlO7XAJhZX/MSDjLOYqpY",
+	"gK2U6bUsNcWE27FUEMlJefZzYDUvdm0uL+LF8Tty+KRFIHqBDLTM1Sv0YzatnjO3GORN0oBVNlOFts9l",
+	"elMbEexqM8t/dxr2VRJX4II+bs274dj9mGDely2H1GhUaE3h4xtEh8+2db3DWUtdEqu6XPB+iWZiBiZ4",
+	"slukcy1uGMnNRkJFOGOB6U/cF1NGeno2eTTTLAvtXTyZaPQsruNN523n1clFo9no/PDm9K1mwNWtHReR",
+	"3VcxtNq8wE6Pn3YMr5c7sCDTA9KsqOzvqNQjfzDWnGqejx6jotZFzqeMd96dpnVOcljxR0NMGafTsHHU",
+	"OGi1WwdguSt+G7ywnb4SsY+7CRKEgcZ80uPiWgTzHrrFUkmJKkKJm03ZJNSWIcJg2aKRyJyRZJGpcgLV",
+	"TnD2/MmYISWWl3cglxz6tO830ua8100Q80QcZF0/jW0tf7PQ+QR9rlnA6liUjZTt6Y34LpXAUY9XpA9d",
+	"2OMiYd/bf9Jqt9qtvYIT8VENJ2KVc3NjTujSF6/nS12FGY4VL4U5LFg3TJUB0HdTcs7f8slXOXYtqENu",
+	"072loootc+3urw2TcVhdqSUtoEOl0vv4SY/9jAV/WN2XLmFwEZrwWTsTwHQREK3ntgzHuihsspW1ikSl",
+	"sto4C0q88jYY3QfVaIHb3sSA42LuDs8XGgU6Ejzt0IrIbr8oIi7dKePBon1KMWEQ1wfjzEc2EnkQelT1",
+	"UyVJGKzVbnhJL1Z/WI1kjC89Y0AzDB1TggzCG0YmIU9UUeHa5LlD91k69GqoHZRHUE/MTl9zrvyCXokd",
+	"LaTt4MjdveJNqGF5A1A6l6EANwd9MhqaW30ehX2UAWJIj6HkWvkUwv4IDLhplleasz1hTLU+8o98h/Ts",
+	"intHBCqAFQuQwyDTnqcLT3FkvsoUPMCxELUKXrTeEbGWZv2nHs8+TTGgF4ZqPIfcZRpFYlZYQ1b3Qw/D",
+	"F5QQXTkSseodkUv9Xxvi3ZuEvJeNiQQf9o7ImRME3pvQT84IOaFR1DsiL1gkZqXXaTyE1YNcW3hzwGYI",
+	"B6lHKBIxjeMwQ66EPMgfZp8COm5qUap3RN5m6Yw9u3EcZzM6EO3NUFMaz0IOarTlh4OgakZTXizgDITf",
+	"CeLMv5vEzpv0WoooUYzkVBfy/uIsVarAhhrygcBptIZZOEHcXrpD0EEL+7OqlP0yQX2P2N+JosP8G1aB",
+	"NG8caGpy0CYRU4rFskmCcBgq2SRdveqdJgErC6FmgP4RRrQMykMlDL3Yn9hUpfZfK1Dmvtwf0Zj29Vd6",
+	"R+RYcBWLiGQ/6qnNUPKeh30RmPdtt75kOmVxn0q8DQT+3NF/27UV75p9UcMzfZHAX7Xeg43CO/CvynFy",
+	"yvohjWCk+Xe2r9JbGvP7YjIRHF5Ig+4Au6CWKcZTgJEvfQPDi+Ejb7RqboLdjcb+F0nEzEj1Zm2JSmgU",
+	"zbvsUz9KZHijN3+cEoK+mFyHWoDBbvFAWnr2TKdAaHtHBK1oEwGGPspBfc2TMSTqgEtIvoy5EiyVZvV0",
+	"zLihD/6EhRSaEyjbhIjp1qsSPP2siX0z9A2a1pqag6XBQYJpDKw7ZnPzwpjNCZ1OGY2laaiF37ZdoHJA",
+	"gojaj9xR3ZxuEzlC3mg2MmLdQLHDvcwNzPMEgmv+DRk+5mdNQe3Ptg5/jj6CmphSvkaWsWbYevaDNak6",
+	"VKnRbBSJizMgNcZkP6U2JojxgAvuPM1urObjxbvp/JZeO+c3uEjO3+a6mA3jtTB/WIzXo0vIDEtDPHXO",
+	"whitmw3M7IHPAE7BGIM6WhhwMQOkEdslLaeFO6ddEo1AXkjbdxVNl4wkfMIUCg1iACQcGXveTFHoJWAP",
+	"L9/JJLTlYZbyo1VanOC3Ppf9kMFSTSyTlT5na10rQWL1/S1Jj3ABUGMTZ3bwZwdOFYaoPwpajV9RKpld",
+	"KFEx5TJCYx8Y8ppIKqk0sg5EeYJolMMOjOVyl+AEdGWSa3qm3hTQZ+09YkZY+cdCKH8Uux5njHeXBdk8",
+	"hXe2kqYNnTS4kcK2UvA+cw6tys2EsuyMSteWZnD8t4TFiOtqlGbK5i+zGVm+yCIeCnXLMJYH68W7ctKT",
+	"8iJFyRn+BUKQqu3ErvnZQ2rAuG57ZQ4GQDSG4Q1rgaDIbUGn1MGBpVm1Zo0atkyBgLmSN8ZquI5VPXtY",
+	"wrXXjEYaPrl8NVvtuiHGZXJsHy6mZTjvJY4tAtVM4YNq7j1PbNM8qwkDbgpiskGJDf10gSTGeTiIsQ8E",
+	"p2k0KaTMbzSiqMNLOfOOz2r+4+j6VT88D398+f7307234ak8najpv49PH5/+ehKeHf/YZv/s6Oej4Fj9",
+	"Fhz8Ixz8o8UO2q3+fsTzCP5079n+0hgMDHbVP3dH3qjl0yEXMQuceHWIdINk8tzlc8sSLDPD1w5a+nE2",
+	"LmAijYaNo8bJ5f6jx2BvuWkcNd7t4F9jKOC+p/+loCXhMVpY9JdDuN6No8bg6cH5jwc/7H96ufdi+PQm",
+	"uX6mztje8PWb339+8pg9vUrks+Td65uLn0/eN5oNPc2n7suT3y+SZ5ODx6/P3nZVwh4/enb2dvrPD4+n",
+	"x/NLFY7/9etPpx9OH9F2+XLAesvh9EMRh2pUcCzYXeW4m9fkeuOJ3k7im8KZWLjkIsa95vCgyqI0ZvOm",
+	"FgIMW4aT+oskyLwKRmSPTbX8KTUvf+onNvdgFJzeMlDA6f7hqetF0dOamxGRYNmUnzywFSIOQk4Va5Jr",
+	"KtnjwySO8nOvhlZL4TRfaxGrYOrSRRSdF2puLpwGkV4hIg6eQRMQveIKXzLll/yePNp70iSPCgrHmM2x",
+	"feJ9v+u/lG47Lr241XdZShIKAMDr5+VkqVqZfZom5lIo9pelUMCqfGdj3VWVQd9MKpQHTahrIlmMEZQf",
+	"G7MRdAoncoTpIlCKg//9Y6NwnCCAVXjv0BHXQHikqqVxtTWkkQvviRtxqZ/mXrsVcx+ujpqF055RiXno",
+	"EFjAbfQNigD6IRc40EQYWvHKZP8UjjOLIwGLiFPa2dQk0zd3OowpevC1nNzN7CBpy+KEp/+U4ZB3Q6zo",
+	"ocl8lmLajdk0onMYleaixkwyX3KqzR4wfxf+7HKhwn7x1+JLzh7SOgD62ILENp01P/Yh4ycq2m8KsCrh",
+	"VP7oy0llUGU56B1h/fxYKxD6UEgvZiqeh+AYSc/VNH0IwgCH0zEj0AcPRpoueKQn0VxafE0JMcZgEzkO",
+	"p9P0q+j7IJTPwQybWQ6oEzYPnZoxCYHAGfVZ0CI9rMnSOyKmLi7QlqEQgQetcKuAQ7hgOHawpZkF6YuM",
+	"NVsKkSpceWEb8qJ4OcJb6E/I09RP7iJpgISwxlHj1clVo9nQ9AlRGtjSkCknDVwvOLIBMyVyhl8sSYjG",
+	"N1MnT9BZVnUI2VO/McjuYwn9Cfn4DY78XNysNxnGjkijd2wIlMkitRkVEaNQ460QcVgA31JpCeC7eAsX",
+	"LCoRTv1aEw8ghURhe15KmkHDu3ucSbPMPoW8WbPZWYj5+xatEXXenV/Cf97D/3eujl83mo0fTs5Ork7y",
+	"WIzDy0gs+uP1A9NjRmVVyiyYKZ5nuRShPqkoyI6w1DW/CfRgNio0Broc0ZgF+bKN4NOhpC+iiNFhwm4R",
+	"p44xu6WzhY15z89tjeUx1FgDAtKtSOpzjOOQoQunB03HINkd69cdPtMirKcKQR0ztVnGmobqI8gP0ZgW",
+	"CMLZp4JBbBN9zpfaspnfv2Bhg7MT8JTmFlfssLoscM/2evM5MhhX8RyTIfTy834N+Kns2Mgl1C81wqMX",
+	"pSB2e8s42C50xXW+v3ibUkPRR0dgMZxx1cZ1+VRwL2HMOtt5gmNCTnr/3DGUY+c0QDO/0fWR6/9F3+3h",
+	"qnFGxdX5ybasMOq9vrp6R/Bh7sPQbb66vOejZ8+cmjeHbW/Vm1yrPn8MKlwMbFWBWWqZRDOIWdY4TtYp",
+	"0EAD2t17sjyayMWsgzJemYaCPnajr1YaLps/KF8D/qU4Y0tYVqAv89zl+t38l36/aBo07RJh+ynGOF6b",
+	"9MKlDh0H5/PHndIQS7QqmUNdXlqgRJ1EjfYzFgeUjfw14xKHrYO/tQgKSDinS51tgD2RInUT8IDGgYlf",
+	"k4CTHjYDT71X3Bhv84dVBxfNnJL1Y6Y2OG9Wc8FXFsWx5GMQlwVloVyGP+dwP++H+qsd9be//3fja2ZB",
+	"lskeZiNUWtqpyZftU675+gyj0SU6kPDHRZCvcPvq++kPjtX7zXu1l/nVlu2xcInTTy/JsrRVTDvYySaM",
+	"QrQWu8akrDGOuYNZbpPJhrUibRpgke/OmlFk/Y/DffzHznWjbM3LdeEpGZwgOihMnf/wNds9cXkOc3VK",
+	"VkdmzVCWZvs+8jJ9K9MvEmsssC9w9DLW+FJzPpHmmWqCFYVgPsgZLhczviW1YA6W2DGdmB+3B7bZb34D",
+	"i/DrokLp+TCa2wMVsRORCkfram5aDHAieJwApIooHTuytPl0SYktNewUCaWfupENzEZ9KPs773Pv7Pzb",
+	"ut3Tf6LnvVwt1Jm15GJIw6ZyiKc/vkDsWlJSPb/wup+83RdT2JRy7Y/fdHb2H++TmA2TiMaEfYJO06VQ",
+	"k0UwXVWIcfbfdOGfrdOHrY4JpMKLDMo3lcAcxIyzmEgGIQNlIaFOAvodpJrfKnvk/dXxxqo7eqKg1q8r",
+	"S65ZnyaSOYCfUS2gbTDnoyIWpiPBUxo00YCCXdQnNITqGhDM6K8SUc3A/TwETdxuk7HqmJx8OIr9am5f",
+	"DuPbXEb8UhjeVQp8EXprJfC8f3/6w82TVRXr9t4aCTyhBBggmaMeILw33heiBHFH1hNlNpyqv7yM7pfI",
+	"zV/5jCFiboFjDbKPYqicCJRzVtvhi+22Fnt8FwmUxv2MBWUSHv6WsJXryngltxVy++uk5nsr7lpU7KLq",
+	"302gn8OCNLxeAdt7mJVmvHetDVcDvuuaACujoU37X+gLEViceBEs318dN63BBwDIgnBxseVHt2HHpi13",
+	"eR1vxA2TyOw0vs5hHeiU6J1c0WEvzVX6LRHFRMP9Netl+xoDebL9rNPW0Usc7uYSxiYIYN4b40elCirn",
+	"5Wnm0Mt0fukNKvH5QgZjbqg9orzsZAmfT4J956UIr6/enOUR6WPSbh/0/ysQfUgcHKlJBD8xfADGP/xB",
+	"z4g/7jq/lu0fXguIjZ9+J6Kw7wmw6sFVkWDu62kdHIXefkSlZBB6nKWVNEmPh1L1oPkzVqGCz5O/Xr4j",
+	"T9vtnccHL/7WIi+EGhnXNsHEkdSyJMHWXpUf5SibzqoA16TK65b555W7XqZh7j96nNfUnjYbUwOpwjds",
+	"XQ2TKWNIUfprllNTfGIzaYq/Z5k5tqMTDnTzeI4a//V//9d//+//0Ue+//i7v/6t2fr7x8bRH5//HyKE",
+	"QYWV9F2TwocmdMgMkKbc+tuXP+WVDwBPtUqKRrf11eAVVvL0tuuYpvi/0DOZvy2fy8deVicx67KOFuBD",
+	"lvJ8pTTI1eZO0c3nMxQD0iujWW+1LziI61HRS9mftSb34b5XqrR96aVN6MxT1VrXZdUoUIM7zQU2DQ9w",
+	"vOddQijPyXmh4WU1Ve78i5fH5Nnhoyd/avf81m2+dZtv3eZbt/nt3OYL6G5VUZI5lB/Dbo3Y/2lgilLk",
+	"U9ptr9reETlst9FHDrV0+rlEd4w3/fHy/G2TUJJmSGOWSlqX4erlztOm0y4c5Sg0lZpCbPmaD0ksRex+",
+	"Gn+BFRu7AfQrdNoZYm2AQRiB5wKmq2j5CvPutchbQa6xrSl6d7F/UXEtbhqVffMq7VEDNQ8NyPSC2Kep",
+	"/gQsLlTSljKGym7Gcj2iEgsSFfYcMyh+SyNpP/MeE9TdOsRQLyDVWI4IZxgHHAWETmlcWLupL1VefKEM",
+	"tCQmF36Fddtc/CmL4Z8CP3Bgzgtsa38xLvKI9sdOIcLSYeeKjOemMdUZ0giOrHv6DLKhMomLGspgi+mZ",
+	"shSUj01r1Jk7sWlUqh/D26NwOEpLQqBdUMTwK4txJtTLuVCpbu7O5y4wDocj1STXicr18TMJ68YwjwiK",
+	"oO1irGaN+TBPFYfn0m5hun4spOyKOByGGtvhYttJO2RKhwyre+NVkaFipjA+0EIxDpmt5eFkBPQj4UzT",
+	"uzh5dXp5ddG5Oj1/+715lhXZGYiE49jDDH1F7NyREO+GrVs0pWpk8AlidAu1bA7bjyw81AgdW7KJYfAY",
+	"0mtLKrlnZEuHHLaf4cuFAgHXS0qK5Du9uhPZJwumeE56Dqnuwa0ZWE89zp91oHXnBpMe/Iqw15d9JDCf",
+	"B7sW6NOfy6xSidNR1k50afOYNaZpNGkSMA0xqMDDJkJBVvxEsuiGySbhEAgax6wPuBrGxKE3BkcjTefn",
+	"eax/BinS+XKkoCNHGsAocRfTp1tpuStgamBGG+rvpDNmjMl60qBSS+80YJOp0NL8fOcnNu9hb0Z0AGp2",
+	"okUcTX65LXwD7WKQEuvJ9wwTSZsEGKKnhCDCls3Ct+yV8b6iGQTWUoMNltMniK1wZCxz3b7pcgxT7rdI",
+	"73Sw8wbK1Vhy4NagMW/hFFM6jwQNum49rMO9A4cTa/n7htnS+RP7bbcZNLxzaGl+sUez921vA22Y51Er",
+	"LSdm2v5iWTFwQ/dFoI8CosRcxg7nYhC2JEXpafc1WFCe6YFHRBqz8nUMQHcqm+ERGb5h3/UdLM8qfIkk",
+	"lnBeGikzCYRFtkxSmCFXd8zm3ZhZHLCzl/HPSgomZt4ABQ7lmg1EzPJY4Aoe+0+LWFAq8zShfG6TmOBy",
+	"7OubjVwNUc98cBoLvcNBLo6/CSTHNOk3pbVC6coQUiRx3+1k4L5eWIZBmnQZHcQV+1E7leuZt22kzQdN",
+	"k9H+KBN4FIs5jboYtn9EHmkh70wMh7awlHKwNTRvoRLXvU7kHF4xFwEykGCXWR4DKDySDNKqdQFV9JpK",
+	"1k14GqXkTmKfZwX6sAOG+TKoz12RqMAUuIIXe7tAF39Hg/ORkW70ULhaUWAL32UqqJlvlECbl24gZnzh",
+	"bCbJC6pOcAFdTSDgNFdcqiSxu0WXQGpuNBsVkrAztFAtwCOVOr/m5EqnLlMmC+YXUWwi40plqcvDFa30",
+	"knOyEfhBytJNMX0RBRJT9wqEkTSPqFDIym0gX2runusSn2/d3mwUGaKrqWVMLWtbhnwo/dssu8ghIPSo",
+	"QPEbzXxn/2bDT531dB4FNUcuG9DxxEPpnLW4lauKdMj9zRIFbPPmXGbTcM3cU63dem5ew3ZTT6+U/sW9",
+	"FHlvig/BS7r+BWLkStVBCnFok6map1m1GS8xRiSUj5H8QmFDMYQa95z0ct1Re2WzZv62eM1XqIsj1WEB",
+	"yII1Gxe96GT/W9a8yPltxWr2n32V0C9MN8JtA5YVSjdptou1qaAB0jQSc8jCHIFIccNiGpFBDOJV0Qj2",
+	"Nbu1ILFD9oG5k9C0hRyLyRRSCa3PP2ZDGptUy+VRb9ueLtueLn+Cni5OvNdRde3cXren2Utvp1ddP5fU",
+	"aA9TJymhsjlMZQ7O5dI2hRkxQPuu9aC/ffnTcdNYKqGWabns/AbSeKqbGm5b3nylljfeOn1LMo4uHHH+",
+	"TYUPAxN9TPdm2xO5B/0MpD2aXMCOfqI1CNQO8vXmpv40kAvmAe9p522HxMxW5QRjhWXnbG5EjL/2JIsG",
+	"vSbpsSBU+r+QUg99O/RfcLX1P6Yxu9H/5ewT/K2Jce9vTZtupzXqtOBmvgmMnhj8RHZeG+eGAW030Kfz",
+	"k614n8aQ2UAxlpV30T+JGbf/NmFrWudK67sU68XY7oy2rIyRCnYKp7sDNV7sr/2I0XgHmsPszGioZL3O",
+	"NRdMMh787HxmTeE+RJTBSu1AZdEn0sLAiVy51G2dzo0JZhUqzxXW0w9ja7T7Kl1aPbRHslvWdL0N//xy",
+	"bX6bD7BT+VK+cSPG7Kt2HUab3/3vO1xRDvft+dt/vTl/f5lyUDKiN8zxWRoPUcGbRnnaKsT4qTAWHE3U",
+	"0N8N3KxoSAklEbEtVGnr5NovN5qb7ET3udm4NGW/zmf8do39v4129oJcMyKTmKX91ELownTXjYWXdRX3",
+	"IanTa8tnk9BYJ0PeZyiSSzFhgkMx3LTVXtkQd7/adDk2eRZ0lzeFMxDJqn49lD5fudbft2j2BQKDXLhd",
+	"xgNJEg5eaETv7OyMZ84Phse3B4MvNLEnwwAKU0Gx8GJx0TvvExZK633xk640yseEcxoDe62g6Pvdg2y1",
+	"3D/wOobqljmAj8rRjqu1QpNfrxNadrdq9ULzUK8cti3KQTJ07CyUPqBEUdr+P6trQaPwhjVt+VvQdJ+b",
+	"2qfwWJGJkIrst5tECvD8Q7DTSETY/3ZS5gXpGVfeivr1fy2vWpoRCr5zn2pgNkyddedzXdpLUkyWZZis",
+	"dh80ZG9xEfZ8ybDsk7L+aM+pz+hcYp85X+mc5bmfXpOemXYvB8q9Zck6hbTDim+72Tsxu7m7rcnwd7YA",
+	"ZYSRqjUE6u9z30UYf3j5OJxW7qad+9Iy3GwXPrYcokooX5LQazHDVmfp1V+043xu6fIdw0e71rq3DOuv",
+	"9OgLO7hEcOEi2I2U5janagmCwV8D9PxdyaNXDbpaVQdVA085PL8gGRpdzJHx+2IyoTzogrPml4pqX2WV",
+	"iymofSqiNTXwOunSbl+XUplR/aMfPmh28RN9MMFkxXFTxyzWVtd4JYtV1J2Ima5kfcEDCTnM2E0Kcjv/",
+	"00Ad3HUNbayIkKPofbNpo0HStw7KhsYr8gYyM8BlfjmXik0KIUDWpF8uHeY9rjJdhQdG9Mh3hiFaCslj",
+	"AZx2NfF7+viwBmu2yFJci3U7SWtYkE2SFW/wpOjU6POSZ9NLilbUKlYGScwFdKyTxZq9mDvlUg1COknb",
+	"VpqRJOQIDrACaNJZUCQqEaVGmpmLScvqVxc8VaXMTHdjhbmbLhF1qhVYZGj68dVH167YJ49M+a9OMadf",
+	"Xws6DY/IQavdOvBl6PsgAhFVWfslr0kGGoc8frzfJPut/RY5uWGx6QF1nSjSo30V3jCMeE6iyISH45VC",
+	"Q5QJutT3y2O1gdf9PWVYALJq00T4mNwbyP1zklj039ZjqyXcodYRaim5NKmotBRKmbC4SWYjIdPGtZLI",
+	"kdZHilYib5H4EjrWtIEsqI2FIDW6XBMyBgw5Q1PZ3rMneclt78njJ4/bjw6LVKx2WY5a0ly4zECAJrv6",
+	"Cz58dMcLll4hIScX3NUJx6IqPRIyqai1a3Exa6Y9nrUgVKjIWrSNF8qyLlc7/CVRU4URVpOVTmoSyaYU",
+	"A1Ou5+Q6onxcoMomgOEoZjQg9o9ZHKpM4z4SM27sY0dhSnPWVJt81XeDNHDdV2GwphWuYHVbvpTketFS",
+	"Elns21Wz6Niq68g6y1Uqdi8gHzK/GvxtDRRaXN/WMr0aZa6WfKnAdg2/sCjcdIvdOiBAYorUCc8IyT1e",
+	"f0SgZrU2YSKNsaFhdbH9JnnU2lugOGykxaC13oXcSKSFiOO7iB429OFWt9pFSItmC+V2X8Dwjx+usKL3",
+	"s/bjp39LXeqFqGxvf7w7aO5Y6bUI+RJlI2Pgd6NmLIlCfynSiCp7brvmlV4TWrg/R+nN9D41ofHUJo5+",
+	"6Wj1h87AllDnxaanMeNXemCZ9OWSeIppOkXqZxHTAquSzl15eQZYlASZxkxiHyHmBPMYe5K51b94GYpH",
+	"2XCNamVvGvtE+6oHSRg9qroRo1KZoMyJiE2N+r02abfbBDq4u0uBl6EbG76YX5R9WlrTe6i4lpX+XS8A",
+	"rQNxura2jFR03iQ9jcM9AqFxsk4g2j1OmVh8HX0pFHcVs19/Jfcqhr/+sr9qTP/q0L1/Mf63APUKMf8d",
+	"yNecZpH/+T2BNQK9rGtG6m9j2u8kpn017PDGkSLLWKUF3KrMgiB22Xhmk/F9zZyiC0Maci3JpBXR/3Qc",
+	"pqpgu614oaFkgjUhDdy5AFkwZMJVGBl511NTvTGMaZ+1RmI6ZfHDSm7bMsoto3wAjBIu2M5oyye/QT4p",
+	"WbyskwpWvJKMbZuobJuo3OcmKpAK0oUMt6xohoexuDXqpG0rqM8Bj0SJGYVS5FC/p36c1f7e4ZPDpweP",
+	"D58si3Patnv5Gu1eTBmbcpAH1vK7niOlq9ff5Uu0j7GYXE1G5hjZnUu42Eg09/LOLnqBlpIsjE01vfq3",
+	"TXHuS1McfQ+68YJ2f7kSl+F67BdxVxPQLuhvvur+Wq1DkU4RsAeDNx0LmuVKqGHeiFYBNVBUPNdPbElG",
+	"ULNb5APVPJNxuMhZgcXnBFOooeIcN7Ho+oPCVMzeyG3Y9hna9hlasc+QHtvV2J+ThWqH3G4bFW0bFW2i",
+	"UZEHDYvSR5Vk7SHyrpyVZzSuxLAohF4rpP68pHObUyQGELAj89lIK+UXwfulxI1aPBY05uVBvBV5Ru/h",
+	"w5VJRnt3lGQE0T4sHI6uRaIvLYbsYpjm7H4kIGWFzvQwBNA1G4ZcmqgHwVNytskMpbfJ5JrFadoBfBfM",
+	"T3tutMWUDiGYdm7K4H/NfKYMUnpYKBKzai3e5GGVXoxN5Ty9996b2oBYL+MJP2pkwPTDtU/ny+dGIXWB",
+	"6IfnYDfr5ZOPevVzpjzr+/bSpn42nKdjCrxWq0a5csvWSjSkN6wQ32dsXB77VNH8hGdc7pcvvCG8kI0b",
+	"BnXNFKVIugVFgkyBD2/tkjsws5loU739Wsa1WhrOOnrMSr05Lfi9RkNfWaU7sSYVroxdlVekNMJd4Tgq",
+	"b8EcyufcTeGc+1dQqAwGzQRYP4lDNb/Uh487EzRRo/2KVPG+mDJ0ggOFSOtfyxbpfdqB6jc9IjWyY78S",
+	"iDocUfPnc7fOd8D6YcAk+uwJVdjvy5RkaKJYoEp5AGrEeIt03NISsJwfP1zJJjqooELPiIFBhUpy8fL4",
+	"6ZP9R9BOE5TiSMxKtatwY/CrE/XYOGpcMIoNQ8SM2yDIVqaJYDxk46iBRZh8IwEo6bhX4Q1uCdaSxlFi",
+	"AyZTNktvgJnWnGlxACuI514TM+55Ry/ATeovB2geNTpyrNk5tvIo5P2FMstNgm8emTJ6R40fsLuG/lrM",
+	"pNJCQroqHAol9NDOC8PQIlQc5UKXRlHxsa3WZ+AFfUrp2MphmaLmNBvDFy2YT/lNqCwqwMmYL9jI0/ex",
+	"Zlm7oFTlvHWI/c2GwWaNEliKCTPcMtwo4kBua/n1FLeVg1UBxnmEKZx1GWN8p/tL06kxBf3N8qx1+U4K",
+	"H/V+wpaq+mJwWQcSnz9/huZ+A4ENF7mifSD1i3NsPxdDlNzkx6YtCeaWg2xaH1fT1AAD3JdQIC3tcYPN",
+	"Tj7y776DtoTyu++AdvXoFPuIhYLvmhZs/+dXKXjPRPofPnrytxbp9UWAaYXQ/8F4dJukhz3V4Akt9IH8",
+	"yLER5HNCyeH+fmXDEWukhQLvpjuJcU5S7HQDbbdIqFCPxeq2MZsyqqT+jEyuJ6FSLCA3NEpYi5xAn8gp",
+	"i20Nbalk2oVOphW5+pr42O4TGjKX4ZBr/SLk3313ZEP04Zr2zEC9y1wjsyU5EAQkWpuBaTTuUH7kyIGC",
+	"Iu/JWI/jl3ey0KSAevj9MbSAYxOhbOcwYs09phSLtXzjzs40CMyRg0ngiAxEFIkZ6YG4jnU6Ham+1yL6",
+	"LT7WbwkOneyMwV7PAbaE77SO9l3enPCRuwV+DMJpyYYPv/uOcMbQMm/772T1/bDDnbR8xFgNr6km5dJp",
+	"42LmvGAqDpnU50QJHFRaTUy6kSPY0YPycmcZAKaLCtcMG81gOJ/JvbCdAvQaP/JISIX9YRBN0oYhnB2B",
+	"JGGQRLJ+zJQE0ywKI47wMWZsCk1G+mI6f05+TaQq+Dj0FiGzVwMdsp5In8Z6v4XWm8+JubLS3AdYhHRa",
+	"PwW9FrQMhAtqex6kfgkTeYNiE/Y6icI+M2lWhk69Ob2C7hiRY1AHOAM6tEQ83DUv7WpVMWs8WZ0cntqR",
+	"G+3WXqut3zEp042jhs2ZnlI1Ah6425qxKNqBDme7yFJ3XAFqyJQ/ySbtU2N6TEry14+NDvmgZ/sJ+qW9",
+	"vziDKwwilD5TmzIvPzaa5MPB8d+OSMRoAC6q3tnp25+6x687b1+ddN91Li8/nF/80LNFhIXp7TNMyd9A",
+	"xEOhFONux5+P/FgToSNAGgR5SqlOtVyCG3zndHAxOACwOGh7xONTK56iJQ9pDww/E/2KBI8rs9gaybW7",
+	"dvm7uKOGK+Kb2hOgwJnyGJkLwder87Mr+6OIIJPJhMbzzOQlrOREiVsAhQ4h4C2FzS96qhx2/Doby9av",
+	"xuFZiRdpDjlcf2Cl83zJOMexWOfMhkz9OBvL4mHtt9uW9ZuyZC63tcs00Ic3ZAKrqNKT7dDdH2fjS2bU",
+	"qBT0izTr9IWSeKERYczmWj5dcDBG+dcDnZO4REBqkezTTp/2R2wnLfdx0G6Xjgck3B3qssodpIqV56WF",
+	"kKeHe4dHpvo3tadHBqFx88KqsDEW44HtH28YCYgEoML0QimxWXGPJkHPtrXEm5NWGVBC1DzxHMe/xF18",
+	"MQTwfbw+Nvjf9qLGhCkaUEUXo8cbM8qa7Kwyp2G6Ir5YOWa3T3kfK8NPhc9PdAW8F+LXrOijxQXMoGyR",
+	"U+SqmtNiCz/unqun+26z2M6wmetU2PT1CWxWdvFr+nrwNYuN9Zq+/m/NUuO2ZkVjNS//ALDZGrxZx6wX",
+	"IpjXR0bHzrQJs1FtzDzOrd7axz7nzUqa53wuXbXDheZC7OgJSvgh3krfMtIpd1/QtCy5fmWvxiuvBEaX",
+	"H+4dLB/8DnHpSogz6D8G7z1a/t77DN3eaGzD5NRm43B/f/nLkGF6HkN3enlqupXBy8/qvCzeUD6/sB3J",
+	"Pjcbj+pA8tTgctoO/1G7BnwMqXjvNDNbRIB+Ymzqyv0YG5TrVunQofPMTGaEiALV2f0DXvlcyZZMj19Q",
+	"dgRn5DpRSvAWORMCQpCMWiG4TCbY6HCEjSczCpRrHuq7yXIkZvYm4L2IsopGMZ0wrPH1Hz8osyF47O+o",
+	"GjU+/7KUQyn2Se2O1CRalzW9g0j62jfeDPcyHxRQ4Woc1rgacaivkzBm6EpRxsQWFEzli9FD9GUlLlzO",
+	"6HDIYvL+1FotZiIGLLB8lrXI+WCAT3s/nB9ffg+G/V4OH7KmzpXIoFfxQA+wXeMA3wr1EhpJLjq+H0y3",
+	"W7TtGLdkScCAUwNnzA6qErt9wQdhPKmWJ855nzUt4XBKZuW7D4SqRcDTwsXMut/dtu1uB9jnxtpli2NB",
+	"XKLtVa6pBpa+k2MWgM4IjYGXiChu3+1vRWLBk3EaSjw4qaW0g5Ukl7tSEsyyMod7/UtddNVX3O885jNI",
+	"L0s922uKWu0askgHvwFJZFv57AHIZwYVsZV7oa/JQs7ro+FrSmdIbs0ccvOymnP9zXa34tpmxTVsCSSK",
+	"pKY+AsXQuui2MkC5A1EuqR0N/Mjb8TmU0RmhK+ea9sdFwQA86PBLRBWLP3Jj/oTGtOTK6RmPauwR9MCx",
+	"venRRPXnkxviYh+qhyY2VDbS2oS9w7LkQqusLVPeMmVLWi+VgMyZhAeCUOtzMbR2XR6Nt/JWLFoqMZV2",
+	"YcbGi7PfKdPW17G/Zdl3x7JzpGghRrnxYlW8OiuFPSj59GbUVMnzhVGQkEvFKFSFhWA9jU/goA+HnCps",
+	"2pa6/0iHz3MlramE6Avrhkox2LSeErMajganpY9mmpbUI0MECtN1CwxuiiXfgtlmJ3KVljysw2o/7cxm",
+	"sx0NgZ0kjhjviwDDlD2897ZFQmvfiNP8Zu6Fsu6p/l7/intfLl34D/nip6EkMxGrEaYerysY7NVhv9bl",
+	"y4L7zet/Tm8NVo/46vw6i4n+jzfGMEd36wTWusZSjBpMSa5tPC13KYQFVZPeS2YC6lK1BNpDxJAF6qRs",
+	"WF+sK5f2Kc/CnQaKxVCE40H7ZjGEoXudyPlKNBXBfOp2/F5bf8kCokr9jL+GatMpbO1ekNiyUfOOzKEO",
+	"jm89zg9MeXqRyPlC6RZRWxPYXK9+S1UznJceylpTLbKOIWk6uKQBhBvXf3LUZ6v0bNStXBM/NFv+vRIj",
+	"rkTSH/lPeEFw2ll4wzhqWV+IuL5mNNKoUPuE0hdKZ9TBDKBF0D6VNiEHZJySaJPzA2OmTbXRt6MlrEyW",
+	"GcaUqxZ5zyFo0coyJq9iFgtIqzdhwtgU1QZW0ygcs+dE8AgtyHE4HKls4ojRmOcantnqhglPq8mK2FTk",
+	"aX3kHS0fkd6bzj+7Z+evTt92O1dXJ2/eXV32iJZakjhNqDDFGqCMjmySYSxmmkpAOgF4mgUZhAPFGE8b",
+	"AhdyFo7ICyrDPqRyhEMuYhYsF8qsstqPWaD1WRrJzNjMhUozIUHpxf2auhGbE9qMjGbrVWxWRkPc2aS2",
+	"C+hlW3E44c2OBFfsC5+1dymlCNe+bmd6I/dH0037uayo5DrvVYlgqdJTX/YC4Kyh2RqgDrQWgi8d1Hzp",
+	"pYivwyCwlvK6r60rxMHLt5LkYIZVJTh46WoUC6VW0abhtdWkN7PBmoZvlM0rdeFIDEWyQP89sZHnua7u",
+	"rKBx82JWWFqqyXQLyQbqHyFKWbMYMwi7vZgwdUjX0bxGMs2bTpXE8ik2byyUH3mMeNgiVzaHwfT0Tjv+",
+	"Ecrn2L4DfyZAHpeT+X4spOyKOByGvGs+cw9skuaYbqE133n3phV8gbCS1e2Rh5XtGkWiCulAl0ztHANa",
+	"eczpbJKabxD1TMYFdoCGHsa8kC7U7b4WUu3koPj9c6J1gu93n5M39NNOZ8i+bz8nr5WanvNo/pxc6jvJ",
+	"npNLOmGXoWLfX6o4hH4wKyURrWmtrEFJjjWynwOuu5R9a7Ncz8eoSS3eUj+ttTU05O4f9p+fF2ZvUWgR",
+	"bYJ5Rqw/hgoPESNqPtUKEnnBUPRlDL09kGw5jcUklKxaQb5lDKNeyNusHMhqmrR9sa4yvSlJzH63g3sL",
+	"I32A9QWyitc9fge0SaMHTh+MrUg217xpPVX8PiF5zvCetlu0m3VQ383lN/hvEl8XZy2+s72pUdtDTgze",
+	"SOiQlg8cXmAWOMeP/SjXMPecDt4KziAL+zWwlC+JqTbqewXsdF7xagqBeV7gkSdXdFg+AIwQkG7N9Ozt",
+	"jCF+bDz58VP73z/txQc3P7//x7R9888P/MfDf3xs3DZpttk4qBlC/0YEWHxoEcZii12zB0IlJInXzNR7",
+	"3M4h7pyiUc9vvYLqdJGxaPajUH9uyLjGSxFj2n+LbBi9/6VX9MXR28JhLZUY+ujU14Rx+BatF6L1auhc",
+	"THJfyULvlqkDV6iQ0MwBq2vWQF45ErOX8OGqzP8HYVJfZh8fWPmtUBjBn93frMr8tXFFoSSgU+K8nIxE",
+	"EqPNM1SSBEzrvPG8RTqKTIQ0ZWaosYCaFHEtJqpwglVCcAKcLE3iyUKX4KMQnfaRmxwv49zGIiEml1xq",
+	"5g/dTtA2a53htpaU1ARXC53LNe+vrGEPyii5pqZdVamxNvblb8dKKvL+XSXhgyfQkqQV/OLwSukenebL",
+	"XY6oW8mmqfGWhpHGMYGVaWZ0vr53eavNriPov4GQ2DSoEaLwsafW0jIlKX+JmWRqcQpCi4CFMZck0DR/",
+	"QqMECJwhg0KHG0gjoP2Rjd3t28KA1DiGTJahxPqqTchF5MIWlOI4lfzIs5IJ5FR54nq0qOYWWbIpEpkb",
+	"q0lmIyEt3Uw9YJpgizD4U0b7wLlvgpTes1CfC3dfmzBdkpBnAql7ubaxNN9aLM1liYAuqdywkKiuF11T",
+	"wrKNx9hkl0NT/m2Yzd1WbyigSMxoMK8OrzlGCzLovoaSAyfUXBI32dR44KoPqDnm0MDLBDSvgBm6IlHQ",
+	"ogN+GiVKhXzYDcSM9yoMGReMBuGDjd/Rq0fRtBaxeCtgv4spxTHl1tkpsVRjfMOCypCfGAytWFesQs6y",
+	"pSKd2Js0W4QHgFzSkfVACnKFINT8XGPvmE0VCQc5O7exdbFAP6DQbbr1kX+ASiAXJ69OL68uOlen52+7",
+	"x+dvj086Zz38RKpP7rf3U9OyyrdMxPAkEWvC9NxWX8YWF9Q+5IwMmZJGeVgud8WOgbrbj4SRtwrZo3bT",
+	"2S9pwUnohDPUS9yY+poV7uyOmZbOrBR45wKbwaFVKTYqebadrbUmNpebILOd/sTmOSvkhrXufGtK03PS",
+	"6drnduMr9UyoDFRaQWREyK4kLe7dEeGzi2HBO5ODVp8Gns949tKikHBQpPqUc5EVe007nVQ0Qq1VxzNr",
+	"EpOFE9ap6QkFrndrtk24pYn3wVhgjjWHpxELjjS1dg/GFAjWlGfDlpg6HNJ1Gx4DUa6dlH0cM3xN8EEU",
+	"9u+59ceu9tvQbrSI4dhJFvuBbU35ZQUvKS+kZmP5b0ulW8RWjh4kkgKSUqgGnitn3iIogcRswibXLO7l",
+	"otkmdK6RPQwiNGNr5YbFz039MgwO6hFKrmMxkyz+yI08DnZvGSqWlsDwhLpRG12Eqd6wP2lJoxbW0RLV",
+	"ywUVQVQyTyItwVhj/n4761ABUdgQ4YYeBk3djlLDvVRkKJi883DmuwyTu+MwZ2woeInwvI1xKmD6ajiC",
+	"xV8kiehUiWmj2QgBqoNQy+UbEyaO3aXfC4niTgOcTYFqc+U4tN+Hra8hMtgLb7gb4wE2b60nPExYSrRq",
+	"CBJ77dsJEs2F0YsfXNLU9FAeTQRJzwQs9nI0iAtDhoD8yBohjpsOEy2HTD59fNi+R2GTNULhL8MhP105",
+	"Fh7fWj0Y/t74pmqJJ7jL1ePg79j46trai/E/uRjN9Jqba1CnKHf++hlydS2CuW2YYGpgFqLdNe+3bTTA",
+	"Boc0V8S2XnvMploxlVCJ85LdsJhGRNFrE++edhDRwshHjl/XOww5UYwb450kQ6YcmcV+5DmRgkDNGWqD",
+	"lWDWSAscmWEGS46ombDJVCacEQOdnPnAK6YFGwjM/8g7fE6waFciGRpqzH6MqTvtXZ65/aw1Eo07oSRK",
+	"RGAm11LJEZFiwsBbN6KS9MU0ZEGtQqJW1snLWfc32N+scwMiyjcQ9P8gU7MgYSUvvvhFly2jv8+M3iDt",
+	"qpx+m1axyUCUV6nj1M05W8DAwedUXcPc9CmDzArTpUuAD8FaKUP0mLbIGzQOQBClCbwzXLBmkO6lXcsX",
+	"o2rpF+sTNOcVLy2LE2ijueiILvSQtN94wKaRmK8elgqqVuWxvXUb40MYtTXSYBc3KDyKv8hxOO2RZKoP",
+	"dq9N2u02OrAGYaSgsV3MCPtE++j96ovJdVioK5paR+zc65Qxg6atfNjN+reCGFHIxNl4pmAoFbQXX9mX",
+	"cxZOQvWPhMXzOh6cYwBN7eGX43BaezBUKqw92ubm1H7hQkT1B5/KM7B6rbZ4W0Vnhc+8czqumte+XNKJ",
+	"xpizUK4Sme+8UqIb5zxrueYaakI+9sc4cxYOR9ci0Uwd2zZiU86n+0+f/q0QoZ+02wf9Bdaav0Mj9+/3",
+	"9MD9x5oYfN+Gl9hzErPo+48NyaLBx0aTbGAqoEfrzrWXn0tLjetOtZ+fKqJ6VauYoW4jWhkfBpKE9Wvl",
+	"1REeCvaTlTPpaglEZj/vMvJ5n4rjOY1+C1Xx9HXEFswO50VmAHw3ZhE0oYgiWzmxuSxkxLpaofComDDB",
+	"GRo1nMARtzyUjRV2S+Y5/eeyHIYn+5CCIO+kgqif9d7P0I7bpOKCP0Af8DcQuDGMaZ8tCt14FZeiNIbm",
+	"p1hg1/9cA+4V3SoajPfCp4Jd1QM41tXY8bLIjG8p0uKLVXBdnSv9KYIV7hk7xFb3BX6IN8k4yReyRKAA",
+	"jUwN3Z2w6jhaw6zW4Eu3oPVDppwQrC+mGOTCvjYXK2ZqoNfK3L1ymqiHnPyWCMVkMWt3fxMJumsRiHtz",
+	"EQxMvZLhBaOBjZtNC9BXlKXProXWk0BGpKo/8uQYQIwvGUCWBrRr0VJVEkU90o8YjWWLaFW7WYziMRWU",
+	"U21Xv6oSmRZwwmSuoJRRvDHxsCz5Gfzq9g05vgdeoGQaUMVyd37VNH9I8T+H46LRJmS161Bo8UDTWgjf",
+	"HMZ0gqkljA9DbnsSBALOkX3S+sicgeAxDNUoue4aLOtCk32NK/UFnAI87oUXCRcV3CGJzPVz2By9PNgM",
+	"vfxSMlgNicqaAZ2mPDUkm3cxWKHDQqjD1ldzGw7kFcaObYruikyIBaHKS2ZpC2PE/YgpVrtnOoaDikRB",
+	"REZomY0/5e3LSnjYj/l8xnMdzddt/P0tSDJePIL+1xaLyvHG+Q47i+pqOEWJWUwlVLEmB20S0LlsoisJ",
+	"8tABL5CxhVrMEVD/+FrjUKgwaCXhKoz0ojigFMYYgnABSHdkUz2xlAdPU/rAaYUZ7jIccv0daN7vy4kH",
+	"3xoWOBYtcsGmWiXTLyzG4U3JTI5LLGZcda1xTz+DdBoaTEL+QGKANZ8LkogVL9uaYlERJutH+F6WF3Yv",
+	"5BzTDSIF1kpJKIU3fUXz4N7MwiiC4Fy4jV+2T0+tuA48Zpt1+yG2PoU64skZlaqjr8g3Gvhp8lI65r5+",
+	"vcDP2owEUJLVZiU5CcQYrf9oTBNV5dFMm7bavFTMr3U78wID8ThH9g+Nc4S8zzgLdgFgoHNrPgDcXnOT",
+	"RLLn+v6Yz3Chwj77yE2H/uyr2GwwazHYdBoP2kor2KKIdPT6WZwWXU5DUbMKUYKzXEUomAaS/ujc5vF+",
+	"5IX+tW52mf4K9hgw9DOrjAAngek8hdIvWYUrTz2rL8747ozV3XG+L57/+YxDsMKdsr6mm5nbikyy7XqF",
+	"sY5zy/4TFMby5WIqYewBm8jI/OKs8ptnfOfx10/NrM0CO3JsagBiqP4KnXAzVvhJg3xhHevZSEBV/xnV",
+	"VN2GW4pY/3MibliLWESRTRs2rdWqMZujVdgqXVAqbsQk9p2BBAqs7j+lscK2pF9RgUdIaNGdKtr40rL5",
+	"CZ7DypJ5+p6/iWaq8jZBJEhDMPOWyGPc1s4PoZwKGfrdyh3CbblIZYvlQpTX4/3HjwtRXlQp2h9NGFfP",
+	"YaB+8/uPDevJ1vCqb8Hc//M5fE6WWC4mrN7tzvh6hazrmCqQhrid/sdhFEm3eJFtWiySKCBQyQqSm9YS",
+	"BK+YnlyN2Eeul2vzhL4dIfAO5L1NFOWrIfJxNutW1u5bXdzbVMk9nDDQaou+DwZRhwIYylaI2loPbuHO",
+	"WFoVtZRJvsh7UTYAQwXTXCZpKK16/jVlHh6ca7J/aTdV5x6eYPb9g2fA9iSPxIwX8cN2g8FTxP5CLJI1",
+	"HF4GJz43q/KXMDgvlK4HQ2IjpJAXxLSvhxlRKLUsXI0YdxiyZD66YkZD/i2vU96eeM3EhlBiGc4sl+G5",
+	"aTKFrXpAYloxvcElIb60ho0E/X+rtxIi5C3NlhlqLg2EMiP9lHz3D/Ovbhh8XkTWPc3sSNrL7oQHWlwH",
+	"F58WkkdUYp0SgyzlDnbrhD4J1R2IhAcboPvpPVs5NMm8dxpUFXvdPNM4rNl846UGzoPB5xMeuKUlVsNq",
+	"y2gynP5D/2cZEhd850P9fWpLxpoKDp6Iv7R8KI0ZVAy1hQLJNdOqIGqnAxFnPnjrUE899LfFfn9eSEz5",
+	"2ORkzkp3JO/bFjPeNXuvChu0v+XXs/ZFw1NYK8dDv2SvWLNuuGB1RyDPnUQX2q1u5SrR9S/mF5SP17rN",
+	"tXy072KhWF+xwJjGbhtFtv90tVcvLN++f/H1hhj4XajLA+yXyLQbv9KbYnNDpm599b5sFu+GUob0gX4L",
+	"0fnrpO88VEGhOjEUwv+X39Lbx/t3SF/EMdDQogygxVklNLPPipAPaciP3Oi5fM4Z6bw9f/uvN+fvL9OW",
+	"LabZLwQepHEItlTUF8wlXSgzLE00XVmo2ISNecOCCeYnfCXB5Db5CxpjPVXBV0xEWDld9I5TEDZM+wkF",
+	"18rcOFj/vJkH90k+1YeGx51PG/2T5Dl8S/L0Ip/CckZdzIlI9fZdYMQ7UPp6BxqhLShgaa/6hM6JiufI",
+	"jq0qr3l5JPpjk1RQP+D8y7DY2+RZaBCdaQh9AAA9DNn+WK9642T+AWju9+zi6jvhs8Lhpf2LNO0HvW0L",
+	"F6agly6u934HYsaHMQ1Y9b3+dm5qutkHpIP/YNe8vapf+6omU7wphdt6RcfMBNOXc9CvaX+80JCV3j/v",
+	"9cwKIS3mu8Umy8T2WP7y95NG0Dcu1/ChZvj5Sg1BeXCaAWezd3n/LivxwDSXeubNhHjr43fqZfkCuR+8",
+	"otJBnLJVEO93c5vby+3YKzlXBg1kaYeQZKiUIycOvfDSE5A2KilJOUoIO8EYSaTS05xGThI3cBJzXoUJ",
+	"M4oZlYLfF4vaQoPZVy7Uoc9oMwLK2lXeqcSWwiOtIuRq7xGTBQZF/+gwYfXtXGdmX/fCyoVFWO9GpPoz",
+	"mpL8rs5t1YuN6oUaaWtYc+BVL/m3t3gHQuV30qRTLzfoSNv5LO0VPRDxUKge5Ga2yKWigwGRDMrtpm1W",
+	"QQjlJicjK9lJTXORQlt7LadKx2PzFQTWTQunWjTN9a1+gzmRD0FC1UvdsGxa2fDxXtO8b166NF6ZtEmz",
+	"LPWTX0RifITES3FMIFY1lfmADYbSGK2ER9CUYcQ8zRqV2zZ6RqWpiTJhlEMLoRa5gO9BC3rc4WwkMN5R",
+	"YeEeFtwDG9ZSh+7tdGMN8Qdk4rowwXp/PgNXPeUX8f88LlUkexAxXeZ0CU3vn19+8ZMPgSqJN1XwtYgC",
+	"aNBaoaO2SMfbo15lndZExMgMo0Klp5V0hWb7BbXYB6O1SoxsuxBrVJbcmOKKZbvfdN52Xp1cNFZpWWPX",
+	"fi+U03exmAj1Z1JPt4rpA1BM9fWqkClfhTeawsciV4GxJDbCcy+hr5PEeLXUFPncKXtnwg9Q9ntYfkrG",
+	"4eo7qW6bFOPuIhfmz+YQTHNoJpTTIfMmaxoFJJ+zeYugdkzUNLNes0jM0hwdjYh3mLX5ZbHfdhy7I/S/",
+	"y2D5bzpPtE4fjnuZSbolT1VZq3Yc9lNeHs5fzlotc/DayatfJD/1azLuO45j/ypJr9ub5M2XtUU1at2j",
+	"BXmyuwmv4aKnGElLeWC89bP/n73r6WnbCaJfZeXL78IvKJeqoifTqqFSEC3QREWqWocsiUXstdYbQlTx",
+	"3audmXXG8Z/EKbQJCUeDx4t353l25u28wPXbXKYIVqUw0OXIUOZ5LeE+uk5z4VZFEhud75Qj4mvcpaN2",
+	"MOADyW8r6644OWt4NnlvuWcnK3i2FbnGWqY8k03cSUYuvZRdctTkwMbdZjYuzY8wKsfHrfXapIaBi9UD",
+	"XDgrCBPXKtdsFzsTAnv/TmmoMCRaqbuW6I8VVC9DVGYEJ7bfYGg8SsSIuaQG3CbH7+QnVfeG7pvKeNhj",
+	"83AgVBxovq+LiPFfKjjQoGsvc34LwFXEJoAwuDz/X9aj1XsVp9OICqHUUhWA4EQEMT8pT1VTACO74LRC",
+	"ogWLSmZI4jAyFlEYTw200E9nUqP1NIikII9ZXTuFQfyQj4lDK7zg9I2fpz2qtUgo+BKIhVPwx93wYZze",
+	"ied/+fTh1O98O+s9vvHPfH/ku5/T+5t++6Hbv5wM+m/NTadnBvN28dps/WJobzH0rSiGOjTI6nfN/pPc",
+	"nXVqxtA6ym6bRbh579b2Grd0VCy3uwp5bZfdhf4IjTmYRu9OgnEOcj9r9SAtvlV2pr+UozA16MpESuF4",
+	"eoxHj2pYsyQngu3LCA6J/VoQGKFm+W4Y7xhDtiS44+ooIUNW0MuEPBDZWY2x/5gsgi+Rh3TeMyi+B8Ng",
+	"Mx2Qy8Jw9kALpGRnkmmCPI8ayIFlsRFGnWN6Vq4REa4Cq8U29heEEk+Vsho+FgzhdI+KpRhMjVEx7mEt",
+	"0EGvJWwSTBgjukrdQwrKQGLKhZNleajcjnGqQ9pNxqPy7d5YzSD+WAKIlyymwCdv3VySkY/meGyiycYE",
+	"r2DURNyX/rxc1jcYydZmW7L2Gjd81aH1TegUX/ddtYuHmoYyeYbqpVolpNkN76U7dsKX8k9S0LQPgKXs",
+	"ZC/LPnlLxztqtxO51fiXtwZdfEVbs65fQcje2AcaBewNHaZJuL0PYbYYzCGoqIeG6mQK5k9AswRdBVTf",
+	"vWNY22RtGVAuEhljoSRbNTYYT7R6wOTFcnPhlnfkURu33MCss+VNd6QxC9OQ8rUzyQxcYRW25N4rd2/u",
+	"yA0DuUUzQgW1oIDjKntEpgpRfAboLcHGwJqJgrkYquwBoeYqlcwgb+5cYTOFg3/OGJlIW+IcauQ6FcGt",
+	"3QBlv1mw1UINXLUjASx2fLlKQ7QZTCZsFJjrKj7fdybNYiAqkTEEskBr4hPIT8kXbZ3JYGLGRyALRnrI",
+	"Q3U7jWTufdDS956+P/0OAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -13,15 +13,16 @@ import (
 )
 
 const loginAccount = `-- name: LoginAccount :one
-SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, coalesce(passwords.hash, '')::text AS hash
+SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, users.deletion_at, coalesce(passwords.hash, '')::text AS hash, coalesce(passwords.changed_at, 'epoch')::timestamptz AS password_set_at
 FROM users
 LEFT JOIN passwords ON passwords.user_id = users.id
 WHERE users.email_canonical = $1 AND users.deleted_at IS NULL
 `
 
 type LoginAccountRow struct {
-	User User
-	Hash string
+	User          User
+	Hash          string
+	PasswordSetAt time.Time
 }
 
 // An invited account has no password yet.
@@ -53,6 +54,7 @@ func (q *Queries) LoginAccount(ctx context.Context, emailCanonical string) (Logi
 		&i.User.DeletedAt,
 		&i.User.DeletionAt,
 		&i.Hash,
+		&i.PasswordSetAt,
 	)
 	return i, err
 }
@@ -246,6 +248,18 @@ ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = now()
 func (q *Queries) PasswordSet(ctx context.Context, userID uuid.UUID, hash string) error {
 	_, err := q.db.Exec(ctx, passwordSet, userID, hash)
 	return err
+}
+
+const passwordSetAt = `-- name: PasswordSetAt :one
+SELECT changed_at FROM passwords WHERE user_id = $1
+`
+
+// Storing the same password under newer parameters does not move it.
+func (q *Queries) PasswordSetAt(ctx context.Context, userID uuid.UUID) (time.Time, error) {
+	row := q.db.QueryRow(ctx, passwordSetAt, userID)
+	var changed_at time.Time
+	err := row.Scan(&changed_at)
+	return changed_at, err
 }
 
 const passwordUpgrade = `-- name: PasswordUpgrade :exec

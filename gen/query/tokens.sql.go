@@ -169,6 +169,21 @@ func (q *Queries) TokenEraseOld(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const tokenNewestRevocation = `-- name: TokenNewestRevocation :one
+SELECT id FROM one_time_tokens
+WHERE user_id = $1 AND purpose = 'revoke_email_change' AND address = $2
+    AND used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 1
+`
+
+// The link that brings an address back, while it works.
+func (q *Queries) TokenNewestRevocation(ctx context.Context, userID uuid.UUID, address string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, tokenNewestRevocation, userID, address)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const tokenOpen = `-- name: TokenOpen :many
 SELECT id, user_id, purpose, address, hash, client, created_at, expires_at, delivered_at, superseded_at, used_at, email, session_id, is_lasting FROM one_time_tokens WHERE used_at IS NULL AND superseded_at IS NULL AND expires_at > now()
 `
@@ -241,11 +256,11 @@ func (q *Queries) TokenSupersedeAllButLasting(ctx context.Context, userID uuid.U
 
 const tokenSupersedeNewer = `-- name: TokenSupersedeNewer :exec
 UPDATE one_time_tokens SET superseded_at = now()
-WHERE user_id = $1 AND id > $2 AND used_at IS NULL AND superseded_at IS NULL
+WHERE user_id = $1 AND created_at > $2 AND used_at IS NULL AND superseded_at IS NULL
 `
 
-// What was made after this one; ids lie in the order in which they were made.
-func (q *Queries) TokenSupersedeNewer(ctx context.Context, userID uuid.UUID, iD uuid.UUID) error {
-	_, err := q.db.Exec(ctx, tokenSupersedeNewer, userID, iD)
+// What was made after this one, by the one clock that all servers share.
+func (q *Queries) TokenSupersedeNewer(ctx context.Context, userID uuid.UUID, createdAt time.Time) error {
+	_, err := q.db.Exec(ctx, tokenSupersedeNewer, userID, createdAt)
 	return err
 }

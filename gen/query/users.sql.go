@@ -395,6 +395,51 @@ func (q *Queries) UserScheduleDeletion(ctx context.Context, graceSeconds float64
 	return i, err
 }
 
+const userSetEmail = `-- name: UserSetEmail :one
+UPDATE users
+SET email = $1, email_canonical = $2, version = version + 1, updated_at = now()
+WHERE id = $3
+RETURNING id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at, deletion_at
+`
+
+type UserSetEmailParams struct {
+	Email          string
+	EmailCanonical string
+	ID             uuid.UUID
+}
+
+// An address that its owner has proven: the account keeps its role.
+func (q *Queries) UserSetEmail(ctx context.Context, arg UserSetEmailParams) (User, error) {
+	row := q.db.QueryRow(ctx, userSetEmail, arg.Email, arg.EmailCanonical, arg.ID)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.EmailCanonical,
+		&i.Nickname,
+		&i.FirstName,
+		&i.LastName,
+		&i.Bio,
+		&i.PreferredLanguage,
+		&i.ProfilePictureURL,
+		&i.LinkedinProfileURL,
+		&i.GithubProfileURL,
+		&i.EmailVerified,
+		&i.Role,
+		&i.RoleWhenVerified,
+		&i.IsProfessional,
+		&i.ProfessionalStatusUpdatedAt,
+		&i.IsLocked,
+		&i.LockReason,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DeletedAt,
+		&i.DeletionAt,
+	)
+	return i, err
+}
+
 const userSetLock = `-- name: UserSetLock :one
 UPDATE users
 SET is_locked = $1, lock_reason = $2, version = version + 1, updated_at = now()
