@@ -1,8 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"time"
 
@@ -104,8 +104,8 @@ func (k *Keys) openLinks(ctx context.Context, q *query.Queries) (Outstanding, er
 	var links Outstanding
 	for _, token := range tokens {
 		kind := tokenKinds[token.Purpose]
-		isOurs := func(text string) bool { return bytes.Equal(secret.TokenHash(text), token.Hash) }
-		if isOurs(k.secret.MintToken(kind.purpose, token.ID, token.UserID, token.Address)) {
+		current := k.secret.MintToken(kind.purpose, token.ID, token.UserID, token.Address)
+		if subtle.ConstantTimeCompare(secret.TokenHash(current), token.Hash) == 1 {
 			continue
 		}
 		if _, ok := k.secret.MintTokenWithHash(token.Hash, kind.purpose, token.ID, token.UserID, token.Address); !ok {
