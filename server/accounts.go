@@ -138,7 +138,8 @@ func (s *Server) AccessToken(ctx context.Context, email string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("look user up: %w", err)
 	}
-	return s.openSession(ctx, user)
+	opened, err := s.openSession(ctx, user, newSession{method: query.SessionMethodCommandLine})
+	return opened.accessToken, err
 }
 
 func emptyToNil(text string) *string {

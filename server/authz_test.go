@@ -230,16 +230,28 @@ func (f *authzFixture) checksum() string {
 
 func (f *authzFixture) call(op authzOperation, cell authzCell) response {
 	f.t.Helper()
-	path := strings.NewReplacer("{user_id}", f.target(cell), "{token}", "AQIDBAGYHVx6AHAA", "{nickname}", "ada").Replace(op.path)
+	path := strings.NewReplacer("{user_id}", f.target(cell), "{session_id}", f.session(op, cell), "{token}", "AQIDBAGYHVx6AHAA", "{nickname}", "ada").Replace(op.path)
 	header := []string{"If-Match", "*"}
 	body := authzBody(cell.operation, f.accounts["target AUTHENTICATED"].email)
 	if op.needsBody && body == nil {
 		f.t.Fatalf("authzBody has no valid body for %s", cell.operation)
 	}
-	if cell.operation == "login" {
+	if cell.operation == "login" || cell.operation == "introspectToken" {
 		header = append(header, "Content-Type", "application/x-www-form-urlencoded")
 	}
 	return f.system.call(op.method, path, f.token(cell.caller), body, header...)
+}
+
+// session is one that the target has, or for an operation without one the caller.
+func (f *authzFixture) session(op authzOperation, cell authzCell) string {
+	f.t.Helper()
+	owner := f.accounts[cell.caller].id.String()
+	if op.hasTarget {
+		owner = f.target(cell)
+	}
+	var id uuid.UUID
+	f.scan("SELECT coalesce((SELECT id FROM sessions WHERE user_id::text = $1 LIMIT 1), gen_random_uuid())", []any{owner}, &id)
+	return id.String()
 }
 
 func (f *authzFixture) token(caller string) string {
@@ -280,6 +292,14 @@ func authzBody(operation, login string) any {
 		return map[string]string{"email": uniqueEmail(), "password": goodPassword}
 	case "login":
 		return url.Values{"username": {login}, "password": {goodPassword}}.Encode()
+	case "createSession":
+		return map[string]string{"identifier": login, "password": goodPassword}
+	case "refreshSession":
+		return map[string]string{"refresh_token": "AQIDBAGYHVx6AHAA"}
+	case "logout":
+		return map[string]string{}
+	case "introspectToken":
+		return "token=AQIDBAGYHVx6AHAA"
 	case "verifyEmail":
 		return map[string]string{"token": "AQIDBAGYHVx6AHAA"}
 	case "acceptInvitation":

@@ -243,7 +243,12 @@ func (b validatedBody) ValidatedValue() any { return b.value }
 
 // hasWellFormedIDs takes the canonical form of an id only: any other spelling is the address of nothing (Z-11).
 func hasWellFormedIDs(c echo.Context) bool {
-	return !slices.Contains(c.ParamNames(), "user_id") || isCanonicalID(c.Param("user_id")) // it may be empty: /users//lock
+	for _, name := range c.ParamNames() {
+		if (name == "user_id" || name == "session_id") && !isCanonicalID(c.Param(name)) { // it may be empty: /users//lock
+			return false
+		}
+	}
+	return true
 }
 
 func isCanonicalID(id string) bool {

@@ -26,6 +26,7 @@ type contractWorld struct {
 	*system
 	callers map[query.UserRole]account
 	target  account
+	session string // of the administrator
 	hops    atomic.Uint32
 }
 
@@ -41,6 +42,7 @@ func newContractWorld(t testing.TB, s *system) *contractWorld {
 		w.callers[role] = s.signedIn(role)
 	}
 	w.target = s.account(server.NewAccount{})
+	s.scan("SELECT id::text FROM sessions WHERE user_id = $1", []any{w.callers[query.UserRoleADMIN].id}, &w.session)
 	return w
 }
 
@@ -61,10 +63,13 @@ func (w *contractWorld) request(op contractOperation) contractRequest {
 	if !op.isPublic() {
 		r.token = w.callers[query.UserRoleADMIN].token
 	}
-	r.path = strings.NewReplacer("{user_id}", w.target.id.String(), "{nickname}", "ada", "{token}", contractMailedToken).Replace(r.path)
+	r.path = strings.NewReplacer("{user_id}", w.target.id.String(), "{session_id}", w.session, "{nickname}", "ada", "{token}", contractMailedToken).Replace(r.path)
 	for _, p := range op.Parameters {
-		if p.Value.Name == "If-Match" {
+		switch p.Value.Name {
+		case "If-Match":
 			r.header.Set("If-Match", "*")
+		case "Idempotency-Key": // of this request, so that what is refused can be seen to keep nothing
+			r.header.Set("Idempotency-Key", uuid.NewString())
 		}
 	}
 	if mediaType, example := op.example(); mediaType != "" {
@@ -175,7 +180,7 @@ func contractCheckHeaders(t testing.TB, r contractRequest, header http.Header) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
-		"Server": "", "X-Powered-By": "", "Access-Control-Allow-Credentials": "",
+		"Server": "", "X-Powered-By": "",
 	} {
 		if got := header.Get(name); got != want {
 			t.Errorf("%s %s: got %s %q, want %q", r.method, r.path, name, got, want)
@@ -213,7 +218,7 @@ func (w *contractWorld) refused(what string, got response, status int, code api.
 }
 
 // contractStored are the tables in which nothing may appear when a request is refused.
-var contractStored = []string{"users", "passwords", "sessions", "one_time_tokens", "mails", "audit"}
+var contractStored = []string{"users", "passwords", "sessions", "one_time_tokens", "mails", "idempotency_keys", "audit"}
 
 // stored counts their rows, and sums what they hold, so that a changed row is seen, too.
 func (w *contractWorld) stored() string {

@@ -46,8 +46,10 @@ func (w *contractWorld) provocations(op contractOperation, status int) []contrac
 		}
 	case status == 403 && !op.isPublic():
 		return w.lackingScope(r)
+	case status == 404 && strings.Contains(op.path, "{session_id}"):
+		return append(w.wrongIDs(r, w.session), w.wrongIDs(r, w.target.id.String())...)
 	case status == 404 && strings.Contains(op.path, "{user_id}"):
-		return w.wrongIDs(r)
+		return w.wrongIDs(r, w.target.id.String())
 	case status == 413:
 		return []contractProvocation{
 			{"a large body", r.raw(strings.Repeat("a", 64<<10+1)), false, api.ProblemCodePayloadTooLarge},
@@ -83,8 +85,11 @@ func (w *contractWorld) lackingScope(r contractRequest) []contractProvocation {
 	return nil
 }
 
-func (w *contractWorld) wrongIDs(r contractRequest) []contractProvocation {
-	id := w.target.id.String()
+// wrongIDs are requests whose path has something else in the place of an id.
+func (w *contractWorld) wrongIDs(r contractRequest, id string) []contractProvocation {
+	if !strings.Contains(r.path, id) {
+		return nil
+	}
 	spellings := []string{"1", "me2", "null", strings.ToUpper(id), "%7B" + id + "%7D", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), id + "%00", id + "%0A", "%20" + id}
 	if !r.op.isPublic() { // a token decides there
 		spellings = append(spellings, uuid.NewString())
@@ -103,7 +108,10 @@ func TestEveryDeclaredGenericStatusIsAnswered(t *testing.T) { // I-01, I-04, I-0
 	w := newContractWorld(t, newSystem(t, contractProxies))
 	generic := []string{"400", "401", "403", "404", "413", "414", "415", "422"}
 	// What earns these is no generic mistake: it is tested beside its operation.
-	elsewhere := []string{"showDocs 404", "login 401", "login 403", "register 403"}
+	elsewhere := []string{
+		"showDocs 404", "login 401", "login 403", "register 403", "createSession 401", "createSession 403", "refreshSession 401",
+		"refreshSession 403", "logout 403",
+	}
 	denied := w.count("SELECT count(*) FROM audit WHERE action = 'permission_denied'")
 	w.storesNothingButAudit(func() {
 		for _, op := range contractOperations() {
@@ -156,6 +164,9 @@ var contractNeeds = map[string]string{
 	"verifyEmailLink": "rate_counters", "login": "login_failures", "acceptInvitation": "rate_counters",
 	"getOwnProfile": "sessions", "updateOwnProfile": "audit", "listUsers": "login_failures", "createUser": "mails", "getUser": "mails",
 	"updateUser": "audit", "deleteUser": "audit", "restoreUser": "login_failures", "upgradeUser": "mails", "downgradeUser": "mails",
+	"createSession": "login_failures", "refreshSession": "sessions", "logout": "sessions", "introspectToken": "sessions",
+	"listOwnSessions": "sessions", "endOwnSession": "sessions", "endOtherSessions": "sessions",
+	"listUserSessions": "users", "endUserSession": "users", "endUserSessions": "users",
 	"setUserRole": "audit", "lockUser": "mails", "unlockUser": "login_failures", "resendInvitation": "one_time_tokens",
 }
 

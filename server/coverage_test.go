@@ -55,7 +55,7 @@ func (v *validatingTransport) RoundTrip(r *http.Request) (*http.Response, error)
 
 // standardHeaders may stand on every response without being declared.
 var standardHeaders = []string{
-	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Allow", "Cache-Control", "Content-Length", "Content-Security-Policy",
+	"Access-Control-Allow-Credentials", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Allow", "Cache-Control", "Content-Length", "Content-Security-Policy",
 	"Content-Type", "Cross-Origin-Resource-Policy", "Connection", "Date", "Referrer-Policy", "Strict-Transport-Security", "Vary",
 	"X-Content-Type-Options", "X-Request-Id",
 }

@@ -71,9 +71,9 @@ func (d document) isHeldBy(ifNoneMatch *string) bool {
 	if ifNoneMatch == nil {
 		return false
 	}
-	for tag := range strings.SplitSeq(*ifNoneMatch, ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == d.etag || tag == "*" {
+	for held := range strings.SplitSeq(*ifNoneMatch, ",") {
+		held = strings.TrimPrefix(strings.TrimSpace(held), "W/")
+		if held == d.etag || held == "*" {
 			return true
 		}
 	}

@@ -35,23 +35,27 @@ func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // cors answers browsers of the configured origins, exactly those (H-07), and exposes the headers that
-// clients of the contract read. Tokens travel in a header, so no origin needs credentials.
+// clients of the contract read. Tokens travel in a header, so no origin needs credentials, but at the operations
+// that keep the refresh token in a cookie.
 func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
-	toConfigured := middleware.CORSWithConfig(middleware.CORSConfig{
-		AllowOriginFunc: func(origin string) (bool, error) {
-			return slices.Contains(s.CORSOrigins, origin) || s.CORSLocalhost && isLocalhost(origin), nil
-		},
-		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowHeaders: []string{"Authorization", "Content-Type", "If-Match", "Accept-Language"},
+	config := middleware.CORSConfig{
+		AllowOriginFunc: func(origin string) (bool, error) { return s.isAllowedOrigin(origin), nil },
+		AllowMethods:    []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowHeaders:    []string{"Authorization", "Content-Type", "If-Match", "Accept-Language", idempotencyHeader},
 		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy",
 			"WWW-Authenticate", "X-Request-Id"},
 		MaxAge: corsMaxAge,
-	})(next)
+	}
+	toConfigured := middleware.CORSWithConfig(config)(next)
+	config.AllowCredentials = true
+	withCookie := middleware.CORSWithConfig(config)(next)
 	toAll := corsOfDocuments(next)
 	return func(c echo.Context) error {
-		switch strings.TrimSuffix(c.Request().URL.Path, "/") {
-		case "/openapi.yaml", "/openapi.json":
+		switch path := strings.TrimSuffix(c.Request().URL.Path, "/"); {
+		case path == "/openapi.yaml", path == "/openapi.json":
 			return toAll(c)
+		case slices.Contains(cookieOperations, path):
+			return withCookie(c)
 		}
 		return toConfigured(c)
 	}

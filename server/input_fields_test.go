@@ -34,12 +34,15 @@ func (f inputField) codeOr(code api.FieldCode) api.FieldCode {
 	return code
 }
 
-// inputFields are all fields of all JSON bodies of the contract.
+// inputFields are all fields of text of all JSON bodies of the contract.
 func inputFields() []inputField {
 	var all []inputField
 	for _, op := range inputOperations() {
 		content := op.RequestBody.Value.Content.Get("application/json")
 		for _, name := range op.fields() {
+			if content.Schema.Value.Properties[name].Value.Type.Is("boolean") {
+				continue // see TestEveryFlagIsTrueOrFalse
+			}
 			all = append(all, inputField{op: op, name: name, schema: content.Schema.Value.Properties[name].Value})
 		}
 	}
@@ -185,6 +188,34 @@ func TestEveryWrongTypeOfEveryFieldIsRefused(t *testing.T) { // I-02
 			}
 		}
 	})
+}
+
+func TestEveryFlagIsTrueOrFalse(t *testing.T) { // I-02
+	t.Parallel()
+	w := newContractWorld(t, newSystem(t, contractProxies))
+	flags := 0
+	w.storesNothing(func() {
+		for _, op := range inputOperations() {
+			for name, property := range op.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties {
+				if !property.Value.Type.Is("boolean") {
+					continue
+				}
+				flags++
+				for _, value := range []any{"true", "", 0, 1, []bool{true}, map[string]bool{}, nil} {
+					code := api.FieldCodeWrongType
+					if value == nil {
+						code = api.FieldCodeNullNotAllowed
+					}
+					what := fmt.Sprintf("%s.%s as %v", op.OperationID, name, value)
+					got := w.send(w.request(op).with(name, value))
+					w.names(what, w.refused(what, got, http.StatusUnprocessableEntity, api.ProblemCodeValidationFailed), "/"+name, code)
+				}
+			}
+		}
+	})
+	if flags == 0 {
+		t.Error("the contract has no flags: this test proves nothing")
+	}
 }
 
 func TestABodyThatIsNoObjectIsMalformed(t *testing.T) { // I-02, I-03

@@ -150,6 +150,7 @@ func (w *cleanUpWorker) Work(ctx context.Context, _ *river.Job[cleanUpArgs]) err
 		"mails":          q.MailEraseOld,
 		"login failures": q.LoginFailureEraseOld,
 		"rate counters":  q.RateEraseOld,
+		"kept answers":   q.IdempotencyKeyEraseOld,
 	} {
 		if _, err := erase(ctx); err != nil {
 			return fmt.Errorf("erase old %s: %w", name, err)

@@ -26,6 +26,7 @@ func rowsOf(s *system) map[string]int {
 	rows := map[string]int{}
 	for _, table := range []string{
 		"users", "passwords", "sessions", "login_facts", "login_failures", "rate_counters", "one_time_tokens", "mails", "audit", "signing_keys", "secret_key_check",
+		"idempotency_keys",
 	} {
 		rows[table] = s.count("SELECT count(*) FROM " + table)
 	}
@@ -64,13 +65,18 @@ func TestCleanUpErasesWhatIsOldAndNothingElse(t *testing.T) {
 			"90 days 1 minute", "89 days 23 hours 59 minutes",
 		},
 		{`INSERT INTO rate_counters (purpose, subject, window_ends_at) VALUES ($2::interval::text, uuid_send($1::uuid), now() - $2::interval)`, "1 second", "-1 minute"},
+		{
+			`INSERT INTO idempotency_keys (key_hash, body_hash, user_id, status, header, body, expires_at)
+				VALUES ($2::interval::text::bytea, '', $1, 201, '{}', '', now() - $2::interval)`,
+			"1 second", "-1 minute",
+		},
 	} {
 		s.exec(row.statement, profile.ID, row.old)
 		s.exec(row.statement, profile.ID, row.young)
 	}
 	before := rowsOf(s)
 	want := maps.Clone(before)
-	for table, old := range map[string]int{"sessions": 1, "one_time_tokens": 1, "mails": 1, "login_failures": 2, "rate_counters": 1} {
+	for table, old := range map[string]int{"sessions": 1, "one_time_tokens": 1, "mails": 1, "login_failures": 2, "rate_counters": 1, "idempotency_keys": 1} {
 		want[table] -= old
 	}
 	cleanUp(s)

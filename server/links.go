@@ -9,9 +9,14 @@ import (
 
 // link leads to an operation, whose rel, path and method are those of openapi.yaml.
 func (s *Server) link(operationID, userID string) api.Link {
+	return s.linkTo(operationID, "{user_id}", userID)
+}
+
+// linkTo is link with every parameter of the path, each followed by its value.
+func (s *Server) linkTo(operationID string, parameters ...string) api.Link {
 	op := s.contract.byID[operationID]
 	return api.Link{
-		Rel: api.Rel(op.rel), Href: s.absolute(strings.ReplaceAll(op.path, "{user_id}", userID), nil), Method: api.LinkMethod(op.method),
+		Rel: api.Rel(op.rel), Href: s.absolute(strings.NewReplacer(parameters...).Replace(op.path), nil), Method: api.LinkMethod(op.method),
 		OperationID: op.id,
 	}
 }
@@ -24,7 +29,7 @@ func (s *Server) permits(role query.UserRole, operationID string) bool {
 // profileLinks are what the owner may do: nothing before the address is proven.
 func (s *Server) profileLinks(user query.User) []api.Link {
 	links := []api.Link{}
-	for _, id := range []string{"getOwnProfile", "updateOwnProfile", "listUsers"} {
+	for _, id := range []string{"getOwnProfile", "updateOwnProfile", "listOwnSessions", "listUsers"} {
 		if s.permits(user.Role, id) {
 			links = append(links, s.link(id, ""))
 		}
@@ -48,6 +53,7 @@ func (s *Server) userLinks(actor *actor, user query.User, isManageable, isWaitin
 		{"setUserRole", isManageable && !isSelf},
 		{"lockUser", isManageable && !isSelf && !user.IsLocked},
 		{"unlockUser", isManageable && (user.IsLocked || isWaiting)}, // it also ends the waits after failed sign-ins
+		{"listUserSessions", isManageable},
 		{"resendInvitation", isManageable && !user.EmailVerified},
 	}
 	links := []api.Link{}

@@ -25,26 +25,26 @@ var linkTargets = map[string]server.NewAccount{
 
 var linkOffers = map[query.UserRole]map[string]string{
 	query.UserRoleMANAGER: {
-		"user":            "getUser updateUser deleteUser upgradeUser lockUser",
-		"professional":    "getUser updateUser deleteUser downgradeUser lockUser",
-		"locked":          "getUser updateUser deleteUser upgradeUser unlockUser",
-		"unverified":      "getUser updateUser deleteUser upgradeUser lockUser resendInvitation",
-		"locked, too":     "getUser updateUser deleteUser downgradeUser unlockUser resendInvitation",
+		"user":            "getUser updateUser deleteUser upgradeUser lockUser listUserSessions",
+		"professional":    "getUser updateUser deleteUser downgradeUser lockUser listUserSessions",
+		"locked":          "getUser updateUser deleteUser upgradeUser unlockUser listUserSessions",
+		"unverified":      "getUser updateUser deleteUser upgradeUser lockUser listUserSessions resendInvitation",
+		"locked, too":     "getUser updateUser deleteUser downgradeUser unlockUser listUserSessions resendInvitation",
 		"manager":         "getUser",
 		"invited manager": "getUser",
 		"admin":           "getUser",
 		"self":            "getUser",
 	},
 	query.UserRoleADMIN: {
-		"user":            "getUser updateUser deleteUser upgradeUser setUserRole lockUser",
-		"professional":    "getUser updateUser deleteUser downgradeUser setUserRole lockUser",
-		"locked":          "getUser updateUser deleteUser upgradeUser setUserRole unlockUser",
-		"unverified":      "getUser updateUser deleteUser upgradeUser setUserRole lockUser resendInvitation",
-		"locked, too":     "getUser updateUser deleteUser downgradeUser setUserRole unlockUser resendInvitation",
-		"manager":         "getUser updateUser deleteUser upgradeUser setUserRole lockUser",
-		"invited manager": "getUser updateUser deleteUser upgradeUser setUserRole lockUser resendInvitation",
-		"admin":           "getUser updateUser deleteUser upgradeUser setUserRole lockUser",
-		"self":            "getUser updateUser upgradeUser",
+		"user":            "getUser updateUser deleteUser upgradeUser setUserRole lockUser listUserSessions",
+		"professional":    "getUser updateUser deleteUser downgradeUser setUserRole lockUser listUserSessions",
+		"locked":          "getUser updateUser deleteUser upgradeUser setUserRole unlockUser listUserSessions",
+		"unverified":      "getUser updateUser deleteUser upgradeUser setUserRole lockUser listUserSessions resendInvitation",
+		"locked, too":     "getUser updateUser deleteUser downgradeUser setUserRole unlockUser listUserSessions resendInvitation",
+		"manager":         "getUser updateUser deleteUser upgradeUser setUserRole lockUser listUserSessions",
+		"invited manager": "getUser updateUser deleteUser upgradeUser setUserRole lockUser listUserSessions resendInvitation",
+		"admin":           "getUser updateUser deleteUser upgradeUser setUserRole lockUser listUserSessions",
+		"self":            "getUser updateUser upgradeUser listUserSessions",
 	},
 }
 
@@ -174,9 +174,9 @@ func TestTheLinksOfTheOwnProfileGrowWithTheRole(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	for role, want := range map[query.UserRole]string{
-		query.UserRoleAUTHENTICATED: "getOwnProfile updateOwnProfile",
-		query.UserRoleMANAGER:       "getOwnProfile updateOwnProfile listUsers",
-		query.UserRoleADMIN:         "getOwnProfile updateOwnProfile listUsers",
+		query.UserRoleAUTHENTICATED: "getOwnProfile updateOwnProfile listOwnSessions",
+		query.UserRoleMANAGER:       "getOwnProfile updateOwnProfile listOwnSessions listUsers",
+		query.UserRoleADMIN:         "getOwnProfile updateOwnProfile listOwnSessions listUsers",
 	} {
 		user := s.signedIn(role)
 		resp, err := s.client(user.token).GetOwnProfileWithResponse(t.Context())

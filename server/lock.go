@@ -25,7 +25,7 @@ func (s *Server) LockUser(ctx context.Context, req api.LockUserRequestObject) (a
 			return fail(api.ProblemCodeOwnAccount)
 		}
 		if !user.IsLocked {
-			if err := q.SessionEndAll(ctx, user.ID); err != nil {
+			if _, err := q.SessionEndAll(ctx, user.ID); err != nil {
 				return fmt.Errorf("end sessions: %w", err)
 			}
 			if err := s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: query.MailKindLocked}); err != nil {

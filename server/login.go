@@ -6,66 +6,67 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"usermanager/gen/api"
 	"usermanager/gen/query"
 	"usermanager/server/secret"
 )
 
-// sessionTTL is how long a session lives at most.
-const sessionTTL = 24 * time.Hour
-
-// Login checks an e-mail address and a password, and opens a session. Unknown addresses cost the same work
-// and get the same answer as wrong passwords; only the right password learns more.
+// Login checks an e-mail address and a password, and opens a session (OAuth2 password grant).
 func (s *Server) Login(ctx context.Context, req api.LoginRequestObject) (api.LoginResponseObject, error) {
-	email, emailErr := parseEmail(req.Body.Username)
-	if emailErr != nil {
-		// Not an address at all: counted and answered like an unknown one.
-		email.canonical = strings.ToLower(strings.TrimSpace(req.Body.Username))
-	}
-	attempt, err := s.reserveAttempt(ctx, email.canonical)
+	opened, err := s.signIn(ctx, signInAddress(req.Body.Username), req.Body.Password, newSession{method: query.SessionMethodPassword})
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.query.LoginAccount(ctx, email.canonical)
+	return api.Login200JSONResponse(s.apiTokens(opened)), nil
+}
+
+// signInAddress is the canonical form of what somebody signs in with. What is no address at all is counted and
+// answered like an unknown one.
+func signInAddress(text string) string {
+	email, err := parseEmail(text)
+	if err != nil {
+		return strings.ToLower(strings.TrimSpace(text))
+	}
+	return email.canonical
+}
+
+// signIn checks a password and opens a session. Unknown addresses cost the same work and get the same answer as
+// wrong passwords; only the right password learns more.
+func (s *Server) signIn(ctx context.Context, canonical, password string, session newSession) (openedSession, error) {
+	attempt, err := s.reserveAttempt(ctx, canonical)
+	if err != nil {
+		return openedSession{}, err
+	}
+	account, err := s.query.LoginAccount(ctx, canonical)
 	if err != nil && !isNoRows(err) {
 		s.releaseAttempt(ctx, attempt)
-		return nil, fmt.Errorf("look account up: %w", err)
+		return openedSession{}, fmt.Errorf("look account up: %w", err)
 	}
-	match, outdated, err := s.verifyPassword(ctx, account.Hash, req.Body.Password)
+	match, outdated, err := s.verifyPassword(ctx, account.Hash, password)
 	if err != nil {
 		s.releaseAttempt(ctx, attempt) // nothing was evaluated: too busy, or the client has gone
-		return nil, err
+		return openedSession{}, err
 	}
 	if !match {
 		if err := s.recordFailure(ctx, attempt, account.User.ID); err != nil {
-			return nil, err
+			return openedSession{}, err
 		}
-		return nil, fail(api.ProblemCodeInvalidCredentials)
+		return openedSession{}, fail(api.ProblemCodeInvalidCredentials)
 	}
 	s.clearAttempt(ctx, attempt)
 	switch user := account.User; {
 	case !user.EmailVerified:
-		return nil, s.refuseOwner(ctx, user, api.ProblemCodeEmailNotVerified)
+		return openedSession{}, s.refuseOwner(ctx, user, api.ProblemCodeEmailNotVerified)
 	case user.IsLocked:
-		return nil, s.refuseOwner(ctx, user, api.ProblemCodeAccountLocked)
+		return openedSession{}, s.refuseOwner(ctx, user, api.ProblemCodeAccountLocked)
 	}
-	token, err := s.openSession(ctx, account.User)
-	if err != nil {
-		return nil, err
+	opened, err := s.openSession(ctx, account.User, session)
+	if err == nil && outdated {
+		s.upgradeHash(ctx, account, password)
 	}
-	if outdated {
-		s.upgradeHash(ctx, account, req.Body.Password)
-	}
-	return api.Login200JSONResponse{
-		AccessToken: token, TokenType: api.TokenTypeBearer, ExpiresIn: int32(s.AccessTTL.Seconds()),
-		Scope: strings.Join(s.contract.scopes[account.User.Role], " "),
-	}, nil
+	return opened, err
 }
 
 // verifyPassword does a full verification also when there is no hash to verify against.
@@ -91,51 +92,6 @@ func (s *Server) refuseOwner(ctx context.Context, user query.User, code api.Prob
 	}
 	return fail(code)
 }
-
-// openSession makes a session and its access token, and records the login.
-func (s *Server) openSession(ctx context.Context, user query.User) (token string, err error) {
-	id, err := newID()
-	if err != nil {
-		return "", err
-	}
-	err = s.inTx(ctx, func(q *query.Queries, _ pgx.Tx) error {
-		// The account may have been locked or deleted since its password was checked.
-		if now, err := q.UserLock(ctx, user.ID); isNoRows(err) || err == nil && now.IsLocked {
-			return fail(api.ProblemCodeInvalidCredentials)
-		} else if err != nil {
-			return fmt.Errorf("hold account: %w", err)
-		}
-		r := requestOf(ctx)
-		_, err := q.SessionCreate(ctx, query.SessionCreateParams{
-			ID: id, UserID: user.ID, TtlSeconds: max(sessionTTL, s.AccessTTL).Seconds(), Address: validAddress(r.address), UserAgent: r.userAgent,
-		})
-		if err != nil {
-			return fmt.Errorf("create session: %w", err)
-		}
-		if err := q.LoginFactRecord(ctx, user.ID); err != nil {
-			return fmt.Errorf("record login: %w", err)
-		}
-		return s.audit(ctx, q, auditEntry{action: query.AuditActionLoginSucceeded, subject: &user.ID})
-	})
-	if err != nil {
-		return "", err
-	}
-	return s.signToken(user, id)
-}
-
-func (s *Server) signToken(user query.User, sessionID uuid.UUID) (string, error) {
-	now := time.Now()
-	token, err := s.verifier.Keys().Sign(secret.Claims{
-		Subject: user.ID, SessionID: sessionID,
-		IssuedAt: now, ExpiresAt: now.Add(s.AccessTTL), Scope: strings.Join(s.contract.scopes[user.Role], " "),
-	})
-	if err != nil {
-		return "", fmt.Errorf("sign token: %w", err)
-	}
-	return token, nil
-}
-
-func (s *Server) issuer() string { return strings.TrimSuffix(s.PublicURL.String(), "/") }
 
 // upgradeHash stores the password under the current parameters. The login stands whether or not it works.
 func (s *Server) upgradeHash(ctx context.Context, account query.LoginAccountRow, password string) {

@@ -218,8 +218,8 @@ func abandonedSignIn(ctx context.Context, s *system, email string) {
 	}
 }
 
-// Whatever sets a password waits at the same gate as a sign-in, and is turned away alike while that is full.
-func TestSettingAPasswordIsShedWhenTheGateIsFull(t *testing.T) {
+// Whatever sets a password, and the JSON sign-in, wait at the same gate as the form, and are turned away alike while it is full.
+func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 	t.Parallel()
 	hasher, err := secret.NewHasher(secret.HasherOptions{Concurrency: 1, Queue: -1})
 	if err != nil {
@@ -241,6 +241,9 @@ func TestSettingAPasswordIsShedWhenTheGateIsFull(t *testing.T) {
 	}()
 	defer func() { close(busy); <-done }()
 	for what, try := range map[string]func() response{
+		"sign-in": func() response {
+			return s.call(http.MethodPost, "/sessions", "", map[string]string{"identifier": uniqueEmail(), "password": goodPassword})
+		},
 		"registration": func() response { return s.call(http.MethodPost, "/register", "", registrationBody(nil)) },
 		"invitation": func() response {
 			_, token := invited(s, staff, nil) // a new one for each try: it may have passed the gate

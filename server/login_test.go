@@ -29,7 +29,7 @@ func TestLoginOpensASessionOfItsOwn(t *testing.T) {
 		if err := json.Unmarshal(got.body, &body); err != nil || got.status != http.StatusOK {
 			t.Fatalf("got %d %s, want a token", got.status, got.body)
 		}
-		if body.TokenType != api.TokenTypeBearer || body.ExpiresIn != 900 || body.Scope != "profile:read profile:write" {
+		if body.TokenType != api.TokenTypeBearer || body.ExpiresIn != 900 || body.Scope != "profile:read profile:write sessions:own tokens:introspect" {
 			t.Errorf("got %s, want a bearer token of 900 seconds with the scopes of the role", got.body)
 		}
 		if cache := got.header.Get("Cache-Control"); cache != "no-store" { // T-42
@@ -48,12 +48,12 @@ func TestLoginOpensASessionOfItsOwn(t *testing.T) {
 		t.Errorf("got session %s twice", sessions[0])
 	}
 	var address, agent string
-	var lives time.Duration
+	var lives, rests time.Duration
 	var isOpen bool
-	s.scan("SELECT host(address), user_agent, expires_at - created_at, ended_at IS NULL FROM sessions WHERE id = $1 AND user_id = $2",
-		[]any{sessions[1], user.id}, &address, &agent, &lives, &isOpen)
-	if address != "2001:db8::7" || agent != strings.Repeat("ü", 255) || lives != 24*time.Hour || !isOpen {
-		t.Errorf("got a session of %s, %d characters of user agent, %s, open %v", address, len([]rune(agent)), lives, isOpen)
+	s.scan("SELECT host(address), user_agent, expires_at - created_at, idle_expires_at - created_at, ended_at IS NULL FROM sessions WHERE id = $1 AND user_id = $2",
+		[]any{sessions[1], user.id}, &address, &agent, &lives, &rests, &isOpen)
+	if address != "2001:db8::7" || agent != strings.Repeat("ü", 255) || lives != 90*24*time.Hour || rests != 24*time.Hour || !isOpen {
+		t.Errorf("got a session of %s, %d characters of user agent, %s, %s at rest, open %v", address, len([]rune(agent)), lives, rests, isOpen)
 	}
 	if got := s.count("SELECT login_count FROM login_facts WHERE user_id = $1 AND last_login_at > now() - interval '1 minute'", user.id); got != 2 {
 		t.Errorf("got login count %d, want 2", got)

@@ -41,24 +41,29 @@ type pageData struct {
 
 func newPages(product mail.Product) (pages, error) {
 	var all pages
-	for name, target := range map[string]*page{"docs": &all.docs, "verify-email": &all.verifyEmail, "invitation": &all.invitation} {
-		made, err := newPage(name, product)
+	for _, p := range []struct {
+		name, sheet string
+		target      *page
+	}{
+		{"docs", "docs", &all.docs}, {"verify-email", "pages", &all.verifyEmail}, {"invitation", "pages", &all.invitation},
+	} {
+		made, err := newPage(p.name, p.sheet, product)
 		if err != nil {
-			return pages{}, fmt.Errorf("make page %s: %w", name, err)
+			return pages{}, fmt.Errorf("make page %s: %w", p.name, err)
 		}
-		*target = made
+		*p.target = made
 	}
 	return all, nil
 }
 
 // newPage puts script and style into the page and their hashes into its policy, so that nothing that might be
 // injected runs, and nothing is loaded from elsewhere.
-func newPage(name string, product mail.Product) (page, error) {
+func newPage(name, sheet string, product mail.Product) (page, error) {
 	script, err := pageFiles.ReadFile("pages/" + name + ".js")
 	if err != nil {
 		return page{}, err
 	}
-	style, err := pageFiles.ReadFile("pages/pages.css")
+	style, err := pageFiles.ReadFile("pages/" + sheet + ".css")
 	if err != nil {
 		return page{}, err
 	}
@@ -76,7 +81,7 @@ func newPage(name string, product mail.Product) (page, error) {
 	}
 	policy := []string{
 		"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "connect-src 'self'",
-		"script-src 'self' " + sourceHash(script), "style-src 'self' " + sourceHash(style), "img-src 'self' data:", "font-src 'self' data:",
+		"script-src 'self' " + sourceHash(script), "style-src 'self' " + sourceHash(style), "img-src 'self' data:",
 	}
 	return page{html: out.Bytes(), policy: strings.Join(policy, "; ")}, nil
 }

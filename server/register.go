@@ -16,6 +16,8 @@ func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 const concealed = "If the address can be used, a mail is on its way."
 
+var concealedRegistration = api.Register202JSONResponse{Message: concealed}
+
 // Register opens an unverified account. The verification mail is queued in the same transaction, so neither
 // exists without the other.
 func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (api.RegisterResponseObject, error) {
@@ -42,9 +44,10 @@ func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (a
 	if err != nil {
 		return nil, err
 	}
-	var user query.User
-	err = s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) (err error) {
-		if user, err = createUser(ctx, q, params); err != nil {
+	var answer api.RegisterResponseObject
+	err = s.inTxOnce(ctx, func(q *query.Queries, tx pgx.Tx) error {
+		user, err := createUser(ctx, q, params)
+		if err != nil {
 			return err
 		}
 		if err := q.PasswordSet(ctx, user.ID, hash); err != nil {
@@ -53,30 +56,37 @@ func (s *Server) Register(ctx context.Context, req api.RegisterRequestObject) (a
 		if err := s.sendToken(ctx, q, tx, user, query.TokenPurposeVerifyEmail, clientOf(req.Body.Client)); err != nil {
 			return err
 		}
-		return s.audit(ctx, q, auditEntry{action: query.AuditActionUserRegistered, subject: &user.ID})
+		if err := s.audit(ctx, q, auditEntry{action: query.AuditActionUserRegistered, subject: &user.ID}); err != nil {
+			return err
+		}
+		answer = s.registered(user)
+		return s.keepAnswer(ctx, q, &user.ID, answer.VisitRegisterResponse)
 	})
-	if err != nil && !isTaken(err) {
+	if err == nil {
+		return answer, nil
+	}
+	if !isTaken(err) {
 		return nil, fmt.Errorf("register: %w", err)
 	}
-	var taken *Problem
-	if err != nil {
-		taken = s.describeTaken(ctx, namesOf(params), s.RegistrationConceal)
-	}
-	if s.RegistrationConceal && (taken == nil || taken.Code == api.ProblemCodeEmailTaken) {
-		if taken != nil {
-			if err := s.tellOwner(ctx, params.EmailCanonical); err != nil {
-				return nil, err
-			}
-		}
-		return api.Register202JSONResponse{Message: concealed}, nil
-	}
-	if taken != nil {
+	taken := s.describeTaken(ctx, namesOf(params), s.RegistrationConceal)
+	if !s.RegistrationConceal || taken.Code != api.ProblemCodeEmailTaken {
 		return nil, taken
+	}
+	if err := s.tellOwner(ctx, params.EmailCanonical); err != nil {
+		return nil, err
+	}
+	return concealedRegistration, nil
+}
+
+// registered is the answer to whoever opened an account; a concealing server says no more than it does of a known address.
+func (s *Server) registered(user query.User) api.RegisterResponseObject {
+	if s.RegistrationConceal {
+		return concealedRegistration
 	}
 	return api.Register201JSONResponse{
 		Body:    s.apiProfile(user),
 		Headers: api.Register201ResponseHeaders{Location: s.absolute("/users/"+user.ID.String(), nil)},
-	}, nil
+	}
 }
 
 func namesOf(p query.UserCreateParams) query.UserTakenParams {
@@ -118,7 +128,11 @@ func (s *Server) describeTaken(ctx context.Context, names query.UserTakenParams,
 
 // tellOwner mails the owner of an address that somebody tried to register with it; nobody else learns of it.
 func (s *Server) tellOwner(ctx context.Context, canonical string) error {
-	return s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
+	return s.inTxOnce(ctx, func(q *query.Queries, tx pgx.Tx) error {
+		// About nobody: it was not the owner of the address who asked.
+		if err := s.keepAnswer(ctx, q, nil, concealedRegistration.VisitRegisterResponse); err != nil {
+			return err
+		}
 		within, err := s.withinAll(ctx, q, "attempt:"+canonical, limitMailHour)
 		if err != nil || !within {
 			return err

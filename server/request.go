@@ -21,8 +21,10 @@ type request struct {
 	id        string // X-Request-Id, made here: a client's own could be anything
 	address   netip.Addr
 	userAgent string
-	operation *operation // nil outside of the contract
-	actor     *actor     // nil when nobody is signed in
+	http      *http.Request // its cookie and origin; nil outside of HTTP
+	operation *operation    // nil outside of the contract
+	actor     *actor        // nil when nobody is signed in
+	once      *once         // nil without an Idempotency-Key
 }
 
 type requestKey struct{}
@@ -62,7 +64,7 @@ func (s *Server) withRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return fmt.Errorf("make request id: %w", err)
 		}
-		r := &request{id: id.String(), address: clientAddress(c.Request(), s.TrustedProxies), userAgent: cleanUserAgent(c.Request().UserAgent())}
+		r := &request{id: id.String(), address: clientAddress(c.Request(), s.TrustedProxies), userAgent: cleanUserAgent(c.Request().UserAgent()), http: c.Request()}
 		ctx, cancel := context.WithTimeout(context.WithValue(c.Request().Context(), requestKey{}, r), requestTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,11 @@ type Options struct {
 	LoginWait      time.Duration // the first wait; default one minute
 	AccessTTL      time.Duration // default 15 minutes, at most that outside of tests and dev
 	KeyTimes       KeyTimes      // when signing keys follow one another; by default only when an operator says so
+
+	SessionIdle           time.Duration // how long a session may rest; default 24 hours
+	SessionIdleRemembered time.Duration // the same for who wants to be remembered; default 30 days
+	SessionMax            time.Duration // how long a session lives at most; default 90 days
+	RefreshGrace          time.Duration // how long a lost answer to a refresh can be asked for again; default 2 minutes
 
 	CORSOrigins    []string       // exact origins
 	CORSLocalhost  bool           // and any port of localhost
@@ -141,6 +147,10 @@ func (s *Server) setDefaults() {
 	if s.AccessTTL == 0 {
 		s.AccessTTL = 15 * time.Minute
 	}
+	s.SessionIdle = cmp.Or(s.SessionIdle, 24*time.Hour)
+	s.SessionIdleRemembered = cmp.Or(s.SessionIdleRemembered, 30*24*time.Hour)
+	s.SessionMax = cmp.Or(s.SessionMax, 90*24*time.Hour)
+	s.RefreshGrace = cmp.Or(s.RefreshGrace, 2*time.Minute)
 	if s.PollInterval == 0 {
 		s.PollInterval = time.Second
 	}
@@ -150,13 +160,14 @@ func (s *Server) setDefaults() {
 func (s *Server) Handler() http.Handler { return s.echo }
 
 // routes builds the one middleware chain. From outside to inside: request id and log, panics, headers of every
-// answer, CORS, paths with a trailing slash, then the record of what was denied and the contract around each operation.
+// answer, CORS, paths with a trailing slash, then the record of what was denied, the contract around each operation,
+// and the answers that repeated requests get again.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeProblem
 	e.Pre(s.withRequest, s.recoverPanic, s.secureHeaders, s.cors, acceptTrailingSlash)
-	e.Use(s.auditDenied, s.enforceContract)
+	e.Use(s.auditDenied, s.enforceContract, s.answerOnce)
 	api.RegisterHandlers(withHead{e}, api.NewStrictHandler(s, nil))
 	s.docsRoutes(e)
 	if s.Inbox != nil {

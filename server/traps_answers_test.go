@@ -90,11 +90,11 @@ func linksArrive(t *testing.T, s *system) {
 		reader, of account
 		want       string
 	}{
-		{manager, user, "delete downgrade edit lock self"},
+		{manager, user, "delete downgrade edit lock self sessions"},
 		{manager, manager, "self"},
 		{manager, admin, "self"},
-		{admin, user, "delete downgrade edit lock role self"},
-		{admin, admin, "edit self upgrade"},
+		{admin, user, "delete downgrade edit lock role self sessions"},
+		{admin, admin, "edit self sessions upgrade"},
 	} {
 		got := trapUser(s, c.reader, c.of.id)
 		if rels := trapRels(got.Links); rels != c.want {

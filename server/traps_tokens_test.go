@@ -177,8 +177,8 @@ func trapClaims(t *testing.T, accessToken string) map[string]any {
 // secretsAreComparedInConstantTime reads the sources, because a comparison that takes a revealing time answers right.
 func secretsAreComparedInConstantTime(t *testing.T, _ *system) {
 	secretName := regexp.MustCompile(`(?i)(token|hash|mac|secret|password|signature|tag|sum|key)s?$`)
-	innocent := []string{ // language tags, a piece of JSON, two places of one key, and two forms of what somebody typed
-		"tag == language.Und", "tag != anyLanguage", "token != json.Delim('{')", "mine == key", "normalised != password",
+	innocent := []string{ // language tags, a piece of JSON, two places of one key, two forms of what somebody typed, a public ETag
+		"held == d.etag", "tag == language.Und", "tag != anyLanguage", "token != json.Delim('{')", "mine == key", "normalised != password",
 	}
 	found := 0
 	for _, pattern := range []string{"*.go", "secret/*.go"} {

@@ -35,7 +35,8 @@ func (s *Server) CreateUser(ctx context.Context, req api.CreateUserRequestObject
 	if err != nil {
 		return nil, err
 	}
-	err = s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
+	var answer api.CreateUserResponseObject
+	err = s.inTxOnce(ctx, func(q *query.Queries, tx pgx.Tx) error {
 		user, err := createUser(ctx, q, params)
 		if err != nil {
 			return err
@@ -43,9 +44,20 @@ func (s *Server) CreateUser(ctx context.Context, req api.CreateUserRequestObject
 		if err := s.sendToken(ctx, q, tx, user, query.TokenPurposeInvitation, clientOf(req.Body.Client)); err != nil {
 			return err
 		}
-		return s.audit(ctx, q, auditEntry{
+		err = s.audit(ctx, q, auditEntry{
 			action: query.AuditActionUserCreated, subject: &user.ID, new: map[string]any{"role": user.RoleWhenVerified},
 		})
+		if err != nil {
+			return err
+		}
+		view, err := s.staffUserIn(ctx, q, user.ID)
+		if err != nil {
+			return err
+		}
+		answer = api.CreateUser201JSONResponse{
+			Body: view, Headers: api.CreateUser201ResponseHeaders{Location: s.absolute("/users/"+user.ID.String(), nil)},
+		}
+		return s.keepAnswer(ctx, q, &user.ID, answer.VisitCreateUserResponse)
 	})
 	if err != nil && isTaken(err) {
 		return nil, s.describeTaken(ctx, namesOf(params), false) // nothing is concealed from staff
@@ -53,13 +65,7 @@ func (s *Server) CreateUser(ctx context.Context, req api.CreateUserRequestObject
 	if err != nil {
 		return nil, fmt.Errorf("create user: %w", err)
 	}
-	user, err := s.staffUser(ctx, params.ID)
-	if err != nil {
-		return nil, err
-	}
-	return api.CreateUser201JSONResponse{
-		Body: user, Headers: api.CreateUser201ResponseHeaders{Location: s.absolute("/users/"+params.ID.String(), nil)},
-	}, nil
+	return answer, nil
 }
 
 // UpdateUser edits an account below the caller's rank. A corrected e-mail makes it ANONYMOUS until its owner
@@ -151,7 +157,7 @@ func maskEmail(email string) string {
 
 // endAccess ends the sessions and kills the mailed links of an account.
 func (s *Server) endAccess(ctx context.Context, q *query.Queries, id uuid.UUID) error {
-	if err := q.SessionEndAll(ctx, id); err != nil {
+	if _, err := q.SessionEndAll(ctx, id); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	if err := q.TokenSupersedeAll(ctx, id); err != nil {

@@ -39,7 +39,7 @@ func (s *Server) ListUsers(ctx context.Context, req api.ListUsersRequestObject) 
 	if err != nil {
 		return nil, fmt.Errorf("count users: %w", err)
 	}
-	users, err := s.apiUsers(ctx, page.rows)
+	users, err := s.apiUsers(ctx, s.query, page.rows)
 	if err != nil {
 		return nil, err
 	}

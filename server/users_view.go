@@ -14,14 +14,19 @@ import (
 
 // staffUser loads an account as staff see it.
 func (s *Server) staffUser(ctx context.Context, id uuid.UUID) (api.User, error) {
-	row, err := s.query.UserStaffView(ctx, actorOf(ctx).Role, id)
+	return s.staffUserIn(ctx, s.query, id)
+}
+
+// staffUserIn is staffUser in a transaction that has just written the account.
+func (s *Server) staffUserIn(ctx context.Context, q *query.Queries, id uuid.UUID) (api.User, error) {
+	row, err := q.UserStaffView(ctx, actorOf(ctx).Role, id)
 	if isNoRows(err) {
 		return api.User{}, fail(api.ProblemCodeNotFound)
 	}
 	if err != nil {
 		return api.User{}, fmt.Errorf("load user: %w", err)
 	}
-	users, err := s.apiUsers(ctx, []query.UserListRow{query.UserListRow(row)})
+	users, err := s.apiUsers(ctx, q, []query.UserListRow{query.UserListRow(row)})
 	if err != nil {
 		return api.User{}, err
 	}
@@ -29,12 +34,12 @@ func (s *Server) staffUser(ctx context.Context, id uuid.UUID) (api.User, error) 
 }
 
 // apiUsers adds what failed sign-ins left, by one query for all: they are kept by address and not by account.
-func (s *Server) apiUsers(ctx context.Context, rows []query.UserListRow) ([]api.User, error) {
+func (s *Server) apiUsers(ctx context.Context, q *query.Queries, rows []query.UserListRow) ([]api.User, error) {
 	keys := make([][]byte, len(rows))
 	for i, row := range rows {
 		keys[i] = s.Secret.AddressKey(row.User.EmailCanonical)
 	}
-	summaries, err := s.query.LoginFailureSummary(ctx, keys)
+	summaries, err := q.LoginFailureSummary(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("load failed sign-ins: %w", err)
 	}

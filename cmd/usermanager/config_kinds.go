@@ -91,6 +91,10 @@ func parseScalar(kind, text string) (any, error) {
 		return parseDuration(text, time.Second, time.Hour)
 	case "ttl":
 		return parseDuration(text, time.Second, 30*24*time.Hour)
+	case "idle":
+		return parseDuration(text, time.Minute, 366*24*time.Hour)
+	case "grace":
+		return parseDuration(text, time.Second, 10*time.Minute)
 	case "rotation":
 		return parseRotation(text)
 	case "pause":

@@ -58,6 +58,10 @@ func TestSettingsHaveTheirDefaults(t *testing.T) {
 		"MAX_LOGIN_ATTEMPTS":       c.MaxLoginAttempts == 5,
 		"LOGIN_WAIT":               c.LoginWait == time.Minute,
 		"ACCESS_TTL":               c.AccessTTL == 15*time.Minute,
+		"SESSION_IDLE":             c.SessionIdle == 24*time.Hour,
+		"SESSION_IDLE_REMEMBERED":  c.SessionIdleRemembered == 30*24*time.Hour,
+		"SESSION_MAX":              c.SessionMax == 90*24*time.Hour,
+		"REFRESH_GRACE":            c.RefreshGrace == 2*time.Minute,
 		"KEY_ROTATION":             c.KeyRotation == 90*24*time.Hour,
 		"DOCS":                     c.Docs,
 		"LOG_LEVEL":                c.LogLevel == slog.LevelInfo,
@@ -169,6 +173,22 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 		"ACCESS_TTL": {
 			good: map[string]func(*config) bool{"5m": func(c *config) bool { return c.AccessTTL == 5*time.Minute }},
 			bad:  []string{"0s", "900", "-5m", "forever"},
+		},
+		"SESSION_IDLE": {
+			good: map[string]func(*config) bool{"8h": func(c *config) bool { return c.SessionIdle == 8*time.Hour }},
+			bad:  []string{"0s", "30s", "1d", "9000h"},
+		},
+		"SESSION_IDLE_REMEMBERED": {
+			good: map[string]func(*config) bool{"48h": func(c *config) bool { return c.SessionIdleRemembered == 48*time.Hour }},
+			bad:  []string{"-1h", "forever"},
+		},
+		"SESSION_MAX": {
+			good: map[string]func(*config) bool{"240h": func(c *config) bool { return c.SessionMax == 240*time.Hour }},
+			bad:  []string{"0", "10000h"},
+		},
+		"REFRESH_GRACE": {
+			good: map[string]func(*config) bool{"30s": func(c *config) bool { return c.RefreshGrace == 30*time.Second }},
+			bad:  []string{"30", "11m", "-1s"},
 		},
 		"KEY_ROTATION": {
 			good: map[string]func(*config) bool{

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"usermanager/db/dbtest"
+	"usermanager/gen/spec"
 )
 
 // actAsProgram makes the test binary be the program, for tests of signals and exit codes.
@@ -150,8 +151,24 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 func TestVersionSaysWhatWasBuilt(t *testing.T) {
 	t.Parallel()
 	got := runCommand(t, nil, "version")
-	if got.code != 0 || !regexp.MustCompile(`^usermanager \S+ \(go\S+ \w+/\w+\)\n$`).MatchString(got.stdout) {
-		t.Errorf("exit code %d with %q", got.code, got.stdout)
+	match := regexp.MustCompile(`^usermanager \S+ \(go\S+ \w+/\w+\), contract (\S+)\n$`).FindStringSubmatch(got.stdout)
+	if got.code != 0 || match == nil {
+		t.Fatalf("exit code %d with %q", got.code, got.stdout)
+	}
+	if !regexp.MustCompile(`(?m)^  version: ` + regexp.QuoteMeta(match[1]) + `$`).Match(spec.YAML) {
+		t.Errorf("contract %s is not info.version of openapi.yaml", match[1])
+	}
+}
+
+func TestAReleaseIsTheOneThatItsContractNames(t *testing.T) {
+	t.Parallel()
+	for build, isRefused := range map[string]bool{
+		"v1.2.3": false, "1.2.3": false, "v1.2.4": true, "1.3.3": true, "v11.2.3": true,
+		"dev": false, "(devel)": false, "v1.2.2-5-gabcdef0": false, "v1.2.4-dirty": false, "v1.2.4-0.20260101000000-abcdef012345": false, "abcdef0": false,
+	} {
+		if err := checkRelease(build, "1.2.3"); (err != nil) != isRefused {
+			t.Errorf("a build %s of contract 1.2.3: got %v, want refused %t", build, err, isRefused)
+		}
 	}
 }
 

@@ -85,8 +85,12 @@ func (l *loaded) serve(ctx context.Context, logger *slog.Logger, migrate bool) e
 	if err != nil {
 		return err
 	}
+	contract, err := contractVersion()
+	if err != nil {
+		return err
+	}
 	logger.InfoContext(ctx, "ready", "address", listener.Addr().String(), "public_url", c.PublicURL.String(),
-		"version", buildVersion())
+		"version", buildVersion(), "contract", contract)
 	return srv.Serve(ctx, listener, c.DrainDelay)
 }
 
@@ -127,7 +131,9 @@ func (l *loaded) serverOptions(pool *pgxpool.Pool, logger *slog.Logger, sender m
 		RegistrationOpen: c.RegistrationOpen, RegistrationConceal: c.RegistrationConceal,
 		RegistrationLimit: c.RegistrationLimit,
 		PasswordPolicy:    c.PasswordPolicy, Hasher: hasher,
-		LoginAttempts: c.MaxLoginAttempts, LoginWait: c.LoginWait, AccessTTL: c.AccessTTL, KeyTimes: server.KeyTimes{Rotation: c.KeyRotation},
+		LoginAttempts: c.MaxLoginAttempts, LoginWait: c.LoginWait, AccessTTL: c.AccessTTL,
+		SessionIdle: c.SessionIdle, SessionIdleRemembered: c.SessionIdleRemembered, SessionMax: c.SessionMax, RefreshGrace: c.RefreshGrace,
+		KeyTimes:    server.KeyTimes{Rotation: c.KeyRotation},
 		CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies,
 	}, nil
 }

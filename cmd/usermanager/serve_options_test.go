@@ -21,6 +21,7 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 	l := loadWith(t, []string{
 		"SECRET_KEY=" + goodKey, "PUBLIC_URL=https://accounts.example.com", "REGISTRATION=closed", "REGISTRATION_CONCEAL=true",
 		"REGISTRATION_LIMIT=7", "PASSWORD_POLICY=nist", "MAX_LOGIN_ATTEMPTS=3", "LOGIN_WAIT=2m", "ACCESS_TTL=4m", "KEY_ROTATION=48h",
+		"SESSION_IDLE=5h", "SESSION_IDLE_REMEMBERED=6h", "SESSION_MAX=7h", "REFRESH_GRACE=1m",
 		"CORS_ORIGINS=https://app.example.com", "TRUSTED_PROXIES=10.0.0.0/8", "DOCS=false", "PRODUCT_NAME=Acme",
 		"PRODUCT_URL=https://acme.example", "PRODUCT_LOGO_URL=https://acme.example/l.png", "SUPPORT_EMAIL=help@acme.example",
 		"LINK_VERIFY_EMAIL=https://app.example.com/v/{token}", "LINK_INVITATION=https://app.example.com/i/{token}",
@@ -45,11 +46,13 @@ func TestTheServerGetsEverySetting(t *testing.T) {
 		"registration":    !got.RegistrationOpen && got.RegistrationConceal && got.RegistrationLimit == 7,
 		"password policy": got.PasswordPolicy == secret.PolicyNIST,
 		"sign-in":         got.LoginAttempts == 3 && got.LoginWait == 2*time.Minute && got.AccessTTL == 4*time.Minute,
-		"rotation":        got.KeyTimes == server.KeyTimes{Rotation: 48 * time.Hour},
-		"origins":         slices.Equal(got.CORSOrigins, []string{"https://app.example.com"}) && !got.CORSLocalhost,
-		"proxies":         slices.Equal(got.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}),
-		"docs":            !got.Docs,
-		"version":         got.Version != "",
+		"sessions": got.SessionIdle == 5*time.Hour && got.SessionIdleRemembered == 6*time.Hour && got.SessionMax == 7*time.Hour &&
+			got.RefreshGrace == time.Minute,
+		"rotation": got.KeyTimes == server.KeyTimes{Rotation: 48 * time.Hour},
+		"origins":  slices.Equal(got.CORSOrigins, []string{"https://app.example.com"}) && !got.CORSLocalhost,
+		"proxies":  slices.Equal(got.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}),
+		"docs":     !got.Docs,
+		"version":  got.Version != "",
 		"product": got.Product.Name == "Acme" && got.Product.URL == "https://acme.example" &&
 			got.Product.LogoURL == "https://acme.example/l.png" && got.Product.SupportEmail == "help@acme.example",
 		"links": reflect.DeepEqual(got.Links, map[string]server.LinkTemplates{"": links}),

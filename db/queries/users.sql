@@ -107,3 +107,6 @@ SELECT EXISTS (SELECT FROM users WHERE role_when_verified = 'ADMIN' AND deleted_
 -- name: AdminBootstrapLock :exec
 -- Servers that start together make one administrator.
 SELECT pg_advisory_xact_lock(hashtextextended('admin_bootstrap', 0));
+
+-- name: UserAddressByNickname :one
+SELECT email_canonical FROM users WHERE lower(nickname) = lower(@nickname) AND deleted_at IS NULL;

@@ -195,6 +195,7 @@ const (
 	LastMailKindNone                LastMailKind = "none"
 	LastMailKindRegistrationAttempt LastMailKind = "registration_attempt"
 	LastMailKindRoleChanged         LastMailKind = "role_changed"
+	LastMailKindSessionReplayed     LastMailKind = "session_replayed"
 	LastMailKindSignInFailures      LastMailKind = "sign_in_failures"
 	LastMailKindUnlocked            LastMailKind = "unlocked"
 	LastMailKindUpgraded            LastMailKind = "upgraded"
@@ -213,6 +214,8 @@ func (e LastMailKind) Valid() bool {
 	case LastMailKindRegistrationAttempt:
 		return true
 	case LastMailKindRoleChanged:
+		return true
+	case LastMailKindSessionReplayed:
 		return true
 	case LastMailKindSignInFailures:
 		return true
@@ -331,13 +334,16 @@ const (
 	ProblemCodeAccountLocked          ProblemCode = "account_locked"
 	ProblemCodeAlreadyVerified        ProblemCode = "already_verified"
 	ProblemCodeAuthenticationRequired ProblemCode = "authentication_required"
+	ProblemCodeCrossOriginRefused     ProblemCode = "cross_origin_refused"
 	ProblemCodeDatabaseUnavailable    ProblemCode = "database_unavailable"
 	ProblemCodeEmailNotVerified       ProblemCode = "email_not_verified"
 	ProblemCodeEmailTaken             ProblemCode = "email_taken"
+	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
 	ProblemCodeInternalError          ProblemCode = "internal_error"
 	ProblemCodeInvalidAccessToken     ProblemCode = "invalid_access_token"
 	ProblemCodeInvalidCredentials     ProblemCode = "invalid_credentials"
 	ProblemCodeInvalidCursor          ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidRefreshToken    ProblemCode = "invalid_refresh_token"
 	ProblemCodeLastAdmin              ProblemCode = "last_admin"
 	ProblemCodeMalformedRequest       ProblemCode = "malformed_request"
 	ProblemCodeMethodNotAllowed       ProblemCode = "method_not_allowed"
@@ -348,6 +354,7 @@ const (
 	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
 	ProblemCodeRankTooLow             ProblemCode = "rank_too_low"
 	ProblemCodeRegistrationClosed     ProblemCode = "registration_closed"
+	ProblemCodeRequestInProgress      ProblemCode = "request_in_progress"
 	ProblemCodeSchemaOutdated         ProblemCode = "schema_outdated"
 	ProblemCodeServerBusy             ProblemCode = "server_busy"
 	ProblemCodeShuttingDown           ProblemCode = "shutting_down"
@@ -372,11 +379,15 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeAuthenticationRequired:
 		return true
+	case ProblemCodeCrossOriginRefused:
+		return true
 	case ProblemCodeDatabaseUnavailable:
 		return true
 	case ProblemCodeEmailNotVerified:
 		return true
 	case ProblemCodeEmailTaken:
+		return true
+	case ProblemCodeIdempotencyKeyReused:
 		return true
 	case ProblemCodeInternalError:
 		return true
@@ -385,6 +396,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeInvalidCredentials:
 		return true
 	case ProblemCodeInvalidCursor:
+		return true
+	case ProblemCodeInvalidRefreshToken:
 		return true
 	case ProblemCodeLastAdmin:
 		return true
@@ -405,6 +418,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeRankTooLow:
 		return true
 	case ProblemCodeRegistrationClosed:
+		return true
+	case ProblemCodeRequestInProgress:
 		return true
 	case ProblemCodeSchemaOutdated:
 		return true
@@ -470,6 +485,7 @@ const (
 	RelPrev       Rel = "prev"
 	RelRole       Rel = "role"
 	RelSelf       Rel = "self"
+	RelSessions   Rel = "sessions"
 	RelUnlock     Rel = "unlock"
 	RelUpgrade    Rel = "upgrade"
 )
@@ -503,6 +519,8 @@ func (e Rel) Valid() bool {
 		return true
 	case RelSelf:
 		return true
+	case RelSessions:
+		return true
 	case RelUnlock:
 		return true
 	case RelUpgrade:
@@ -530,6 +548,24 @@ func (e Role) Valid() bool {
 	case RoleAUTHENTICATED:
 		return true
 	case RoleMANAGER:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionMethod.
+const (
+	SessionMethodCommandLine SessionMethod = "command_line"
+	SessionMethodPassword    SessionMethod = "password"
+)
+
+// Valid indicates whether the value is a known member of the SessionMethod enum.
+func (e SessionMethod) Valid() bool {
+	switch e {
+	case SessionMethodCommandLine:
+		return true
+	case SessionMethodPassword:
 		return true
 	default:
 		return false
@@ -588,6 +624,82 @@ type Accepted struct {
 	//
 	// Example: If the address can be used, a mail is on its way.
 	Message string `json:"message"`
+}
+
+// AuthorizationServer RFC 8414, 2.
+type AuthorizationServer struct {
+	// GrantTypesSupported Of the token endpoint.
+	//
+	// Example: ["password"]
+	GrantTypesSupported []string `json:"grant_types_supported"`
+
+	// IntrospectionEndpoint `POST /introspect`.
+	//
+	// Example: http://localhost:8080/introspect
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
+
+	// Issuer `iss` and `aud` of access tokens.
+	//
+	// Example: http://localhost:8080
+	Issuer string `json:"issuer"`
+
+	// JwksURI The public keys.
+	//
+	// Example: http://localhost:8080/.well-known/jwks.json
+	JwksURI string `json:"jwks_uri"`
+
+	// ResponseTypesSupported None: there is no authorization endpoint.
+	//
+	// Example: []
+	ResponseTypesSupported []string `json:"response_types_supported"`
+
+	// ScopesSupported All that tokens may say.
+	//
+	// Example: ["profile:read"]
+	ScopesSupported []string `json:"scopes_supported"`
+
+	// ServiceDocumentation For people.
+	//
+	// Example: http://localhost:8080/docs
+	ServiceDocumentation string `json:"service_documentation"`
+
+	// TokenEndpoint `POST /login`.
+	//
+	// Example: http://localhost:8080/login
+	TokenEndpoint string `json:"token_endpoint"`
+
+	// TokenEndpointAuthMethodsSupported Clients are not registered.
+	//
+	// Example: ["none"]
+	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported"`
+}
+
+// CreateSessionRequest defines model for CreateSessionRequest.
+type CreateSessionRequest struct {
+	// Cookie Keep the refresh token in a cookie instead of answering it.
+	//
+	// Example: false
+	Cookie *bool `json:"cookie,omitempty"`
+
+	// DeviceName What the user calls this device, for the list of sessions.
+	//
+	// Example: Ada's laptop
+	DeviceName *string `json:"device_name,omitempty"`
+
+	// Identifier E-mail address or nickname, whatever its case.
+	//
+	// Example: ada
+	Identifier string `json:"identifier"`
+
+	// Password The password.
+	//
+	// Example: Analytic*1843
+	Password string `json:"password"`
+
+	// Remember Stay signed in while idle for longer.
+	//
+	// Example: false
+	Remember *bool `json:"remember,omitempty"`
 }
 
 // CreateUserRequest defines model for CreateUserRequest.
@@ -774,6 +886,19 @@ type Health struct {
 // Example: ok
 type HealthStatus string
 
+// IntrospectTokenRequest defines model for IntrospectTokenRequest.
+type IntrospectTokenRequest struct {
+	// Token An access token.
+	//
+	// Example: eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln
+	Token string `json:"token"`
+
+	// TokenTypeHint Ignored: there is one type.
+	//
+	// Example: access_token
+	TokenTypeHint *string `json:"token_type_hint,omitempty"`
+}
+
 // Jwk Example: {"alg":"ES256","crv":"P-256","kid":"1","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
 type Jwk struct {
 	// Alg Algorithm.
@@ -895,10 +1020,12 @@ type LoginProblem struct {
 	// - `authentication_required`: 401. No bearer token was sent.
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
+	// - `cross_origin_refused`: 403. A page of another site used the cookie.
 	// - `registration_closed`: 403. `REGISTRATION=closed`.
 	// - `not_found`: 404. Unknown or malformed id, or no such path.
 	// - `method_not_allowed`: 405. The path exists, the method does not.
@@ -907,6 +1034,7 @@ type LoginProblem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -915,6 +1043,7 @@ type LoginProblem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1202,10 +1331,12 @@ type Problem struct {
 	// - `authentication_required`: 401. No bearer token was sent.
 	// - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 	// - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+	// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 	// - `missing_permission`: 403. The caller's role lacks the scope.
 	// - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 	// - `email_not_verified`: 403. The password is right, but the address is not proven.
 	// - `account_locked`: 403. The password is right, but staff locked the account.
+	// - `cross_origin_refused`: 403. A page of another site used the cookie.
 	// - `registration_closed`: 403. `REGISTRATION=closed`.
 	// - `not_found`: 404. Unknown or malformed id, or no such path.
 	// - `method_not_allowed`: 405. The path exists, the method does not.
@@ -1214,6 +1345,7 @@ type Problem struct {
 	// - `last_admin`: 409. The last administrator who can sign in stays one.
 	// - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 	// - `already_verified`: 409. An invitation is pointless for a verified account.
+	// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 	// - `token_expired`: 410. The mailed token is too old.
 	// - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 	// - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1222,6 +1354,7 @@ type Problem struct {
 	// - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 	// - `validation_failed`: 422. `errors` names every broken field.
 	// - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+	// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 	// - `version_required`: 428. `If-Match` is missing.
 	// - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 	// - `too_many_requests`: 429. A limit per source was reached.
@@ -1283,10 +1416,12 @@ type Problem struct {
 // - `authentication_required`: 401. No bearer token was sent.
 // - `invalid_access_token`: 401. The token is malformed or expired, or its session or account has ended.
 // - `invalid_credentials`: 401. Unknown address or wrong password: never told apart.
+// - `invalid_refresh_token`: 401. The refresh token is unknown, or its session or account has ended.
 // - `missing_permission`: 403. The caller's role lacks the scope.
 // - `rank_too_low`: 403. The target ranks as high as the caller or higher.
 // - `email_not_verified`: 403. The password is right, but the address is not proven.
 // - `account_locked`: 403. The password is right, but staff locked the account.
+// - `cross_origin_refused`: 403. A page of another site used the cookie.
 // - `registration_closed`: 403. `REGISTRATION=closed`.
 // - `not_found`: 404. Unknown or malformed id, or no such path.
 // - `method_not_allowed`: 405. The path exists, the method does not.
@@ -1295,6 +1430,7 @@ type Problem struct {
 // - `last_admin`: 409. The last administrator who can sign in stays one.
 // - `own_account`: 409. Staff cannot lock, delete or demote themselves, nor correct their own address.
 // - `already_verified`: 409. An invitation is pointless for a verified account.
+// - `request_in_progress`: 409. A request with the same `Idempotency-Key` is still being worked on.
 // - `token_expired`: 410. The mailed token is too old.
 // - `token_used`: 410. The mailed token was used, or a newer one replaced it.
 // - `version_conflict`: 412. `If-Match` is not the current version.
@@ -1303,6 +1439,7 @@ type Problem struct {
 // - `unsupported_media_type`: 415. Another content type or encoding than the documented one.
 // - `validation_failed`: 422. `errors` names every broken field.
 // - `token_invalid`: 422. The mailed token is not one of ours, or for something else.
+// - `idempotency_key_reused`: 422. The `Idempotency-Key` was sent with another body before.
 // - `version_required`: 428. `If-Match` is missing.
 // - `too_many_attempts`: 429. Sign-in has to wait for this address or source, whatever the password.
 // - `too_many_requests`: 429. A limit per source was reached.
@@ -1314,6 +1451,14 @@ type Problem struct {
 //
 // Example: malformed_request
 type ProblemCode string
+
+// RefreshTokenRequest Empty when the token is in the cookie, or at a logout in `Authorization`.
+type RefreshTokenRequest struct {
+	// RefreshToken As it was answered last.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl
+	RefreshToken *string `json:"refresh_token,omitempty"`
+}
 
 // RegisterRequest defines model for RegisterRequest.
 type RegisterRequest struct {
@@ -1406,6 +1551,105 @@ type ResendVerificationRequest struct {
 // Example: AUTHENTICATED
 type Role string
 
+// Session Where and since when someone is signed in.
+type Session struct {
+	// Address IP address that opened or last refreshed it.
+	//
+	// Example: 127.0.0.1
+	Address nullable.Nullable[string] `json:"address"`
+
+	// AuthenticatedBy How the session was opened.
+	//
+	// Example: password
+	AuthenticatedBy SessionMethod `json:"authenticated_by"`
+
+	// CreatedAt When it was opened.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// DeviceName As the user called it.
+	DeviceName nullable.Nullable[string] `json:"device_name"`
+
+	// ExpiresAt When it ends unless it is refreshed before.
+	//
+	// Example: 2026-01-06T09:30:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID `sid` of its access tokens.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000010
+	ID openapi_types.UUID `json:"id"`
+
+	// IsCurrent The session of this request.
+	//
+	// Example: true
+	IsCurrent bool `json:"is_current"`
+
+	// LastSeenAt When it was last used, to five minutes.
+	//
+	// Example: 2026-01-05T09:30:00Z
+	LastSeenAt time.Time `json:"last_seen_at"`
+
+	// Links What the caller may do with it now.
+	Links []Link `json:"links"`
+
+	// UserAgent As the client calls itself.
+	//
+	// Example: Go-http-client/1.1
+	UserAgent string `json:"user_agent"`
+}
+
+// SessionList All sessions that are alive, newest first; there are at most 20, so one page holds them.
+type SessionList struct {
+	// Items The sessions.
+	Items []Session `json:"items"`
+
+	// Limit Sessions a page holds.
+	//
+	// Example: 20
+	Limit int32 `json:"limit"`
+
+	// Links What the caller may do here.
+	Links []Link `json:"links"`
+
+	// NextCursor Always null.
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Page Always 1.
+	//
+	// Example: 1
+	Page nullable.Nullable[int32] `json:"page"`
+
+	// PrevCursor Always null.
+	PrevCursor nullable.Nullable[string] `json:"prev_cursor"`
+
+	// Size Sessions on this page.
+	//
+	// Example: 1
+	Size int32 `json:"size"`
+
+	// Skip Always 0.
+	//
+	// Example: 0
+	Skip nullable.Nullable[int32] `json:"skip"`
+
+	// Total How many there are.
+	//
+	// Example: 1
+	Total int64 `json:"total"`
+
+	// TotalRelation `exact`, or `at_least` when more than 10 000 match.
+	//
+	// Example: exact
+	TotalRelation TotalRelation `json:"total_relation"`
+}
+
+// SessionMethod How the session was opened.
+//
+// Example: password
+type SessionMethod string
+
 // SetUserRoleRequest defines model for SetUserRoleRequest.
 type SetUserRoleRequest struct {
 	// Role A role that staff can give. An unverified account takes it when its address is proven.
@@ -1448,9 +1692,67 @@ type Settings struct {
 // Example: openapi: 3.0.3
 type Text = string
 
+// TokenIntrospection RFC 7662, 2.2. Everything but `active` is null for a token that is not alive.
+type TokenIntrospection struct {
+	// Active Signed here, not expired, and its session and account may go on.
+	//
+	// Example: true
+	Active bool `json:"active"`
+
+	// Aud The issuer, whose services share it.
+	//
+	// Example: http://localhost:8080
+	Aud nullable.Nullable[string] `json:"aud"`
+
+	// Exp When the token expires, in seconds since 1970.
+	//
+	// Example: 1767605400
+	Exp nullable.Nullable[int64] `json:"exp"`
+
+	// Iat When it was signed, in seconds since 1970.
+	//
+	// Example: 1767604500
+	Iat nullable.Nullable[int64] `json:"iat"`
+
+	// Iss This deployment.
+	//
+	// Example: http://localhost:8080
+	Iss nullable.Nullable[string] `json:"iss"`
+
+	// Role The role as it is now, one of `Role`.
+	//
+	// Example: AUTHENTICATED
+	Role nullable.Nullable[string] `json:"role"`
+
+	// Scope What the role may do now, separated by blanks.
+	//
+	// Example: profile:read profile:write sessions:own tokens:introspect
+	Scope nullable.Nullable[string] `json:"scope"`
+
+	// Sid Id of the session.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000010
+	Sid nullable.Nullable[string] `json:"sid"`
+
+	// Sub Id of the user.
+	//
+	// Example: 01981d5c-7a00-7000-8000-000000000001
+	Sub nullable.Nullable[string] `json:"sub"`
+
+	// TokenType Always Bearer.
+	//
+	// Example: Bearer
+	TokenType nullable.Nullable[string] `json:"token_type"`
+
+	// Username The nickname.
+	//
+	// Example: ada
+	Username nullable.Nullable[string] `json:"username"`
+}
+
 // TokenResponse RFC 6749, 5.1.
 //
-// Example: {"access_token":"eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln","expires_in":900,"scope":"profile:read profile:write","token_type":"Bearer"}
+// Example: {"access_token":"eyJhbGciOiJFUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln","expires_in":900,"refresh_token":"AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl","scope":"profile:read profile:write sessions:own tokens:introspect","token_type":"Bearer"}
 type TokenResponse struct {
 	// AccessToken A JWT (RFC 9068) for the `Authorization` header.
 	//
@@ -1462,9 +1764,14 @@ type TokenResponse struct {
 	// Example: 900
 	ExpiresIn int32 `json:"expires_in"`
 
+	// RefreshToken For `POST /sessions/refresh`, once; null when it is in a cookie.
+	//
+	// Example: AQIDBAGYHVx6AHAAgAAAAAAAABAAAAAAAAAAAWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtby1kZW1vLWRl
+	RefreshToken nullable.Nullable[string] `json:"refresh_token"`
+
 	// Scope What the role may do now, separated by blanks.
 	//
-	// Example: profile:read profile:write
+	// Example: profile:read profile:write sessions:own tokens:introspect
 	Scope string `json:"scope"`
 
 	// TokenType How to present the token.
@@ -1789,6 +2096,9 @@ type EmailQuery = string
 // EmailVerifiedQuery defines model for EmailVerifiedQuery.
 type EmailVerifiedQuery = bool
 
+// IdempotencyKeyHeader defines model for IdempotencyKeyHeader.
+type IdempotencyKeyHeader = string
+
 // IfMatchHeader defines model for IfMatchHeader.
 type IfMatchHeader = string
 
@@ -1818,6 +2128,9 @@ type NicknameQuery = string
 // Example: AUTHENTICATED
 type RoleQuery = Role
 
+// SessionIDPath defines model for SessionIdPath.
+type SessionIDPath = openapi_types.UUID
+
 // SkipQuery defines model for SkipQuery.
 type SkipQuery = int32
 
@@ -1835,6 +2148,15 @@ type AlreadyVerified = Problem
 
 // BadRequest RFC 9457.
 type BadRequest = Problem
+
+// CreationConflict RFC 9457.
+type CreationConflict = Problem
+
+// CreationInvalid RFC 9457.
+type CreationInvalid = Problem
+
+// CrossOriginRefused RFC 9457.
+type CrossOriginRefused = Problem
 
 // Forbidden RFC 9457.
 type Forbidden = Problem
@@ -1902,6 +2224,9 @@ type PreconditionRequired = Problem
 // ProtectedAccount RFC 9457.
 type ProtectedAccount = Problem
 
+// RefreshRefused RFC 9457.
+type RefreshRefused = Problem
+
 // RegistrationClosed RFC 9457.
 type RegistrationClosed = Problem
 
@@ -1910,6 +2235,15 @@ type ServiceBusy = Problem
 
 // ServiceUnavailable RFC 9457.
 type ServiceUnavailable = Problem
+
+// SignInForbidden RFC 9457.
+type SignInForbidden = Problem
+
+// SignInRefused RFC 9457.
+type SignInRefused = Problem
+
+// SignInThrottled RFC 9457.
+type SignInThrottled = Problem
 
 // TokenInvalid RFC 9457.
 type TokenInvalid = Problem
@@ -1951,6 +2285,9 @@ type GetOpenapiYamlParams struct {
 type RegisterParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -1987,6 +2324,9 @@ type ListUsersParams struct {
 type CreateUserParams struct {
 	// AcceptLanguage Gives `preferred_language` when the body does not.
 	AcceptLanguage *AcceptLanguageHeader `json:"Accept-Language,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the request again: for 24 hours the same caller, key and body get the first success again, and nothing happens a second time. Refusals are not kept. Make a random key, such as a UUID, for each request; it is compared as it is, quotes included.
+	IdempotencyKey *IdempotencyKeyHeader `json:"Idempotency-Key,omitempty"`
 }
 
 // UpdateOwnProfileParams defines parameters for UpdateOwnProfile.
@@ -2007,14 +2347,26 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchHeader `json:"If-Match,omitempty"`
 }
 
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = IntrospectTokenRequest
+
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = AcceptInvitationRequest
 
 // LoginFormdataRequestBody defines body for Login for application/x-www-form-urlencoded ContentType.
 type LoginFormdataRequestBody = LoginRequest
 
+// LogoutJSONRequestBody defines body for Logout for application/json ContentType.
+type LogoutJSONRequestBody = RefreshTokenRequest
+
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = RegisterRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = CreateSessionRequest
+
+// RefreshSessionJSONRequestBody defines body for RefreshSession for application/json ContentType.
+type RefreshSessionJSONRequestBody = RefreshTokenRequest
 
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = CreateUserRequest
@@ -2120,6 +2472,15 @@ type ClientInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAuthorizationServer Metadata of the token issuer
+	//
+	// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+	//
+	// Codes: none.
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ShowDocs Documentation page
 	//
 	// Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -2128,6 +2489,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithBody Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IntrospectTokenWithFormdataBody Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBody(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AcceptInvitationWithBody Accept an invitation
 	//
@@ -2193,6 +2576,30 @@ type ClientInterface interface {
 	// Corresponds with POST /login (the `Login` operationId).
 	LoginWithFormdataBody(ctx context.Context, body LoginFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// LogoutWithBody Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Logout Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	Logout(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CheckNickname Ask whether a nickname is free
 	//
 	// For a form that checks while typing. Being free now is no promise.
@@ -2234,7 +2641,7 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2246,12 +2653,64 @@ type ClientInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /register (the `Register` operationId).
 	Register(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSessionWithBody Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSession Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefreshSessionWithBody Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefreshSession Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSettings Rules of this deployment
 	//
@@ -2275,7 +2734,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2286,7 +2745,7 @@ type ClientInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2321,6 +2780,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOtherSessions Sign out everywhere else
+	//
+	// Ends every session but the one of this request.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+	EndOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOwnSessions List the own sessions
+	//
+	// Where this account is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+	ListOwnSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOwnSession End one of the own sessions
+	//
+	// Its next request is refused. Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+	EndOwnSession(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteUser Delete a user
 	//
@@ -2431,6 +2917,33 @@ type ClientInterface interface {
 	// Corresponds with PUT /users/{user_id}/role (the `SetUserRole` operationId).
 	SetUserRole(ctx context.Context, userID UserIDPath, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EndUserSessions Sign a user out everywhere
+	//
+	// The user's next request is refused; signing in again is not.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+	EndUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUserSessions List the sessions of a user
+	//
+	// Where a user below the own rank is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+	ListUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndUserSession End one session of a user
+	//
+	// Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+	EndUserSession(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UnlockUser Unlock a user
 	//
 	// Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -2531,6 +3044,25 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 	return c.Client.Do(req)
 }
 
+// GetAuthorizationServer Metadata of the token issuer
+//
+// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+//
+// Codes: none.
+//
+// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+func (c *Client) GetAuthorizationServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuthorizationServerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ShowDocs Documentation page
 //
 // Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -2540,6 +3072,48 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // Corresponds with GET /docs (the `ShowDocs` operationId).
 func (c *Client) ShowDocs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowDocsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithBody Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *Client) IntrospectTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IntrospectTokenWithFormdataBody Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *Client) IntrospectTokenWithFormdataBody(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIntrospectTokenRequestWithFormdataBody(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2674,6 +3248,50 @@ func (c *Client) LoginWithFormdataBody(ctx context.Context, body LoginFormdataRe
 	return c.Client.Do(req)
 }
 
+// LogoutWithBody Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *Client) LogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogoutRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Logout Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *Client) Logout(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLogoutRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CheckNickname Ask whether a nickname is free
 //
 // For a form that checks while typing. Being free now is no promise.
@@ -2755,7 +3373,7 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2777,13 +3395,105 @@ func (c *Client) RegisterWithBody(ctx context.Context, params *RegisterParams, c
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /register (the `Register` operationId).
 func (c *Client) Register(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRegisterRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSessionWithBody Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *Client) CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSession Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *Client) CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefreshSessionWithBody Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *Client) RefreshSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefreshSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefreshSession Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *Client) RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefreshSessionRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2836,7 +3546,7 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2857,7 +3567,7 @@ func (c *Client) CreateUserWithBody(ctx context.Context, params *CreateUserParam
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2923,6 +3633,63 @@ func (c *Client) UpdateOwnProfileWithBody(ctx context.Context, params *UpdateOwn
 // Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 func (c *Client) UpdateOwnProfile(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateOwnProfileRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOtherSessions Sign out everywhere else
+//
+// Ends every session but the one of this request.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+func (c *Client) EndOtherSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOtherSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOwnSessions List the own sessions
+//
+// Where this account is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+func (c *Client) ListOwnSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOwnSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOwnSession End one of the own sessions
+//
+// Its next request is refused. Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+func (c *Client) EndOwnSession(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOwnSessionRequest(c.Server, sessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -3152,6 +3919,63 @@ func (c *Client) SetUserRole(ctx context.Context, userID UserIDPath, body SetUse
 	return c.Client.Do(req)
 }
 
+// EndUserSessions Sign a user out everywhere
+//
+// The user's next request is refused; signing in again is not.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+func (c *Client) EndUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndUserSessionsRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUserSessions List the sessions of a user
+//
+// Where a user below the own rank is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+func (c *Client) ListUserSessions(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUserSessionsRequest(c.Server, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndUserSession End one session of a user
+//
+// Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+func (c *Client) EndUserSession(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndUserSessionRequest(c.Server, userID, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // UnlockUser Unlock a user
 //
 // Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -3339,6 +4163,33 @@ func NewGetJwksRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetAuthorizationServerRequest constructs an http.Request for the GetAuthorizationServer method
+func NewGetAuthorizationServerRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/oauth-authorization-server")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewShowDocsRequest constructs an http.Request for the ShowDocs method
 func NewShowDocsRequest(server string) (*http.Request, error) {
 	var err error
@@ -3362,6 +4213,46 @@ func NewShowDocsRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewIntrospectTokenRequestWithFormdataBody calls the generic IntrospectToken builder with application/x-www-form-urlencoded body
+func NewIntrospectTokenRequestWithFormdataBody(server string, body IntrospectTokenFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewIntrospectTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewIntrospectTokenRequestWithBody constructs an http.Request for the IntrospectToken method, with any body, and a specified content type
+func NewIntrospectTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/introspect")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3488,6 +4379,46 @@ func NewLoginRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	operationPath := fmt.Sprintf("/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewLogoutRequest calls the generic Logout builder with application/json body
+func NewLogoutRequest(server string, body LogoutJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLogoutRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewLogoutRequestWithBody constructs an http.Request for the Logout method, with any body, and a specified content type
+func NewLogoutRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/logout")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3702,7 +4633,98 @@ func NewRegisterRequestWithBody(server string, params *RegisterParams, contentTy
 			req.Header.Set("Accept-Language", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
+
+	return req, nil
+}
+
+// NewCreateSessionRequest calls the generic CreateSession builder with application/json body
+func NewCreateSessionRequest(server string, body CreateSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateSessionRequestWithBody constructs an http.Request for the CreateSession method, with any body, and a specified content type
+func NewCreateSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRefreshSessionRequest calls the generic RefreshSession builder with application/json body
+func NewRefreshSessionRequest(server string, body RefreshSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefreshSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRefreshSessionRequestWithBody constructs an http.Request for the RefreshSession method, with any body, and a specified content type
+func NewRefreshSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sessions/refresh")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3934,6 +4956,17 @@ func NewCreateUserRequestWithBody(server string, params *CreateUserParams, conte
 			req.Header.Set("Accept-Language", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4016,6 +5049,94 @@ func NewUpdateOwnProfileRequestWithBody(server string, params *UpdateOwnProfileP
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewEndOtherSessionsRequest constructs an http.Request for the EndOtherSessions method
+func NewEndOtherSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListOwnSessionsRequest constructs an http.Request for the ListOwnSessions method
+func NewListOwnSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndOwnSessionRequest constructs an http.Request for the EndOwnSession method
+func NewEndOwnSessionRequest(server string, sessionID SessionIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/me/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -4362,6 +5483,115 @@ func NewSetUserRoleRequestWithBody(server string, userID UserIDPath, contentType
 	return req, nil
 }
 
+// NewEndUserSessionsRequest constructs an http.Request for the EndUserSessions method
+func NewEndUserSessionsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListUserSessionsRequest constructs an http.Request for the ListUserSessions method
+func NewListUserSessionsRequest(server string, userID UserIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndUserSessionRequest constructs an http.Request for the EndUserSession method
+func NewEndUserSessionRequest(server string, userID UserIDPath, sessionID SessionIDPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/sessions/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewUnlockUserRequest constructs an http.Request for the UnlockUser method
 func NewUnlockUserRequest(server string, userID UserIDPath) (*http.Request, error) {
 	var err error
@@ -4647,6 +5877,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksHTTPResponse, error)
 
+	// GetAuthorizationServerWithResponse Metadata of the token issuer
+	//
+	// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+	//
+	// Codes: none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+	GetAuthorizationServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuthorizationServerHTTPResponse, error)
+
 	// ShowDocsWithResponse Documentation page
 	//
 	// Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -4657,6 +5898,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /docs (the `ShowDocs` operationId).
 	ShowDocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ShowDocsHTTPResponse, error)
+
+	// IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error)
+
+	// IntrospectTokenWithFormdataBodyWithResponse Ask whether an access token is alive
+	//
+	// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+	//
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+	IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error)
 
 	// AcceptInvitationWithBodyWithResponse Accept an invitation
 	//
@@ -4726,6 +5989,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /login (the `Login` operationId).
 	LoginWithFormdataBodyWithResponse(ctx context.Context, body LoginFormdataRequestBody, reqEditors ...RequestEditorFn) (*LoginHTTPResponse, error)
 
+	// LogoutWithBodyWithResponse Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error)
+
+	// LogoutWithResponse Sign out
+	//
+	// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+	// refused. Tokens that are not alive any more are no error.
+	//
+	// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /logout (the `Logout` operationId).
+	LogoutWithResponse(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error)
+
 	// CheckNicknameWithResponse Ask whether a nickname is free
 	//
 	// For a form that checks while typing. Being free now is no promise.
@@ -4775,7 +6062,7 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4787,12 +6074,64 @@ type ClientWithResponsesInterface interface {
 	// Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 	// With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 	//
-	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+	// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /register (the `Register` operationId).
 	RegisterWithResponse(ctx context.Context, params *RegisterParams, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterHTTPResponse, error)
+
+	// CreateSessionWithBodyWithResponse Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error)
+
+	// CreateSessionWithResponse Sign in with JSON
+	//
+	// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+	// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+	// At most 20 sessions are alive for a user: the oldest goes.
+	//
+	// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions (the `CreateSession` operationId).
+	CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error)
+
+	// RefreshSessionWithBodyWithResponse Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error)
+
+	// RefreshSessionWithResponse Get a new access token
+	//
+	// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+	// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+	// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+	//
+	// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+	RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error)
 
 	// GetSettingsWithResponse Rules of this deployment
 	//
@@ -4820,7 +6159,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4831,7 +6170,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 	//
-	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+	// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4868,6 +6207,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /users/me (the `UpdateOwnProfile` operationId).
 	UpdateOwnProfileWithResponse(ctx context.Context, params *UpdateOwnProfileParams, body UpdateOwnProfileJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOwnProfileHTTPResponse, error)
+
+	// EndOtherSessionsWithResponse Sign out everywhere else
+	//
+	// Ends every session but the one of this request.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+	EndOtherSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndOtherSessionsHTTPResponse, error)
+
+	// ListOwnSessionsWithResponse List the own sessions
+	//
+	// Where this account is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+	ListOwnSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOwnSessionsHTTPResponse, error)
+
+	// EndOwnSessionWithResponse End one of the own sessions
+	//
+	// Its next request is refused. Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+	EndOwnSessionWithResponse(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndOwnSessionHTTPResponse, error)
 
 	// DeleteUserWithResponse Delete a user
 	//
@@ -4987,6 +6359,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /users/{user_id}/role (the `SetUserRole` operationId).
 	SetUserRoleWithResponse(ctx context.Context, userID UserIDPath, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleHTTPResponse, error)
+
+	// EndUserSessionsWithResponse Sign a user out everywhere
+	//
+	// The user's next request is refused; signing in again is not.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+	EndUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionsHTTPResponse, error)
+
+	// ListUserSessionsWithResponse List the sessions of a user
+	//
+	// Where a user below the own rank is signed in, newest first.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+	ListUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ListUserSessionsHTTPResponse, error)
+
+	// EndUserSessionWithResponse End one session of a user
+	//
+	// Ending one that has ended is no error.
+	//
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+	EndUserSessionWithResponse(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionHTTPResponse, error)
 
 	// UnlockUserWithResponse Unlock a user
 	//
@@ -5118,6 +6523,47 @@ func (r GetJwksHTTPResponse) ContentType() string {
 	return ""
 }
 
+type GetAuthorizationServerHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuthorizationServer
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuthorizationServerHTTPResponse) GetJSON200() *AuthorizationServer {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuthorizationServerHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuthorizationServerHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuthorizationServerHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuthorizationServerHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ShowDocsHTTPResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5153,6 +6599,110 @@ func (r ShowDocsHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowDocsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// IntrospectTokenHTTPResponse401Headers the declared response headers of an HTTP 401 response for IntrospectToken
+type IntrospectTokenHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// IntrospectTokenHTTPResponse503Headers the declared response headers of an HTTP 503 response for IntrospectToken
+type IntrospectTokenHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type IntrospectTokenHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenIntrospection
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *IntrospectTokenHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *IntrospectTokenHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IntrospectTokenHTTPResponse) GetJSON200() *TokenIntrospection {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r IntrospectTokenHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r IntrospectTokenHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IntrospectTokenHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IntrospectTokenHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IntrospectTokenHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5477,6 +7027,103 @@ func (r LoginHTTPResponse) ContentType() string {
 	return ""
 }
 
+// LogoutHTTPResponse204Headers the declared response headers of an HTTP 204 response for Logout
+type LogoutHTTPResponse204Headers struct {
+	SetCookie *string
+}
+
+// LogoutHTTPResponse503Headers the declared response headers of an HTTP 503 response for Logout
+type LogoutHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type LogoutHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CrossOriginRefused
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *LogoutHTTPResponse204Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *LogoutHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON403() *CrossOriginRefused {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r LogoutHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r LogoutHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LogoutHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LogoutHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LogoutHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CheckNicknameHTTPResponse503Headers the declared response headers of an HTTP 503 response for CheckNickname
 type CheckNicknameHTTPResponse503Headers struct {
 	RetryAfter int32
@@ -5738,13 +7385,13 @@ type RegisterHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *RegistrationClosed
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -5780,7 +7427,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON403() *RegistrationClosed
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -5795,7 +7442,7 @@ func (r RegisterHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaTy
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r RegisterHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -5837,6 +7484,257 @@ func (r RegisterHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RegisterHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateSessionHTTPResponse201Headers the declared response headers of an HTTP 201 response for CreateSession
+type CreateSessionHTTPResponse201Headers struct {
+	Location  string
+	SetCookie *string
+}
+
+// CreateSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for CreateSession
+type CreateSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// CreateSessionHTTPResponse429Headers the declared response headers of an HTTP 429 response for CreateSession
+type CreateSessionHTTPResponse429Headers struct {
+	RetryAfter int32
+}
+
+// CreateSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for CreateSession
+type CreateSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type CreateSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TokenResponse
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *SignInRefused
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *SignInForbidden
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *SignInThrottled
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceBusy
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateSessionHTTPResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateSessionHTTPResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateSessionHTTPResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateSessionHTTPResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSessionHTTPResponse) GetJSON201() *TokenResponse {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON401() *SignInRefused {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON403() *SignInForbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON429() *SignInThrottled {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceBusy {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSessionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RefreshSessionHTTPResponse200Headers the declared response headers of an HTTP 200 response for RefreshSession
+type RefreshSessionHTTPResponse200Headers struct {
+	SetCookie *string
+}
+
+// RefreshSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for RefreshSession
+type RefreshSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// RefreshSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for RefreshSession
+type RefreshSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type RefreshSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenResponse
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *RefreshRefused
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *CrossOriginRefused
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RefreshSessionHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RefreshSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RefreshSessionHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RefreshSessionHTTPResponse) GetJSON200() *TokenResponse {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON401() *RefreshRefused {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON403() *CrossOriginRefused {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RefreshSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RefreshSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefreshSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefreshSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefreshSessionHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6022,13 +7920,13 @@ type CreateUserHTTPResponse struct {
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationProblemJSON409 *AddressOrNicknameTaken
+	ApplicationProblemJSON409 *CreationConflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *PayloadTooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *ValidationFailed
+	ApplicationProblemJSON422 *CreationInvalid
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -6062,7 +7960,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON403() *Forbidden {
 }
 
 // GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *AddressOrNicknameTaken {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON409() *CreationConflict {
 	return r.ApplicationProblemJSON409
 }
 
@@ -6077,7 +7975,7 @@ func (r CreateUserHTTPResponse) GetApplicationProblemJSON415() *UnsupportedMedia
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *ValidationFailed {
+func (r CreateUserHTTPResponse) GetApplicationProblemJSON422() *CreationInvalid {
 	return r.ApplicationProblemJSON422
 }
 
@@ -6322,6 +8220,234 @@ func (r UpdateOwnProfileHTTPResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateOwnProfileHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOtherSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndOtherSessions
+type EndOtherSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndOtherSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndOtherSessions
+type EndOtherSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndOtherSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndOtherSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndOtherSessionsHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndOtherSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOtherSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOtherSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOtherSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOtherSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListOwnSessionsHTTPResponse200Headers the declared response headers of an HTTP 200 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse200Headers struct {
+	Link string
+}
+
+// ListOwnSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ListOwnSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ListOwnSessions
+type ListOwnSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListOwnSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListOwnSessionsHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListOwnSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListOwnSessionsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOwnSessionsHTTPResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListOwnSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOwnSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOwnSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOwnSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOwnSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOwnSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndOwnSession
+type EndOwnSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndOwnSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndOwnSession
+type EndOwnSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndOwnSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndOwnSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndOwnSessionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndOwnSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOwnSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOwnSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOwnSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOwnSessionHTTPResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7223,6 +9349,269 @@ func (r SetUserRoleHTTPResponse) ContentType() string {
 	return ""
 }
 
+// EndUserSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndUserSessions
+type EndUserSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndUserSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndUserSessions
+type EndUserSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndUserSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndUserSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndUserSessionsHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndUserSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndUserSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndUserSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndUserSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndUserSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListUserSessionsHTTPResponse200Headers the declared response headers of an HTTP 200 response for ListUserSessions
+type ListUserSessionsHTTPResponse200Headers struct {
+	Link string
+}
+
+// ListUserSessionsHTTPResponse401Headers the declared response headers of an HTTP 401 response for ListUserSessions
+type ListUserSessionsHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// ListUserSessionsHTTPResponse503Headers the declared response headers of an HTTP 503 response for ListUserSessions
+type ListUserSessionsHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListUserSessionsHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListUserSessionsHTTPResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListUserSessionsHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListUserSessionsHTTPResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListUserSessionsHTTPResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListUserSessionsHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListUserSessionsHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUserSessionsHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUserSessionsHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListUserSessionsHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndUserSessionHTTPResponse401Headers the declared response headers of an HTTP 401 response for EndUserSession
+type EndUserSessionHTTPResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// EndUserSessionHTTPResponse503Headers the declared response headers of an HTTP 503 response for EndUserSession
+type EndUserSessionHTTPResponse503Headers struct {
+	RetryAfter int32
+}
+
+type EndUserSessionHTTPResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *ForbiddenByRank
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *ServiceUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EndUserSessionHTTPResponse401Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndUserSessionHTTPResponse503Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON403() *ForbiddenByRank {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndUserSessionHTTPResponse) GetApplicationProblemJSON503() *ServiceUnavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r EndUserSessionHTTPResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndUserSessionHTTPResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndUserSessionHTTPResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndUserSessionHTTPResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UnlockUserHTTPResponse401Headers the declared response headers of an HTTP 401 response for UnlockUser
 type UnlockUserHTTPResponse401Headers struct {
 	WWWAuthenticate string
@@ -7773,6 +10162,23 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 	return ParseGetJwksHTTPResponse(rsp)
 }
 
+// GetAuthorizationServerWithResponse Metadata of the token issuer
+//
+// RFC 8414: where a service finds the keys, the endpoints and the values of `iss` and `aud`, which is the issuer, too.
+//
+// Codes: none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/oauth-authorization-server (the `GetAuthorizationServer` operationId).
+func (c *ClientWithResponses) GetAuthorizationServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuthorizationServerHTTPResponse, error) {
+	rsp, err := c.GetAuthorizationServer(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuthorizationServerHTTPResponse(rsp)
+}
+
 // ShowDocsWithResponse Documentation page
 //
 // Swagger UI with a working Authorize. Off with `DOCS=false`.
@@ -7788,6 +10194,40 @@ func (c *ClientWithResponses) ShowDocsWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseShowDocsHTTPResponse(rsp)
+}
+
+// IntrospectTokenWithBodyWithResponse Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error) {
+	rsp, err := c.IntrospectTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenHTTPResponse(rsp)
+}
+
+// IntrospectTokenWithFormdataBodyWithResponse Ask whether an access token is alive
+//
+// RFC 7662, for services that want the account as it is now instead of checking the signature themselves. Any account may ask, a service with one of its own.
+//
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /introspect (the `IntrospectToken` operationId).
+func (c *ClientWithResponses) IntrospectTokenWithFormdataBodyWithResponse(ctx context.Context, body IntrospectTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IntrospectTokenHTTPResponse, error) {
+	rsp, err := c.IntrospectTokenWithFormdataBody(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIntrospectTokenHTTPResponse(rsp)
 }
 
 // AcceptInvitationWithBodyWithResponse Accept an invitation
@@ -7894,6 +10334,42 @@ func (c *ClientWithResponses) LoginWithFormdataBodyWithResponse(ctx context.Cont
 	return ParseLoginHTTPResponse(rsp)
 }
 
+// LogoutWithBodyWithResponse Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *ClientWithResponses) LogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error) {
+	rsp, err := c.LogoutWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogoutHTTPResponse(rsp)
+}
+
+// LogoutWithResponse Sign out
+//
+// Ends the session of the access token in `Authorization`, of the refresh token in the body and of the cookie, whichever are sent. Its next request is
+// refused. Tokens that are not alive any more are no error.
+//
+// Codes: `malformed_request`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /logout (the `Logout` operationId).
+func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, body LogoutJSONRequestBody, reqEditors ...RequestEditorFn) (*LogoutHTTPResponse, error) {
+	rsp, err := c.Logout(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLogoutHTTPResponse(rsp)
+}
+
 // CheckNicknameWithResponse Ask whether a nickname is free
 //
 // For a form that checks while typing. Being free now is no promise.
@@ -7967,7 +10443,7 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7985,7 +10461,7 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 // Opens an unverified account and mails a link to prove the address. The nickname is kept if it is free, generated if absent.
 // With `REGISTRATION_CONCEAL` the answer is 202 whether the address is known or not; the owner of a known one gets a mail.
 //
-// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
+// Codes: `malformed_request`, `registration_closed`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `too_many_requests`, `internal_error`, `server_busy`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7996,6 +10472,82 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, params *
 		return nil, err
 	}
 	return ParseRegisterHTTPResponse(rsp)
+}
+
+// CreateSessionWithBodyWithResponse Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error) {
+	rsp, err := c.CreateSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionHTTPResponse(rsp)
+}
+
+// CreateSessionWithResponse Sign in with JSON
+//
+// Takes an e-mail address or a nickname. Every refusal is as at `POST /login`. With `remember` the session may be idle for longer; with `cookie` a browser
+// of the same site keeps the refresh token in a cookie that scripts cannot read, and `refresh_token` is null.
+// At most 20 sessions are alive for a user: the oldest goes.
+//
+// Codes: `malformed_request`, `invalid_credentials`, `email_not_verified`, `account_locked`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `too_many_attempts`, `internal_error`, `server_busy`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionHTTPResponse, error) {
+	rsp, err := c.CreateSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionHTTPResponse(rsp)
+}
+
+// RefreshSessionWithBodyWithResponse Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *ClientWithResponses) RefreshSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error) {
+	rsp, err := c.RefreshSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefreshSessionHTTPResponse(rsp)
+}
+
+// RefreshSessionWithResponse Get a new access token
+//
+// Takes the refresh token of the body, else the one of the cookie, and answers its successor, which replaces it. Several tabs that send the same
+// token within ten seconds get the same successor; so does a client that lost the answer, for two minutes and while the successor was not used.
+// Any other use of a replaced token ends the session, and its owner is told by mail: somebody has copied it.
+//
+// Codes: `malformed_request`, `invalid_refresh_token`, `cross_origin_refused`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sessions/refresh (the `RefreshSession` operationId).
+func (c *ClientWithResponses) RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionHTTPResponse, error) {
+	rsp, err := c.RefreshSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefreshSessionHTTPResponse(rsp)
 }
 
 // GetSettingsWithResponse Rules of this deployment
@@ -8036,7 +10588,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8053,7 +10605,7 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 //
 // Opens an account for someone else and mails an invitation to set the password, which is valid for 72 hours.
 //
-// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `internal_error`, `database_unavailable`.
+// Codes: `malformed_request`, `authentication_required`, `invalid_access_token`, `missing_permission`, `email_taken`, `nickname_taken`, `request_in_progress`, `payload_too_large`, `unsupported_media_type`, `validation_failed`, `idempotency_key_reused`, `internal_error`, `database_unavailable`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8113,6 +10665,57 @@ func (c *ClientWithResponses) UpdateOwnProfileWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseUpdateOwnProfileHTTPResponse(rsp)
+}
+
+// EndOtherSessionsWithResponse Sign out everywhere else
+//
+// Ends every session but the one of this request.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/me/sessions (the `EndOtherSessions` operationId).
+func (c *ClientWithResponses) EndOtherSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndOtherSessionsHTTPResponse, error) {
+	rsp, err := c.EndOtherSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOtherSessionsHTTPResponse(rsp)
+}
+
+// ListOwnSessionsWithResponse List the own sessions
+//
+// Where this account is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/me/sessions (the `ListOwnSessions` operationId).
+func (c *ClientWithResponses) ListOwnSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOwnSessionsHTTPResponse, error) {
+	rsp, err := c.ListOwnSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOwnSessionsHTTPResponse(rsp)
+}
+
+// EndOwnSessionWithResponse End one of the own sessions
+//
+// Its next request is refused. Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/me/sessions/{session_id} (the `EndOwnSession` operationId).
+func (c *ClientWithResponses) EndOwnSessionWithResponse(ctx context.Context, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndOwnSessionHTTPResponse, error) {
+	rsp, err := c.EndOwnSession(ctx, sessionID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOwnSessionHTTPResponse(rsp)
 }
 
 // DeleteUserWithResponse Delete a user
@@ -8300,6 +10903,57 @@ func (c *ClientWithResponses) SetUserRoleWithResponse(ctx context.Context, userI
 	return ParseSetUserRoleHTTPResponse(rsp)
 }
 
+// EndUserSessionsWithResponse Sign a user out everywhere
+//
+// The user's next request is refused; signing in again is not.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/{user_id}/sessions (the `EndUserSessions` operationId).
+func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionsHTTPResponse, error) {
+	rsp, err := c.EndUserSessions(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndUserSessionsHTTPResponse(rsp)
+}
+
+// ListUserSessionsWithResponse List the sessions of a user
+//
+// Where a user below the own rank is signed in, newest first.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/{user_id}/sessions (the `ListUserSessions` operationId).
+func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, userID UserIDPath, reqEditors ...RequestEditorFn) (*ListUserSessionsHTTPResponse, error) {
+	rsp, err := c.ListUserSessions(ctx, userID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUserSessionsHTTPResponse(rsp)
+}
+
+// EndUserSessionWithResponse End one session of a user
+//
+// Ending one that has ended is no error.
+//
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `internal_error`, `database_unavailable`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /users/{user_id}/sessions/{session_id} (the `EndUserSession` operationId).
+func (c *ClientWithResponses) EndUserSessionWithResponse(ctx context.Context, userID UserIDPath, sessionID SessionIDPath, reqEditors ...RequestEditorFn) (*EndUserSessionHTTPResponse, error) {
+	rsp, err := c.EndUserSession(ctx, userID, sessionID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndUserSessionHTTPResponse(rsp)
+}
+
 // UnlockUserWithResponse Unlock a user
 //
 // Ends a lock and every wait after failed sign-ins. Tells the user by mail that a lock has ended. Sessions do not come back.
@@ -8462,6 +11116,32 @@ func ParseGetJwksHTTPResponse(rsp *http.Response) (*GetJwksHTTPResponse, error) 
 	return response, nil
 }
 
+// ParseGetAuthorizationServerHTTPResponse parses an HTTP response from a GetAuthorizationServerWithResponse call
+func ParseGetAuthorizationServerHTTPResponse(rsp *http.Response) (*GetAuthorizationServerHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuthorizationServerHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuthorizationServer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseShowDocsHTTPResponse parses an HTTP response from a ShowDocsWithResponse call
 func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8483,6 +11163,104 @@ func ParseShowDocsHTTPResponse(rsp *http.Response) (*ShowDocsHTTPResponse, error
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseIntrospectTokenHTTPResponse parses an HTTP response from a IntrospectTokenWithResponse call
+func ParseIntrospectTokenHTTPResponse(rsp *http.Response) (*IntrospectTokenHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IntrospectTokenHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenIntrospection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers IntrospectTokenHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers IntrospectTokenHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -8767,6 +11545,100 @@ func ParseLoginHTTPResponse(rsp *http.Response) (*LoginHTTPResponse, error) {
 	return response, nil
 }
 
+// ParseLogoutHTTPResponse parses an HTTP response from a LogoutWithResponse call
+func ParseLogoutHTTPResponse(rsp *http.Response) (*LogoutHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LogoutHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOriginRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers LogoutHTTPResponse204Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 503:
+		var headers LogoutHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCheckNicknameHTTPResponse parses an HTTP response from a CheckNicknameWithResponse call
 func ParseCheckNicknameHTTPResponse(rsp *http.Response) (*CheckNicknameHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9020,7 +11892,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9041,7 +11913,7 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9093,6 +11965,260 @@ func ParseRegisterHTTPResponse(rsp *http.Response) (*RegisterHTTPResponse, error
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers RegisterHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSessionHTTPResponse parses an HTTP response from a CreateSessionWithResponse call
+func ParseCreateSessionHTTPResponse(rsp *http.Response) (*CreateSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest SignInRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest SignInForbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest SignInThrottled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceBusy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateSessionHTTPResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateSessionHTTPResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateSessionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefreshSessionHTTPResponse parses an HTTP response from a RefreshSessionWithResponse call
+func ParseRefreshSessionHTTPResponse(rsp *http.Response) (*RefreshSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefreshSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest RefreshRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOriginRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RefreshSessionHTTPResponse200Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers RefreshSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers RefreshSessionHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -9283,7 +12409,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest AddressOrNicknameTaken
+		var dest CreationConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9304,7 +12430,7 @@ func ParseCreateUserHTTPResponse(rsp *http.Response) (*CreateUserHTTPResponse, e
 		response.ApplicationProblemJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ValidationFailed
+		var dest CreationInvalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9551,6 +12677,225 @@ func ParseUpdateOwnProfileHTTPResponse(rsp *http.Response) (*UpdateOwnProfileHTT
 		response.Headers401 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateOwnProfileHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOtherSessionsHTTPResponse parses an HTTP response from a EndOtherSessionsWithResponse call
+func ParseEndOtherSessionsHTTPResponse(rsp *http.Response) (*EndOtherSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOtherSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndOtherSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndOtherSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOwnSessionsHTTPResponse parses an HTTP response from a ListOwnSessionsWithResponse call
+func ParseListOwnSessionsHTTPResponse(rsp *http.Response) (*ListOwnSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOwnSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListOwnSessionsHTTPResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListOwnSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListOwnSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOwnSessionHTTPResponse parses an HTTP response from a EndOwnSessionWithResponse call
+func ParseEndOwnSessionHTTPResponse(rsp *http.Response) (*EndOwnSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOwnSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndOwnSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndOwnSessionHTTPResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -10423,6 +13768,260 @@ func ParseSetUserRoleHTTPResponse(rsp *http.Response) (*SetUserRoleHTTPResponse,
 	return response, nil
 }
 
+// ParseEndUserSessionsHTTPResponse parses an HTTP response from a EndUserSessionsWithResponse call
+func ParseEndUserSessionsHTTPResponse(rsp *http.Response) (*EndUserSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndUserSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndUserSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndUserSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListUserSessionsHTTPResponse parses an HTTP response from a ListUserSessionsWithResponse call
+func ParseListUserSessionsHTTPResponse(rsp *http.Response) (*ListUserSessionsHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUserSessionsHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListUserSessionsHTTPResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListUserSessionsHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListUserSessionsHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndUserSessionHTTPResponse parses an HTTP response from a EndUserSessionWithResponse call
+func ParseEndUserSessionHTTPResponse(rsp *http.Response) (*EndUserSessionHTTPResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndUserSessionHTTPResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ForbiddenByRank
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers EndUserSessionHTTPResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndUserSessionHTTPResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseUnlockUserHTTPResponse parses an HTTP response from a UnlockUserWithResponse call
 func ParseUnlockUserHTTPResponse(rsp *http.Response) (*UnlockUserHTTPResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10913,9 +14512,15 @@ type ServerInterface interface {
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context) error
+	// GetAuthorizationServer Metadata of the token issuer
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx echo.Context) error
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx echo.Context) error
+	// IntrospectToken Ask whether an access token is alive
+	// (POST /introspect)
+	IntrospectToken(ctx echo.Context) error
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx echo.Context) error
@@ -10928,6 +14533,9 @@ type ServerInterface interface {
 	// Login Sign in
 	// (POST /login)
 	Login(ctx echo.Context) error
+	// Logout Sign out
+	// (POST /logout)
+	Logout(ctx echo.Context) error
 	// CheckNickname Ask whether a nickname is free
 	// (GET /nicknames/{nickname})
 	CheckNickname(ctx echo.Context, nickname NicknamePath) error
@@ -10943,6 +14551,12 @@ type ServerInterface interface {
 	// Register Open an account
 	// (POST /register)
 	Register(ctx echo.Context, params RegisterParams) error
+	// CreateSession Sign in with JSON
+	// (POST /sessions)
+	CreateSession(ctx echo.Context) error
+	// RefreshSession Get a new access token
+	// (POST /sessions/refresh)
+	RefreshSession(ctx echo.Context) error
 	// GetSettings Rules of this deployment
 	// (GET /settings)
 	GetSettings(ctx echo.Context) error
@@ -10958,6 +14572,15 @@ type ServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx echo.Context, params UpdateOwnProfileParams) error
+	// EndOtherSessions Sign out everywhere else
+	// (DELETE /users/me/sessions)
+	EndOtherSessions(ctx echo.Context) error
+	// ListOwnSessions List the own sessions
+	// (GET /users/me/sessions)
+	ListOwnSessions(ctx echo.Context) error
+	// EndOwnSession End one of the own sessions
+	// (DELETE /users/me/sessions/{session_id})
+	EndOwnSession(ctx echo.Context, sessionID SessionIDPath) error
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx echo.Context, userID UserIDPath, params DeleteUserParams) error
@@ -10982,6 +14605,15 @@ type ServerInterface interface {
 	// SetUserRole Give a role
 	// (PUT /users/{user_id}/role)
 	SetUserRole(ctx echo.Context, userID UserIDPath) error
+	// EndUserSessions Sign a user out everywhere
+	// (DELETE /users/{user_id}/sessions)
+	EndUserSessions(ctx echo.Context, userID UserIDPath) error
+	// ListUserSessions List the sessions of a user
+	// (GET /users/{user_id}/sessions)
+	ListUserSessions(ctx echo.Context, userID UserIDPath) error
+	// EndUserSession End one session of a user
+	// (DELETE /users/{user_id}/sessions/{session_id})
+	EndUserSession(ctx echo.Context, userID UserIDPath, sessionID SessionIDPath) error
 	// UnlockUser Unlock a user
 	// (POST /users/{user_id}/unlock)
 	UnlockUser(ctx echo.Context, userID UserIDPath) error
@@ -11016,12 +14648,30 @@ func (w *ServerInterfaceWrapper) GetJwks(ctx echo.Context) error {
 	return err
 }
 
+// GetAuthorizationServer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuthorizationServer(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuthorizationServer(ctx)
+	return err
+}
+
 // ShowDocs converts echo context to params.
 func (w *ServerInterfaceWrapper) ShowDocs(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ShowDocs(ctx)
+	return err
+}
+
+// IntrospectToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IntrospectToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IntrospectToken(ctx)
 	return err
 }
 
@@ -11065,6 +14715,15 @@ func (w *ServerInterfaceWrapper) Login(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Login(ctx)
+	return err
+}
+
+// Logout converts echo context to params.
+func (w *ServerInterfaceWrapper) Logout(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Logout(ctx)
 	return err
 }
 
@@ -11174,9 +14833,42 @@ func (w *ServerInterfaceWrapper) Register(ctx echo.Context) error {
 
 		params.AcceptLanguage = &AcceptLanguage
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Register(ctx, params)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx)
+	return err
+}
+
+// RefreshSession converts echo context to params.
+func (w *ServerInterfaceWrapper) RefreshSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RefreshSession(ctx)
 	return err
 }
 
@@ -11286,6 +14978,21 @@ func (w *ServerInterfaceWrapper) CreateUser(ctx echo.Context) error {
 
 		params.AcceptLanguage = &AcceptLanguage
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateUser(ctx, params)
@@ -11327,6 +15034,40 @@ func (w *ServerInterfaceWrapper) UpdateOwnProfile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateOwnProfile(ctx, params)
+	return err
+}
+
+// EndOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOtherSessions(ctx)
+	return err
+}
+
+// ListOwnSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOwnSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOwnSessions(ctx)
+	return err
+}
+
+// EndOwnSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOwnSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOwnSession(ctx, sessionID)
 	return err
 }
 
@@ -11498,6 +15239,62 @@ func (w *ServerInterfaceWrapper) SetUserRole(ctx echo.Context) error {
 	return err
 }
 
+// EndUserSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndUserSessions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndUserSessions(ctx, userID)
+	return err
+}
+
+// ListUserSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListUserSessions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListUserSessions(ctx, userID)
+	return err
+}
+
+// EndUserSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndUserSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "user_id" -------------
+	var userID UserIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionIDPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndUserSession(ctx, userID, sessionID)
+	return err
+}
+
 // UnlockUser converts echo context to params.
 func (w *ServerInterfaceWrapper) UnlockUser(ctx echo.Context) error {
 	var err error
@@ -11651,10 +15448,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/verify-email/:user_id/:token", wrapper.VerifyEmailLink, options.OperationMiddlewares["verifyEmailLink"]...)
 	router.GET(options.BaseURL+"/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.POST(options.BaseURL+"/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.POST(options.BaseURL+"/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.POST(options.BaseURL+"/sessions/refresh", wrapper.RefreshSession, options.OperationMiddlewares["refreshSession"]...)
+	router.POST(options.BaseURL+"/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
+	router.POST(options.BaseURL+"/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
 	router.POST(options.BaseURL+"/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/invitations/:token", wrapper.ShowInvitation, options.OperationMiddlewares["showInvitation"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetOwnProfile, options.OperationMiddlewares["getOwnProfile"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateOwnProfile, options.OperationMiddlewares["updateOwnProfile"]...)
+	router.DELETE(options.BaseURL+"/users/me/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.GET(options.BaseURL+"/users/me/sessions", wrapper.ListOwnSessions, options.OperationMiddlewares["listOwnSessions"]...)
+	router.DELETE(options.BaseURL+"/users/me/sessions/:session_id", wrapper.EndOwnSession, options.OperationMiddlewares["endOwnSession"]...)
 	router.GET(options.BaseURL+"/users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
 	router.POST(options.BaseURL+"/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.DELETE(options.BaseURL+"/users/:user_id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
@@ -11666,6 +15470,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/users/:user_id/role", wrapper.SetUserRole, options.OperationMiddlewares["setUserRole"]...)
 	router.POST(options.BaseURL+"/users/:user_id/lock", wrapper.LockUser, options.OperationMiddlewares["lockUser"]...)
 	router.POST(options.BaseURL+"/users/:user_id/unlock", wrapper.UnlockUser, options.OperationMiddlewares["unlockUser"]...)
+	router.DELETE(options.BaseURL+"/users/:user_id/sessions", wrapper.EndUserSessions, options.OperationMiddlewares["endUserSessions"]...)
+	router.GET(options.BaseURL+"/users/:user_id/sessions", wrapper.ListUserSessions, options.OperationMiddlewares["listUserSessions"]...)
+	router.DELETE(options.BaseURL+"/users/:user_id/sessions/:session_id", wrapper.EndUserSession, options.OperationMiddlewares["endUserSession"]...)
 	router.POST(options.BaseURL+"/users/:user_id/invitation", wrapper.ResendInvitation, options.OperationMiddlewares["resendInvitation"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
@@ -11673,6 +15480,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenapiJSON, options.OperationMiddlewares["getOpenapiJson"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.ShowDocs, options.OperationMiddlewares["showDocs"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJwks, options.OperationMiddlewares["getJwks"]...)
+	router.GET(options.BaseURL+"/.well-known/oauth-authorization-server", wrapper.GetAuthorizationServer, options.OperationMiddlewares["getAuthorizationServer"]...)
 
 }
 
@@ -11681,6 +15489,12 @@ type AddressOrNicknameTakenApplicationProblemPlusJSONResponse Problem
 type AlreadyVerifiedApplicationProblemPlusJSONResponse Problem
 
 type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type CreationConflictApplicationProblemPlusJSONResponse Problem
+
+type CreationInvalidApplicationProblemPlusJSONResponse Problem
+
+type CrossOriginRefusedApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
@@ -11761,6 +15575,15 @@ type PreconditionRequiredApplicationProblemPlusJSONResponse Problem
 
 type ProtectedAccountApplicationProblemPlusJSONResponse Problem
 
+type RefreshRefusedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type RefreshRefusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers RefreshRefusedResponseHeaders
+}
+
 type RegistrationClosedApplicationProblemPlusJSONResponse Problem
 
 type ServiceBusyResponseHeaders struct {
@@ -11779,6 +15602,26 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ServiceUnavailableResponseHeaders
+}
+
+type SignInForbiddenApplicationProblemPlusJSONResponse Problem
+
+type SignInRefusedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type SignInRefusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers SignInRefusedResponseHeaders
+}
+
+type SignInThrottledResponseHeaders struct {
+	RetryAfter int32
+}
+type SignInThrottledApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers SignInThrottledResponseHeaders
 }
 
 type TokenInvalidApplicationProblemPlusJSONResponse Problem
@@ -11832,6 +15675,27 @@ func (response GetJwks200JSONResponse) VisitGetJwksResponse(w http.ResponseWrite
 	return err
 }
 
+type GetAuthorizationServerRequestObject struct {
+}
+
+type GetAuthorizationServerResponseObject interface {
+	VisitGetAuthorizationServerResponse(w http.ResponseWriter) error
+}
+
+type GetAuthorizationServer200JSONResponse AuthorizationServer
+
+func (response GetAuthorizationServer200JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ShowDocsRequestObject struct {
 }
 
@@ -11871,6 +15735,142 @@ func (response ShowDocs404ApplicationProblemPlusJSONResponse) VisitShowDocsRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	Body *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200JSONResponse TokenIntrospection
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken400ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken401ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken413ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken415ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken422ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken500ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response IntrospectToken503ApplicationProblemPlusJSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12261,6 +16261,143 @@ func (response Login503ApplicationProblemPlusJSONResponse) VisitLoginResponse(w 
 	return err
 }
 
+type LogoutRequestObject struct {
+	Body *LogoutJSONRequestBody
+}
+
+type LogoutResponseObject interface {
+	VisitLogoutResponse(w http.ResponseWriter) error
+}
+
+type Logout204ResponseHeaders struct {
+	SetCookie *string
+}
+
+type Logout204Response struct {
+	Headers Logout204ResponseHeaders
+}
+
+func (response Logout204Response) VisitLogoutResponse(w http.ResponseWriter) error {
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type Logout400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response Logout400ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout403ApplicationProblemPlusJSONResponse struct {
+	CrossOriginRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response Logout403ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response Logout413ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response Logout415ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response Logout422ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response Logout500ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Logout503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response Logout503ApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CheckNicknameRequestObject struct {
 	Nickname NicknamePath `json:"nickname"`
 }
@@ -12528,7 +16665,7 @@ func (response Register403ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response Register409ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12576,7 +16713,7 @@ func (response Register415ApplicationProblemPlusJSONResponse) VisitRegisterRespo
 }
 
 type Register422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response Register422ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
@@ -12629,6 +16766,349 @@ type Register503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response Register503ApplicationProblemPlusJSONResponse) VisitRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSessionRequestObject struct {
+	Body *CreateSessionJSONRequestBody
+}
+
+type CreateSessionResponseObject interface {
+	VisitCreateSessionResponse(w http.ResponseWriter) error
+}
+
+type CreateSession201ResponseHeaders struct {
+	Location  string
+	SetCookie *string
+}
+
+type CreateSession201JSONResponse struct {
+	Body    TokenResponse
+	Headers CreateSession201ResponseHeaders
+}
+
+func (response CreateSession201JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession400ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession401ApplicationProblemPlusJSONResponse struct {
+	SignInRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession401ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession403ApplicationProblemPlusJSONResponse struct {
+	SignInForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession403ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession413ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession415ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession422ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession429ApplicationProblemPlusJSONResponse struct {
+	SignInThrottledApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession429ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession500ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceBusyApplicationProblemPlusJSONResponse
+}
+
+func (response CreateSession503ApplicationProblemPlusJSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSessionRequestObject struct {
+	Body *RefreshSessionJSONRequestBody
+}
+
+type RefreshSessionResponseObject interface {
+	VisitRefreshSessionResponse(w http.ResponseWriter) error
+}
+
+type RefreshSession200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type RefreshSession200JSONResponse struct {
+	Body    TokenResponse
+	Headers RefreshSession200ResponseHeaders
+}
+
+func (response RefreshSession200JSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession400ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession401ApplicationProblemPlusJSONResponse struct {
+	RefreshRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession401ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession403ApplicationProblemPlusJSONResponse struct {
+	CrossOriginRefusedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession403ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession413ApplicationProblemPlusJSONResponse struct {
+	PayloadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession413ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession415ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession422ApplicationProblemPlusJSONResponse struct {
+	ValidationFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession422ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession500ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RefreshSession503ApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12887,7 +17367,7 @@ func (response CreateUser403ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser409ApplicationProblemPlusJSONResponse struct {
-	AddressOrNicknameTakenApplicationProblemPlusJSONResponse
+	CreationConflictApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser409ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -12935,7 +17415,7 @@ func (response CreateUser415ApplicationProblemPlusJSONResponse) VisitCreateUserR
 }
 
 type CreateUser422ApplicationProblemPlusJSONResponse struct {
-	ValidationFailedApplicationProblemPlusJSONResponse
+	CreationInvalidApplicationProblemPlusJSONResponse
 }
 
 func (response CreateUser422ApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
@@ -13227,6 +17707,232 @@ type UpdateOwnProfile503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateOwnProfile503ApplicationProblemPlusJSONResponse) VisitUpdateOwnProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessionsRequestObject struct {
+}
+
+type EndOtherSessionsResponseObject interface {
+	VisitEndOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndOtherSessions204Response struct {
+}
+
+func (response EndOtherSessions204Response) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndOtherSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions401ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions500ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndOtherSessions503ApplicationProblemPlusJSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessionsRequestObject struct {
+}
+
+type ListOwnSessionsResponseObject interface {
+	VisitListOwnSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListOwnSessions200ResponseHeaders struct {
+	Link string
+}
+
+type ListOwnSessions200JSONResponse struct {
+	Body    SessionList
+	Headers ListOwnSessions200ResponseHeaders
+}
+
+func (response ListOwnSessions200JSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Link", fmt.Sprint(response.Headers.Link))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions401ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions500ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOwnSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListOwnSessions503ApplicationProblemPlusJSONResponse) VisitListOwnSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSessionRequestObject struct {
+	SessionID SessionIDPath `json:"session_id"`
+}
+
+type EndOwnSessionResponseObject interface {
+	VisitEndOwnSessionResponse(w http.ResponseWriter) error
+}
+
+type EndOwnSession204Response struct {
+}
+
+func (response EndOwnSession204Response) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndOwnSession401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession401ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession404ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession500ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOwnSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndOwnSession503ApplicationProblemPlusJSONResponse) VisitEndOwnSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14455,6 +19161,315 @@ func (response SetUserRole503ApplicationProblemPlusJSONResponse) VisitSetUserRol
 	return err
 }
 
+type EndUserSessionsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type EndUserSessionsResponseObject interface {
+	VisitEndUserSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndUserSessions204Response struct {
+}
+
+func (response EndUserSessions204Response) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndUserSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions401ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions403ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions404ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions500ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSessions503ApplicationProblemPlusJSONResponse) VisitEndUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessionsRequestObject struct {
+	UserID UserIDPath `json:"user_id"`
+}
+
+type ListUserSessionsResponseObject interface {
+	VisitListUserSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListUserSessions200ResponseHeaders struct {
+	Link string
+}
+
+type ListUserSessions200JSONResponse struct {
+	Body    SessionList
+	Headers ListUserSessions200ResponseHeaders
+}
+
+func (response ListUserSessions200JSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Link", fmt.Sprint(response.Headers.Link))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions401ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions403ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions404ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions500ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserSessions503ApplicationProblemPlusJSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSessionRequestObject struct {
+	UserID    UserIDPath    `json:"user_id"`
+	SessionID SessionIDPath `json:"session_id"`
+}
+
+type EndUserSessionResponseObject interface {
+	VisitEndUserSessionResponse(w http.ResponseWriter) error
+}
+
+type EndUserSession204Response struct {
+}
+
+func (response EndUserSession204Response) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndUserSession401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession401ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenByRankApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession403ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession404ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession500ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndUserSession503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EndUserSession503ApplicationProblemPlusJSONResponse) VisitEndUserSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UnlockUserRequestObject struct {
 	UserID UserIDPath `json:"user_id"`
 }
@@ -15137,9 +20152,15 @@ type StrictServerInterface interface {
 	// GetJwks Public keys
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
+	// GetAuthorizationServer Metadata of the token issuer
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
 	// ShowDocs Documentation page
 	// (GET /docs)
 	ShowDocs(ctx context.Context, request ShowDocsRequestObject) (ShowDocsResponseObject, error)
+	// IntrospectToken Ask whether an access token is alive
+	// (POST /introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
 	// AcceptInvitation Accept an invitation
 	// (POST /invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
@@ -15152,6 +20173,9 @@ type StrictServerInterface interface {
 	// Login Sign in
 	// (POST /login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
+	// Logout Sign out
+	// (POST /logout)
+	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
 	// CheckNickname Ask whether a nickname is free
 	// (GET /nicknames/{nickname})
 	CheckNickname(ctx context.Context, request CheckNicknameRequestObject) (CheckNicknameResponseObject, error)
@@ -15167,6 +20191,12 @@ type StrictServerInterface interface {
 	// Register Open an account
 	// (POST /register)
 	Register(ctx context.Context, request RegisterRequestObject) (RegisterResponseObject, error)
+	// CreateSession Sign in with JSON
+	// (POST /sessions)
+	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
+	// RefreshSession Get a new access token
+	// (POST /sessions/refresh)
+	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
 	// GetSettings Rules of this deployment
 	// (GET /settings)
 	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
@@ -15182,6 +20212,15 @@ type StrictServerInterface interface {
 	// UpdateOwnProfile Change the own profile
 	// (PATCH /users/me)
 	UpdateOwnProfile(ctx context.Context, request UpdateOwnProfileRequestObject) (UpdateOwnProfileResponseObject, error)
+	// EndOtherSessions Sign out everywhere else
+	// (DELETE /users/me/sessions)
+	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
+	// ListOwnSessions List the own sessions
+	// (GET /users/me/sessions)
+	ListOwnSessions(ctx context.Context, request ListOwnSessionsRequestObject) (ListOwnSessionsResponseObject, error)
+	// EndOwnSession End one of the own sessions
+	// (DELETE /users/me/sessions/{session_id})
+	EndOwnSession(ctx context.Context, request EndOwnSessionRequestObject) (EndOwnSessionResponseObject, error)
 	// DeleteUser Delete a user
 	// (DELETE /users/{user_id})
 	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
@@ -15206,6 +20245,15 @@ type StrictServerInterface interface {
 	// SetUserRole Give a role
 	// (PUT /users/{user_id}/role)
 	SetUserRole(ctx context.Context, request SetUserRoleRequestObject) (SetUserRoleResponseObject, error)
+	// EndUserSessions Sign a user out everywhere
+	// (DELETE /users/{user_id}/sessions)
+	EndUserSessions(ctx context.Context, request EndUserSessionsRequestObject) (EndUserSessionsResponseObject, error)
+	// ListUserSessions List the sessions of a user
+	// (GET /users/{user_id}/sessions)
+	ListUserSessions(ctx context.Context, request ListUserSessionsRequestObject) (ListUserSessionsResponseObject, error)
+	// EndUserSession End one session of a user
+	// (DELETE /users/{user_id}/sessions/{session_id})
+	EndUserSession(ctx context.Context, request EndUserSessionRequestObject) (EndUserSessionResponseObject, error)
 	// UnlockUser Unlock a user
 	// (POST /users/{user_id}/unlock)
 	UnlockUser(ctx context.Context, request UnlockUserRequestObject) (UnlockUserResponseObject, error)
@@ -15261,6 +20309,29 @@ func (sh *strictHandler) GetJwks(ctx echo.Context) error {
 	return nil
 }
 
+// GetAuthorizationServer operation middleware
+func (sh *strictHandler) GetAuthorizationServer(ctx echo.Context) error {
+	var request GetAuthorizationServerRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthorizationServer(ctx.Request().Context(), request.(GetAuthorizationServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthorizationServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuthorizationServerResponseObject); ok {
+		return validResponse.VisitGetAuthorizationServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ShowDocs operation middleware
 func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 	var request ShowDocsRequestObject
@@ -15278,6 +20349,39 @@ func (sh *strictHandler) ShowDocs(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ShowDocsResponseObject); ok {
 		return validResponse.VisitShowDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
+	var request IntrospectTokenRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx.Request().Context(), request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		return validResponse.VisitIntrospectTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15405,6 +20509,52 @@ func (sh *strictHandler) Login(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(LoginResponseObject); ok {
 		return validResponse.VisitLoginResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Logout operation middleware
+func (sh *strictHandler) Logout(ctx echo.Context) error {
+	var request LogoutRequestObject
+
+	var body LogoutJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Logout(ctx.Request().Context(), request.(LogoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Logout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LogoutResponseObject); ok {
+		return validResponse.VisitLogoutResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15551,6 +20701,98 @@ func (sh *strictHandler) Register(ctx echo.Context, params RegisterParams) error
 		return err
 	} else if validResponse, ok := response.(RegisterResponseObject); ok {
 		return validResponse.VisitRegisterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateSession operation middleware
+func (sh *strictHandler) CreateSession(ctx echo.Context) error {
+	var request CreateSessionRequestObject
+
+	var body CreateSessionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSession(ctx.Request().Context(), request.(CreateSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateSessionResponseObject); ok {
+		return validResponse.VisitCreateSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RefreshSession operation middleware
+func (sh *strictHandler) RefreshSession(ctx echo.Context) error {
+	var request RefreshSessionRequestObject
+
+	var body RefreshSessionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshSession(ctx.Request().Context(), request.(RefreshSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RefreshSessionResponseObject); ok {
+		return validResponse.VisitRefreshSessionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15718,6 +20960,77 @@ func (sh *strictHandler) UpdateOwnProfile(ctx echo.Context, params UpdateOwnProf
 		return err
 	} else if validResponse, ok := response.(UpdateOwnProfileResponseObject); ok {
 		return validResponse.VisitUpdateOwnProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndOtherSessions operation middleware
+func (sh *strictHandler) EndOtherSessions(ctx echo.Context) error {
+	var request EndOtherSessionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOtherSessions(ctx.Request().Context(), request.(EndOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndOtherSessionsResponseObject); ok {
+		return validResponse.VisitEndOtherSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListOwnSessions operation middleware
+func (sh *strictHandler) ListOwnSessions(ctx echo.Context) error {
+	var request ListOwnSessionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOwnSessions(ctx.Request().Context(), request.(ListOwnSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOwnSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListOwnSessionsResponseObject); ok {
+		return validResponse.VisitListOwnSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndOwnSession operation middleware
+func (sh *strictHandler) EndOwnSession(ctx echo.Context, sessionID SessionIDPath) error {
+	var request EndOwnSessionRequestObject
+
+	request.SessionID = sessionID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOwnSession(ctx.Request().Context(), request.(EndOwnSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOwnSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndOwnSessionResponseObject); ok {
+		return validResponse.VisitEndOwnSessionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -15995,6 +21308,82 @@ func (sh *strictHandler) SetUserRole(ctx echo.Context, userID UserIDPath) error 
 	return nil
 }
 
+// EndUserSessions operation middleware
+func (sh *strictHandler) EndUserSessions(ctx echo.Context, userID UserIDPath) error {
+	var request EndUserSessionsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndUserSessions(ctx.Request().Context(), request.(EndUserSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndUserSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndUserSessionsResponseObject); ok {
+		return validResponse.VisitEndUserSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListUserSessions operation middleware
+func (sh *strictHandler) ListUserSessions(ctx echo.Context, userID UserIDPath) error {
+	var request ListUserSessionsRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUserSessions(ctx.Request().Context(), request.(ListUserSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUserSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListUserSessionsResponseObject); ok {
+		return validResponse.VisitListUserSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndUserSession operation middleware
+func (sh *strictHandler) EndUserSession(ctx echo.Context, userID UserIDPath, sessionID SessionIDPath) error {
+	var request EndUserSessionRequestObject
+
+	request.UserID = userID
+	request.SessionID = sessionID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndUserSession(ctx.Request().Context(), request.(EndUserSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndUserSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndUserSessionResponseObject); ok {
+		return validResponse.VisitEndUserSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // UnlockUser operation middleware
 func (sh *strictHandler) UnlockUser(ctx echo.Context, userID UserIDPath) error {
 	var request UnlockUserRequestObject
@@ -16194,309 +21583,392 @@ func (sh *strictHandler) VerifyEmailLink(ctx echo.Context, userID UserIDPath, to
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3/d9s2su+/gsu77+w2j5blb4mjnp69juskTh3HtZ1m2yZXgkRIYk0RKkFaVvv8v7+DGYAESVCkZCWx",
-	"W+8PW0cEQWAAzDfMfOZPZ8AnUx6yMBZO50+H3dDJNGDw98FgwKYx8+TfIplMaDR3OtmvrnNNg4TJpxMm",
-	"BB0xp+McD0k8ZoR6XsSEIAMakj4jiWCeSyiZUD8gviA8JH4syIzOW87trescBBGj3vwnFvlDv/RBfEiu",
-	"9VPjwwPuya9SbNI1mngspn7gdJzLsS8IHQx4EsZkTAWZRvya4QDUMFvklMdjPxzJsQVsGJOYy1fYNG45",
-	"rsOiiEfC6fz6yXX8UMQ0HMiPJlHYSRLf67S3nu9veXuDjWe03d541m63N/bl/7XT/w2HjutE7PeEibjr",
-	"e07HafiOiGmcCKez237uOiIZjZiIfR6qwcR+HDA7heL5NB2jYNGEhnTEos404v2ATTolgsEqJPGYhbE/",
-	"oPIb5+z3xI9Ki5FrQyLdyLImuZZdo2W6NBf+KCR+SGjoEcFCD7ZOzK8Y/Cr/IT/HI/8P/NqYUY9F92ZJ",
-	"thYtSSWd6lamgmxygb6nMe1Twd6H9Jr6Ae0HLL86ugFJjBblpfFUs26+mXFkGBEsuvYHTJ7gkMckYnQw",
-	"hjOjX26Ry2hO6Ij6uIZkwicsvC8HZq+9s2B1KuhUszRWssG68EEi515YDP2rsQB8ykI69Z2Os9Nqt3bU",
-	"27NwFFGPee8FiwrHTbLOiMzGnMyQdQ2ZED4PaWB22/e503E+RH7MoNEoohNBhjwiLBz5IRMkHtOYeJzI",
-	"tWQ3vojJnMFaDSJGY+Z1aex0nO329tON9tZGe++y/bzTbnfa7V/kek5wX1CP/o8SEK0Bn+gnGRfpxFHC",
-	"XGdI/YB53YCP/LBL45hNplK6tF1n6Eci7oZ0AmfEo47rjPx4nPS7cmp+wLpJJL80juOp6Gxu4kP5sU0K",
-	"rRvuhfaWbCu6AR9cyXENaSAY/JIjof49oCJOh1uiw46mAzRDWvzpFBtubQPBtmXDKz+U40ymuK5qX8o5",
-	"C7khblVXig4n/JoFdCB3YOCHV8zzwwpyzGazlm4CRPFDRRf5q9zkfzrjiA3VK53NzYAPaDDmIu7st/fb",
-	"m3I3ic2G9JuweMzlPF4dXTqu3LsRMiVYhBGLYb/KcxrAzIKhc+t+lgGcHVwevi4PIZl6NGa5UTDPjz/X",
-	"KL4/Ojm6PCoPw2MBKwwDf1rnQDbVZsqR5d3FpY0q0DA3Hv3yOgckz1b9aGSr3FDgtdtPLvzRjRgVPHQ6",
-	"YRIE8id5BGfUj7tJGMtzhr+H/uBKHRbc7tOIDVkUSSZDw1GCuicLN169gIfZEe+iQOjiVimyuaeXW+2M",
-	"zekzN/UHcRIVz576VbQMDigPX2sajuTkOMr995evj04vjw8PLo++Vz93Z2MWGkyy1KjJ4K5ZJGfkdHal",
-	"zDiSXOiSXrEwLy+ONkDFjuFJWfAju9ZPU3l/EKYK8syPxySWKjPDrrQmD0JDtIjS2VzCIymbCA15PGZR",
-	"qkqb4j/9bumLoJT3WcDDkQBlW/eCw5C9yI0Zw4ydPvfmcn2oFGtO589b15lyP4yltHQ2UTrd3lflvLAk",
-	"NTqGuUJyoV8zGsTj/CKr34zl1SNx+BW8dSxpE9LgSK5E/mX9iMAqWfaIrxp0dYNMXefyrEszacbkVol4",
-	"OJKmHE8iInyPtcg5m/IoBs09Iyjxh8SPiYjpXNwb7bC9YMVKJKpZswLFcAGuaeB70lYW4pKXzql6Dkam",
-	"EGjzWNcCmnWxWVc3yx8jZTAJ0O1Ut+GcTHjE0uOKevqDsJwqSFO7BhZKGStxmESifBTwSwN8Vk3+tEGe",
-	"8Pgz8ThD2iM/k+wMGGjgi7hFLmIaxcpMGkZ8AocD1GAypSN2b5ak3WBJUjo0XAzV3liGM8nCWcwikV+K",
-	"n+RDNJXReLCsxnXappu2yfEmMvRZ4AlCIwbrQaXZw+ZEjHkSeKTPvsUTjUsjCJi0HBxWkwq5xXk3oNGI",
-	"ldY+TCZ9FhE4fpxAm4LQ+j1hUU5qORN643ScrXbbyQuwwJ9IpfUrrv729oLVt61NzQYoL5XaA34Mv16U",
-	"jOXCM6tv8XLMiJ+2s/kRoZcGdrSP7UomNGqby5jEo4gOWI1RrIzMhlbxqwhNQZtdjONragNv38UGVgr5",
-	"IovXpIeyeLPlMWze3xOWyC2Qs3pV/1Z7N3u2TpN2+2ubtNv3wqTdvi8m7fZ9M2m372bSrnEcuWNUM5qI",
-	"CRZ6x+YbOCqjk9XN7ZHiRncyuLFXq3mNj7TxfPru9Oe3795f3M1wznOm1HDekhLizezqghVkj/rNEAZX",
-	"bI6chwYjacJdbO89BV/ptVyGDfzXFZB/S/4Vg+19KEckwMvnjxzXkdJ+uL/z7s3O99s3L7dejPavk/7z",
-	"+IRtjV6//eOnZ0/Z/mUinidnr6/Pfzp677iO7Oam+/Loj/Pk+WTn6euT026csKd7z09Op//58HR6OL+I",
-	"/auff/vh+MPxHm07t5/knE6oiA+8iV+wMeTPhMrffRFHNLaquMCRoVFJxfFBfSJBqZsWeUuvGBF8wnjI",
-	"CAsEI/IPEGMP4sLMSpoancagFBAdpKpN00B5CwrHo49+CR89juvzuejz/jSlsKiP1ygrjy76Rxf9Q3TR",
-	"J2EzjQbb5YcT2h31zsWYRgyv6qdUiBmPPPQaUzLgQcDoKIFj8kVc+Qs0i3vnuN+RYuMtDYY8mjDvHIVb",
-	"XnikT7X71CKxJ7pNN2uTu7nvc2+ur+37jESMei1yOGaDKzCWxTyM6Y0LQRdS+khdB0WPFNQeiWf+gNnd",
-	"Iemny66w/OeWcN9/Xcf9Iq+XbTFqdITy2sCa+0L44eiMRRNf4F7ILTo+JtPsuWXVsVE31yhdg595EhG5",
-	"YzNnJDSMwRN5b1SyRSEZVirUkbtMFEnvU8ViDjBIww98qZ+bJLe2MIhuhNco9aPEtlJ+qC928jOTrbpb",
-	"zxwX/tjdxj82+s4nc4SWGzz9qPIOT4+ka79U049BfZctWkR+BRR09HUSY6Rf4boupeT9urGrXrBsj5bW",
-	"pmZ/FpYKVp7HL3kSFqLqTnlMhvCzZb153NXPTD4fMXXnAzdyFI+69Rr2a9J5d8GRN2ddR8mUCJKI72bh",
-	"Ae68PBnfzdKLbAsh+SzsZk+r5JcnD0rMyVyyVJ512CIH4sq47Tbt4Ydg8uZpU0Nuk1SK4GeoY5UIrn+/",
-	"x5buF7Znq83Xr2VMTlgTUzG3mMsbjPmPLDQHLV9Co/DTw7EPFrke94qq/7Y8RGcw9LyvaEpHxtFxPibt",
-	"9s7gvzw+kAeUjONJAD8xfABnGX+QneGPm8avDnxmHnDqXXJ+AjeXuS+qh9mlpYVPTrFNt+LyUxkYvsAO",
-	"InmYQ/J0l/zgv7gvnHBrkaZpo0ENPyyTBBY04hNed93YZwOpMageHx2C9ylo1+oRBMN/MKbh6NEv+OgX",
-	"/Gv6BUGmmaN5bxmMwF1yzg0xDS8+BhGvVbN4e3B68OrovMrnmD1e3tt4TsMrqQjwWV4+yd9R/vGZRQOI",
-	"aHiFsg4e21Pp/CzobYbWknxNm0n31EJapBcUiFKjEuRoBLRmI1/ELGKe1VQyYqxBrMv9idIePOkR50PC",
-	"h2ZW4hqik+plv45Naibil4s/Wps9lI8H+pJGQmV4wvKRB7g/kKsdBlwUMyvN52SADSxH02jVTVvlT6hO",
-	"3eNTFqbnVZD+3Iye42EwfxjH0kqXutNpIRMugoh51CBCELUAD25JfEH6FMTUo+5+jxLuFMHMhDugy7yL",
-	"5HtMunvU3B+T7v56+vIXSrG7GIzZhL5LYngxLyzwGeH6YVlOC2jRNVrkXGg6lRwAKWJO+oxM/FEkmz6I",
-	"BPoyAWoEcpEeQGEWXbPoRSIKt7P4O+nLBxbKwtOueppRlXMyoeGcCH8UbvhS8cFENAVL8IDRCvL0qCO0",
-	"QR4kchz74UgUSax+NS+9jdSprmADHnrC6Txvt/FyF0BhfnVY6OQUcEhr6QYsHMVjp7PTdp2JH2b/dp2p",
-	"1Eei0Ok4//vrwcYvdOOP9sbzT9mf3Y1PT/4BGTEqmqjY5/be03yn+64z5YE/kBMB9Brhp4HPgJYhup4/",
-	"8mOtHaW/BnzGogEVrPRETNnAl/pJ4fdkOs2/oRp2B2Ma0QEmMjn/9T///Y//878fk3Z7++mTf33jtv79",
-	"0en8efv/0EGfueanEfeSQaqCSA5N3sL6yb1ILuYiZhOYRqa9Oh0AjcC1HCewbN/zWSFqQD8hnnxkOTTq",
-	"eVc9LxsMmMwkzH6MM/MwzkmBCHUnJUcTSd9LdlO4UYZfsvsZBd/RIQq9w3Ugt/PoZlpGyoEnhKlH5SXB",
-	"c5Y9zy+JVC1BOKgG6FeRBgYlIZsRHt6b1MGtRUFURSrUrEmeKLeawCp70EZglWtYSeDsuYXAZtJsixzy",
-	"6RxExmzMA4Yt0pRNaVLYo2V0tuOQRxMa28Lo5TcUoBG7mbKBNCxl66XiZlRK633NEiyuRqOF1s2LC33i",
-	"h1d/8cWeUkjh/zsv9jkTUx4KZlnp9FGFfiINj/mbcf/VwH/nv3n5/o/jrVP/WBxP4ukvh8dPj3878k8O",
-	"37TZfw7k87F3GP/u7fzoD39ssZ12a7AdSPmAbEZ0/VCpOWLAYR7KSulEjHpE/2MW+TFcFcNk1IxfMBqx",
-	"KJvSe2EXA4lYIAMSsUgA9Jl6n/CIRGwa0AHzSH+OgoBFD0wUJKK5HEhEKgT4WxrOVcy0KFJYaf6Rfmwj",
-	"NO/KNl2jTdl00A8xUNIX5MoPvRb5QP3YlQc6JPE9U4h2t58vpHiZMrWELxJK0v99GFSmO+Xcpmk6zaOn",
-	"9H5HOSThY+bTo5/00U/66Ce9q5/0fSiS6ZRHMfPeMs+nlyBgTBlhtCAT2YSAECpL6SRr2IWGXdUwg3nR",
-	"KLEYg4hqtqeANnPduyQJB3wyjZgQ98apuru1t0BcV9KpRmZXkA0WB5fTHpGgVVspvQUjr/z4ddJHxVPK",
-	"8kEglVvv4Ud2f6Wohcco7ocaxb0opEqdqEWasGCk78uzMR3PF56kzxHQ8xgQ8BgQ8KjoPiq6j4ruulP3",
-	"30+rUdrNyT4iv6xLNuB4P5cHpAzO/ugBeRQMq/JhT1dxqGfGadP8mNIOHsXDgwdpR4ER+ZB8EY4K/pDz",
-	"Y5VnAIMqeUEiXyUWwONc3JhGY1dIDsoXAcmYPEyTMffvVS7mIgiAAinqHB0mZYDCVVYYFUTEdDgkgjHA",
-	"932Ux4+22qNIfrTVHm21v4yttghrQdLvxC/Cq13moPdNkeDHbILM4FE4PAqHR+HwKBwehcNfUzhISkG9",
-	"jc7Wcsf83/Dad1sY5i+u/Ol37dpTHfgCjrVY5Vyv6YsgKFb/5NYKnwzZzR2+uL3CF6UAaPjF+kOGgjx3",
-	"zPAnvNtkN7EubSO34y9Xv3zYuj75cB70P+zHv7z6Ke7Pt+p+g9Bfecy24PRdpx3iaRL+H/hMEgTEfcxj",
-	"KWV31F/diAU6lJjd0AHitGWlWl5i2ZWHUGQnCa9CPgu70HEFyCERyWCMn14qaN4XGrL9L19dRxfPtiIj",
-	"Fh8aC7+sRlpGQq24Whcs6jbXMdUUJJs+5OEw8AflKQiAANBPLZsXm3SNJrm9m1YrUPBOGOSroogmjIax",
-	"P4EqdtQjvi7aRUOPRGzKaIwoJ/juvfGuLdxbZZLVba0iBY1lsRcE199YUAlcd2otAa4Duo4u6QhNqzlP",
-	"AEVaspbj4cZbGg/G9ybcer8BuZsX+y5R5vb2VvGytEga1ts/UXrZayiBLn/3mBhE/lSxwVf+NROkV1bk",
-	"emQGges6Zk4DRANF8bhrXc9l4be/f9duSeHky06x3rrjOtrKhKFs6LFIwkBar8rYPFH5mVvtdjuduogj",
-	"X3lrsQbfj1AXrTSBniFWe4RHMJfr7IchoWC16wqljAgK0iiQhMrP5uBHPQNdhE1NIC1gt2DcEz9Mf7DN",
-	"AkqvVkzi0oDgdclsTGMGiZWxIAMqWH6UZYZrG3Jq8dpGvL2323DAWgBUDPwDAvhPI37NwmwGPCptFVWl",
-	"o2qkmbgwh6wG1ec8YFTVZRzCwa7az5djRnqSJ/Q0XJJQSPaaDXXI7vY+7AaexMQvbOiPzvZHp2ofa66y",
-	"YCPYCKmG/A7GSINlh/4t4erNFPaJz0IdhPklhn/KQ9aU6uqGaYBpcootj+k165Cd9i6Zjf2ASSGJdTAj",
-	"nUtvzODZm5v2Lz9sRTvXP73/cdq+/s+H8M3ujwunJQe4eG7b7d19++wEVuSp2OD4kPTneC9k3dras2XZ",
-	"25n/q25bizPDXK4YjNlkhZHk/G414zmR1lXFMMCCIjxUnDU3gi3719F0Nr/psSFNAmlOt11HZUVCEeEd",
-	"MOPojT9JJmpPTvxQ/StdQampj1QGnYZXP6NY8bi8N2cUory1Clrip3prqeRKNehUY00T+1NltoKr7tl2",
-	"mB7eIt6vP9WE+VcwfGO01tHtNZBR5zxgixddJbhJ3b0gOwtqvG2ICj4yG94/0Oj+702AYwhZGItNfCo2",
-	"AT8S0Auu/OnCQcUcKsoQfs2ib8G4jPmIAd46CP2eUgZyA27bhwh2sznEhVsztznb1s0J2Yv2nfnSTBtm",
-	"HkTQFxWS4+9fHLz6+fVPN08PXh8cjA70/140cx7M7DtbF0e+y7aWtD/27DM79rQckNprfk5Nbw7Ko9aW",
-	"4aJxp8slVXtcLT2Pnad5UJH2xnO6Mfz05/7tRvr3boO/t7Zv/+GUKXIrh4XZx6h/ozL0LioV7RjwMFaF",
-	"bOl0Gvjok9hUyv3//U1gpRdFMpEa26ocRMW50c03jRr/t26x7Efdy/nBykk1O61nOHikQ34zHOSLfiB0",
-	"0ZgRhgXuU6VR/pZWIeER6fN43JJTOAikGjT/KXUorERCir0YfokaUhQ/uxZiQDCOQQilORvwnTDlF9Qs",
-	"9LTCbMsVheqmW6owtbb52gpLyUm+5FHf97yVD4WljE/tJEslldY2SyijpLVfGgQsqiiqZM78xfycImTF",
-	"V5u/m4ftrevBgAZeG+kUuSZ0DtTysBC+1nDTwvhp1aBb13nFQ7Yi2fJYMXXzzQH13Lom9EKjV9+LdbIO",
-	"pSnAIIwjBTAPNJyTCY8Y0Oc4lHKOBkdRxKMVCeWrPrpMd7JwuvlPrmXKF3zCsE7RjIUxmUU8HEnDA9w4",
-	"AD6lJguu7UN1FbLiZBGgZZB2UjNZ85PrOwnQn61kVuCL2JzsWc7Zt8KEy7cBDedsfHkt8wbdnmTOS7gi",
-	"Upc7kgXAqsPUT/jIDz+PaLzPtRQN+KDsc49VFtdSZbHxBoa9V3N6Ze82RQfeXS8nzvarZrt4fWrZrIWX",
-	"C3dbNvbKk4gI34MrrSmPYjNmvOt7xB8SH7bqXJibVEFI6s/cC9y/RVuoRLma/VMg5Bo3T0M5B93cVWtW",
-	"WlQal5eLgleWSRmOR+2lwssLajxgixaBiEgpyBTWgI2rjSIaxg8BU75En5odUyCXXHi05EMe5wzRbAmO",
-	"0CoGxLnsSqS4DpZejLV4N1U3d4DJkF4mpMojmfMEtGtaiQ35EFfHTrqaJbJQcs1SIa127QsS+aNx7JJ+",
-	"gjxVnxclM4Q/CokfZmfdwK9cl4Z3H8N6Gio4tjgAYDswBkleZREvFeojN8VXryv7JUJ91rapX+KSK18H",
-	"KD1y+RXxLSq7pbTgCtu5XEzvq5QoXLxZ/+LFC9evLlcQW2+dczbUvpa7GPUR81gY+zQQReUZGhCzgU2D",
-	"LndT2Dh5ZzbR5ZkM1q/OxD2Xr1sL9WUbsWqV5jLt1ryPjK6BEaWUxkgBWPIPHz5sHCTxWLYbQA5I8c7q",
-	"/OUhefpsr+2SnfyFFWK1SmsumHz30TEmCTEJje7Q9myhFbd6k1+OIx7HwcrbPAXfzBJ9rECn6eMFQKdG",
-	"mzLQKcqStFRCDcTpPd3jzaBPDTo0hT5NX1mnZYik1vU+ZhQDloydfc7iaL5xMIxtgTkXWI7BfDXd2E/b",
-	"jS5SS/fe+093a4My0q39PqTX1A9oP1hV7OuSJ90k31W2v7/XRVHMFuUtbu2owMZ1CTSlkEegrvqxSAuv",
-	"1NUDkUeJTaY8opEfzAufuveVECooWXMArISFI2DUFPnqlVoe9srcoZbLWmWtKvmhzgcNxYxFJOSzB8aU",
-	"7NCjK3CnCgzNe4tjen+tly+KcLp+O0YKaH1Xlw0RDJl1BADd3zCeLKhSTpXHL3kSrqrIhjzuDvX7iyeo",
-	"P7Suq9d8xhg44/WM3nIvddTm3/sZEnv4dF4IZzY44dElHZVfPBBmoPQSEdCNrI3ddpW5ccrjc0a9+Zp1",
-	"sYVLpZUKUxVMFy2r7FbXTaGunuwhV4ip9n2zCNbaLuyVPJSnEnZPWgriAcnEz+ieW7gixe+uN+Cs2rF0",
-	"FgGx/Xy+6yoO9mLWW92Mi4mKa5lxT+d19HQZoRgjSSQ3ImqMpYmbWXl3mHpkdNNk6udZxtrap556/2Gq",
-	"PIYaSkZa6wrTBHwQzASum+AJFfEB5gy7Dp+FXZp9eeGL72ahHuSaTkAu5MPjIbOG0NkLi69AJFvR7Now",
-	"wvLH16Ol6KrlNMJC5pi8UypgrsqI+gOm64h+bXGYt5UXi7KsAOraeCZgmMJlcOq0nvEIqp8NkwDTjWKz",
-	"Am0a3IpG4EMRdmrVP59favnFX9cSPvSlKZZsXDm218/6qA/QNUsHfp44XSWVJR/mQ8KTCEOb5VkTaeAP",
-	"CwSaUDCodxFesn4tasiBLB8gWoIR+Wz0hCseDGFJb/8V9UoV3+5yoRIZ/dQQL//d9QgzAnmTOhN4MEZH",
-	"zkM4y+9DmsRjHvl/rJ6wk13XLaVpHuTeyxRON/V85StCNot6PoB3Lvna/CmnHEuKEhwN7u0Hcmv5RRyo",
-	"C1fFOoL1GpALPHp5hOZVZm0iEtfONfva+rKVFAJ0LE3kKiBoleWJpWtMdJ0vmsG4qg12N5fp17XhsoBg",
-	"SyqIGlSqkhtRt1Nt9sLi2WC9vkimyOdRBPJxZ3BGK+LO0q8ZSDjHqQlopI9QD70hNDiL+JRFsS+nrGAU",
-	"psZPfzraLLLJWUZ6r44uyaZg4GIUvRSpI0oCVkCZOeSTqR+w6MnW8z0pW1Nhm37BzaNybO8WubDr3GwM",
-	"xmxwBZh5s276pk5Q+2rJ5vV545nk+TXNQ0/H/yl9g/d/YwPAaMXlw12XjvZPZ8KEQMDJY9wQOvZqQEOd",
-	"E+cSCvOVR4Njlu2MovWfX9y0s5KjnggmD8yAqUDpKYsED/OUW34Abq2YzRNKj89Gn8MUdXC1jQ3IxeV5",
-	"D9ksnbv4Vu4XRvoRo1foW7li0wJyy0rYx0UyLEKoMHd9jEiRziDwFTcryzjJzT0iWCxZBqwC4HZKVpoU",
-	"cTVmrF8cTR4tgG780d54/kn9t7vx6UkZBMAcoBrYbQrdXIJOgjsnuW8M59SIF7nFKKIDVsB7SjmGBnkq",
-	"QjuVhzXiG4UdlkeCtuGChaQMloKA0UXQoKarJjeR/LINcLo4gnchyaCn84OohKbO0B8i38KMmg5Tjkf+",
-	"e8zB9PvVyT7kfMqjRpfYLJ34wdxCOANd+q7Us6NTW+hnYlTbKViNZP25SGl+DYiZ4UKW9iALWURj5iEU",
-	"He2LEloUnI5asZMTl/pzt3b44uIgXhyekd1nLQJqIRlKKdor4NkpqDwamprYhHqsEmVMQyQvAc+T2wh6",
-	"tLcV+MnFScjllvoRLLt9J9QgLa9xO9xq6E8DBKoEH1SFryAFcYFn4rUGqAgtctDn14zkeiN+TELGPAxX",
-	"EAM+ZaQnexOdmRRZiAsUJhO5PYvjeHtwevDq6NxxnYPv3x6fSgFcjXm0iO2+igCD6hwhkG42lHQXGzAg",
-	"BY6kRlQS/8jnbcL/exX7Uy3z0b4vxnKQd1MWHpwdp8FDuV3xp8OnLKRT3+k4O612awcUy+K3QR8/hNCl",
-	"snDzB2NQflMHXeqUnjAWtz6GH8MN0tOT7HUIFlkoJPJAoxzQL7a04ftCW7AAwIXQ6xAdsiL/Kduzmyka",
-	"R9A0TAJM/KJBwGeFMWT3Z7IZviANdjHmUdzrkAv5X20u9yZ+2MvaSIOt1yEnhkHdm9Abo4WY0CDodcgL",
-	"FvBZ6XVpksvRw1YuvDlkM6SDkC1iEjAqYuwhl4rFmJfOk8ddP+zKHd7rkNPME93TE8d22juGR101VSFm",
-	"mnIQ65RvDntTtaZhMRECFD9DIc6/m0TGm7QveJDEjOS4FXl/fpLyUajR5IdDjt1IoVJYQZxeOkMQO4X5",
-	"pQin6ssEWTzRv5OYjvJvaJmh3tiRGuROmwRMqofCJZ4/8mPhkq4c9YaraoVQ1UD+CC1aasvDVZ8c7A9s",
-	"GqeWogo9zn95MKYRHciv9DrkkIdxxAOS/Si7Vk3J+9AfcE+9r6FhkumURQMq8DQQ+OeG/LceW/Gs6Rcl",
-	"PdMXCfyr0XswUXgH/qpsJ6Zs4NMAWqq/s3mV3pI7f8AnEx7CC+kNJewuiAmeMj4NYItlb6CpBh95K6Wx",
-	"chwoIf1PATCash+hxpbECQ2CeZfdDIJE+Ndy8ocpIxjwSd8PpTYCoHLAWnp6TadQwqXXIag4Tzjo9jQE",
-	"iZVnY2gZwF5C9qUsFDBO1OilsqH4g935g+28BD04rHvF5op/XbE5odMpo5FQOBI4OQ1+kJsTQBR8DA0B",
-	"aCRZFgHWM97quE6Re0rxp/mj+lsXZ9MMT/+s089y7Ex2mTEqJ3PWK80j+0EbPQYTcVynyAuMBkGGO1w8",
-	"0eAJx/NoPM0OmFR1ikfJ+C09JcZvsO+Nf6vdrSaMu1j9Q29Q2bq092BouK2MtVBmpeugU9N1clsANDON",
-	"ApJTVcrY0pkdCHI8hacoWhGMJOGExSjM+RBYawqob2gMhVw5vUr5TF1f30vXyollUnjxWyWnzkCpJovc",
-	"jZkOc5uNdSUn0PLzq3EBmQRoMIkT3fjWoFOFTlgPu+2WFDoqJVoc0VBgAQnUqV1kYVQoHYSGnlJZcrvj",
-	"FmZrDmGrbdEo0zW1XnM9b28R1ULrJZpC+aXYtPhFqsDFTTU7pXc2Ehd3Ubo3Utp+qlKIT4xFq/L4oI45",
-	"o8I0PdQe14CkCvtSoR3nDrNqWVoy08awbGKwoDTK0HAI23HkX7MWqAahxj9IrVgMavVjNG8NiEJ103CN",
-	"95UrmU7Zw9IsXjMaIKiowV10noDDr8oHXT9cfEqw3wtsW1x61YVtVXPvlckazrMADrBFibpLIRoO1CQS",
-	"v8rTgV/ZSPBmdlWYPw1GTsc5utjeewoV466djnO2gf+6goSLLflXDBAih1hGQ3bpgx3qdJzh/s67Nzvf",
-	"b9+83Hox2r9O+s/jE7Y1ev32j5+ePWX7l4l4npy9vj7/6ei94zqym5vuy6M/zpPnk52nr09Ou3HCnu49",
-	"Pzmd/ufD0+nh/CL2r37+7YfjD8d7tF1eEhhviVbBiEd+PC44o/SscqfVQhWYdbHPwyS6LrjaNF1y8N+W",
-	"/q58r8pyvWJzVzI1xWbgnuKfguBhzH9ty+LRK38qtqAX/8Dm6ko5R43DBqSA1f3TkitK0YmT6xE3QV2X",
-	"Nxbach55fkhj5pI+FezpbhIF+b6X21a1dJqvNIhldqrbAPHeZAxy5XDrSRLJEeLGwTVwYaPbuMab2dUF",
-	"i+2S7Nne1jOX7BUUqCs2R7iT+37WP5VOOw69BFef9AN/YIDbYTHGXMALbFVVRXMx+5Y8EdWIY2xunGka",
-	"RXReXjo5KtvanFARv7VqenBtxGZMxHhhBHHTiGLtgu730ZmNAdmPiDEi3kD4RPjvj05hOe9enLLAUWOr",
-	"RiEFMxnQCSN+qKO8oaP8EakYSOrW9WjMNmJ/UnCm77bR0sPgVnQlWvhodcJWmkenSP6DbHubzrXZSxfQ",
-	"uLS8sivdkyvps2itf1CDtKi1+lYc4uxonydxi/RCHho1cCIGD0OODdXlpRbqsi1WCzSXM3NRgylnxMgr",
-	"oAAoQggFIT1dtFAVmELj50pZflkFCX8USgt5SP1Asvm8KlH4fGmZ8tQsF9KBCHCv18EUkkhqgnKepBex",
-	"OJr74NNMSaXynjzfw+b0ihGAgoCWCgiC9AR6OoqvxZxfEV/2La786TT9KrotUyTbzLigBpQZgJWxCAzR",
-	"iE0DOmBei/QwNKXXIRFCxsBxHXHuWVYKpwrLggOWxEW7Wg3I0SV08zRWjcq09cOixtagvueENSnv+m4W",
-	"nuElT7EYZIFD4BdLSpdyq5avfRYOq/rCZ99uL+p51BxpP7x6iy1vi5O1MeO0RVp6Ql9Y4GZIUe4CRiHU",
-	"tXA/WCBfrQIC9K0pTMGCEi+Sr7m4ACklCtOzMqeMGtbZY09SCg1oEGSTnfnx2NzWuHVUUcqz9/D/qlav",
-	"qpab28XYvLyJVY3Y1cJIdAnZ0o04j9De/DYVpdJMinngZUtYAo50gR/MxoXc2IsxjZiXx1aaYQ2qAQ8C",
-	"RkcJu0NUCd6wl9YWJmZdPzM73GJxa0sQ+VYg5DpGkc/wKrIHefdQMgnDeHefS61wu+Ws4slSw1jRl9WB",
-	"wjNyp3mchOymcGG9Dqi/WncXs7sgNW2wdwKXHLnBFUGGCrfq9u8Iu6+ThXE0x9AlOfy86xN+Kvs+ATah",
-	"iQprOFoLmmxJlTWBGEpVb85PU27IB5joOSjQZFnshpytbGeMGbiDJZvdD0nvPxuKc2wce+gJ9E0I23/K",
-	"sz1athhMcXR2ti0qvDOvLy/PCD7MfRgAF6uzHPaePzdyHHbbltI+BbQKq2I5g4OBaXShiBn1Mo1mGLEM",
-	"O0FU76dc6afu1rP6GEtzZ+2U95XC1LCJG3m05JrhnVhuoWwYlLV7RkfyV2xfZjnLzQEta79fjDVViCEw",
-	"/XTHGI7d9MClPl9jz+eXO+UhmmlVCoemsrTAiQ6SeLydiTjgbORfmZTYbe180yKoIOnagBl31uEwRHAD",
-	"VZ5GHsHrIwF70iJm4Kn1iB+PQh6xPN9zmuxF1adgg8jmDlm5XyBJ177DTrnhksX4C03K/L1ERcj1dj72",
-	"81+61Tf//odNb6qODDfhfwtxlCEN5rE/eLK1v7uzWhA4BLlz2/wVUTuEZpVCpFwHEe/HWL5N/biI8hU3",
-	"QylirnW++YuvutKldXMsHOL00zUx4zqZ4wCzbP3ARwes6Z/JknbVGSxXqFYqbXrZmgcoyjiy/GN3G//Y",
-	"6DtlB1kuQ7jkw4GLfT+9H4SvaQCRYm3HYq3GRQGUB4JQcYWmsK2MYO0hy3T6RWqNJvY5tq4TjS+l5ONp",
-	"VLhkWIEP7oOcL3Cx4LMqdgvkXmEfGff/Jgycmm9+Aov213mF0fNhPNcLyiMjmAyW1rTcpBpg3OYbwQgV",
-	"F/m6ZWny6ZASnXFl5ErQm26gy+ChPZT9Ox/nfrDxiw51T//EaPdy0oTRa8lrn4ZQ5DbezsJin3s1maX5",
-	"gTf95N2+mNKm+Lmjw7cHG9tPt0nERklAI8JuAGytdBu9iKbLKjHG/F2T/tk4bbvVcIFY7i9T45sKEA58",
-	"FrKICAZ3v2UloUm6yGdIDKn1Qg8gDcbr2vzk7y8P69zh7abu8LI5ac/vOBBwuee5WeVxj08UOiUEDjWq",
-	"7V3Lowvls60y2X5vny/NXRYs68sPqV28z5UQUqRe7UBsuu/798ffXz9bqYppTTnS8ucLVZrLY1EXBlD0",
-	"1mjZTFVYc+JKLTW/SKbK0msMgZYL7oKMcoTAmWaN7ygRRGTxJeUihU3dmGIl6CT0f09Ys4LQdZrREpku",
-	"TRJVLP1nW7GLpnU3gbRxO0OGi8teYbf3iNyfRN2BtdZ1PfmFMmSW3oY6Caa+CLbrLKLl+8tDVztUgIDM",
-	"K+YbFcTd3l3EnUJ+K4/jLb9mAoWd3K9zGAc6/XtHl3TUS8P4f094XFASCu64p7umlva83X629fz59t7u",
-	"s9328+dbtRXhTZUJ+K6+FDX0fkO6mYzRBQXHemLsW6mCy1llmqtLoJer8decoJKczyk8uQ2SLZFmdTad",
-	"8MzKA15fvj0poJEm7fbO4L88PoAsmnE8CeAnhg/AnYY/yB7xx03j17JHwepTOFPW/BkP/IElCqgHh0OA",
-	"A60nrVpUIwcBFYIBJkAWtO2SXuiLuAdQb9AMtWTyr4szst9ubzzdefFNi7zg8VhdFhMMy059NQK811XJ",
-	"Aob5ZowKdpeI89Za/nnlrOtstu29p3nbZ991popShW/ovDIVh66YT/prFrFefKLj1Iu/Z3HvGioGG5pR",
-	"8h3nv/7nv//xf/5XLvn20yf/+sZt/fuj0/nz9v/hhlBbYSkLUuWzoFMawnEFocOYReT05Q95dR7Is7hQ",
-	"/10MyyVGsn/XcUzT/b/wri9/Wm7Ly1420DAFqYneb9ss5f5KOUHL9Z1uN9stHB+SXnmb9Zb7grFxLUZv",
-	"KRWqUee2vW/VIzUKpdDZTXmu2ui4LBuqqPaOu8BLYCGOdb1LG8qyclZqWEVN1QX5+ctD8nx379nf+sL7",
-	"8SL68SL68SL68SL6bhfRC/huVYb+nNAUBg4RJocqQzufMKpBMHsdsttu462zpb45RnC+uXh36hJK0rRE",
-	"TKVIk5QvX27suwbsKepRZhWTQgI0FMQ3P61K5MsRK08BAKEZOGmYKDv0A7gLgO4qsCSh360WOeWkj3iJ",
-	"eF8qOxelsZiwkfrNS50dgpgfuiY5h+sA+QkYHNR8R+sOMEuNEhos9IpZ8UY9O/2Z96ocvlFfEItEa4ul",
-	"Q0KGkbWBR+iURnE+33rKIviT48h3FC3B0/VPdSEc0MGVAZKhUptpeKWgCmfmqwo4UD4GNWfsj8ZKQmoH",
-	"Go/gVxZhT+VKu2Z/i6rkZt5rucWUBxvXNVdguUF/mPmGzU0DT+dxl5DMdZ+986NXxxeX5weXx+9Ov1PP",
-	"MoAFqFoCbXez1eKRsSV83Aoas2JK47FaIgjyLOAY7Lb39DziMd6MCBfjqDEmVMNpmLTVaeO77ef4ciEJ",
-	"tV+TTp5HTDQ70k8WdPEt6RmcqQebe6iverH/DMnR7Bt8VvAr0l7u7THHHAssiIyl5qE+NfRjIDPqji50",
-	"RqPcIXJ5XeKxgMUM0BfYhMeQeTkRLLhmwiUhRBJGERvAHvMjYhwvtbcCydbm+d36HJIl8+gzYBIGksCo",
-	"YBYTKTUiwRULu4oryL62FEMrYhvHnBOu8UzwrUQseEUyK8Sa05W8C8HxRENPFOtVQJfbLdKsggR0Uary",
-	"AX3sGFJB6oLXiqcDfLFCPzAQT+GdXXynDERqfduKEgv97LVSnBeFbYl4L3DJOOCelDIQA1QolZXuppJE",
-	"l91uS7KgbO2BP14op2Y/AqIbkDM5lG397h1AwHNLZUqq7f3iUpVAMnJ1KOEdeTbKNSQV6ogvTIkieBIN",
-	"mJvdOJhh1oVvaGBs/Q0NVT1lup8carWSbzGLQhp0Me65Q/akTD/ho5EG1YiNDeGrt4zCCPCK2ms19QoU",
-	"PoYFo9/spBIxH7+cr1CkX+xtAl/4A/2LHSUwZVPYvYGnQX8yi0P1Z9YrWthboahQyGYYsZdD6igpaCaC",
-	"BShJjlsJol0Bhu1W1DouqxFSKzVUg9RBnauk7zp5AV1MhFLFQlyj8JdOnyhgeZjwwSVo3xxGcB6413WK",
-	"bNxREKmaFaf/TnAopaI+rrVseA7B2a0u3WezF/K4/G65mI5rrcdbRqV3nfyZctxi8Ux7zdNi7a1iLa2c",
-	"D9u2z0oWFtZzeYQgXQqCVLJahITwBfHYNOBzyGwag/lxzSIakGEEQq1oBn9NvFI8SchRMB8JYEvJIZ9M",
-	"IT1H3/NFbEQjlb5UH+nyiGr6iGr6N0A1NWI8OtVQcr1uT6pkvY1eNZwcaQCQ2iTQtxIe9Q6I5xkzQA+P",
-	"vkM7ffnDoat8FYAVxkK2/tD4Rfjoj6CvXwX01YpoWhPFbxaJe1vhxcTg+d7Zu4tLshkpLaQHpd/Scne5",
-	"K3v5xJFSG1TPPBjP1B5afc4s5D0+OD0gEdNgWGAianHO5krF+FdPsGDYc0mPeX4s/wtpqgMIY3BJD462",
-	"/GMasWv535DdwL8lM+594+oUFkboIMW5UhOBJHDXkR2Dp1j3q2NbMIjlWqrLUlNBBp/GjYDDOWDwh0Ih",
-	"kD/xWaj/VqEqUnNPYQjysAaF1HgYjoV4goXeT4bOsFpO1JGPK414o8Ac0RPbwhvPHLiYPbPpIcLEm+G7",
-	"eQDLL6RPVdSTuERUWD/SHo6vUkyizDLs2Gen705/fvvu/UXKEciYXjPDnaycgAWHKQ1TJGDlisR4NnQ3",
-	"AWIzeMDxflFa/5HGh9KgaPrLjrtObGkoZBhDsj4P2IoJ+w3iD01EuVJevPzRxrYvlE5g3zSgH2RoDqnV",
-	"g/g6ctOKIpKO4aHoCixqBkGBiJAIoVO/Ogz4kal3rS3rxdCD/rJRWV4y0No/FH0ib+HiE+zRi7mI2aTg",
-	"vNHyspzrZl2uyuJ0kAMW5kChSOBfF66iYbXvVJbO2CzFsWidTmgJIFySRUNbbsBBTWiejbbVrokCb5Rd",
-	"BzGChe3YJEgsezG3yqWkWTpJIZJVS8nWgBzACKeSQnkuX7lRGkRxmDupDnCloAaWAp/MiRX6dk2zwQj/",
-	"1ZvBte9XG1+7lGpUiW4/HxRDZhV2focgdL4lANZGESgteK4gI6tRMFyy19pawCDl7py/GfdfDfx3/puX",
-	"7/843jr1j8XxJJ7+cnj89Pi3I//k8E2b/edAPh97h/Hv3s6P/vDHFttptwbbAbiYQbCLrh+qk6eLFCjD",
-	"oxMx6hH9D6xZoN2aamJYf3Axd7D5/N58uMRE9+ftp/vfpFZl70CVk6QYAWxDYrz7vE2Uo63n27aQLYMy",
-	"C1laChv5mZhZRep3msQCN/pZCotLBJtSdBb056Qf0PCqcJgXrm19Vri5+ovPM+z0tGCjeZALdxFGlznK",
-	"69lbD2naeTkGi88wbUpaJMYKmfqa2rafyqU0HeuZjWlwrmxAS9A6u6EDac5JY4XGXSjWoBwHGUL8Vpu0",
-	"220yofEgB+oELwOwHb6YH5R+WhoTVmvMUj5Xs7YOwJekIyBFTOcuVszokUHAKObY1lld99itvzg7x+bm",
-	"/1x+5eYjuVd+5ubD/qp+5+Wpe//80Hcg9RJ+6QO4Zp5m3un8nMBsZkI8Ftu6Z37X5XaH1WmCImMZ6L9l",
-	"hQXB3aWddyoSpc+MWKkR9UOpmqQQBH87CVMFJKAD1SSVVIAaRK8YByBzcCVh7AfEjyty/bFiXmvMp1MW",
-	"PawL2EdB+SgoH4CghAO2MX6Uk39BOSlstWnyCDoYYC4YewTP+XuD50CwXzfgIz/MgvgsjBtihAWG6AoN",
-	"1+gHAVFFePiMQkI6xO3mPr3QibS9tftsd3/n6e4zw5NkTR97hPn5GjA/KiC2fBeBqSn9OXKSZrg+XwI2",
-	"SO/kCjAXCHqAVA65l5lH/HAR19hZhmvUI/rIAWpO0qSixCMY0n0BQ5LnoBstgFHMZWz5q4k33LuSgXbB",
-	"PrJhPEizCVUmXVWXh0znMpipE3025JEU70CUOJrLJzpTSRW++EClGctCOMhZ3tG3BMNoINcDrwrYRH6Q",
-	"q7zptZyGR3ypR3ypJfGloPiM3P05XahxZMgjQNUjQNVqAFWWjVfUN6p0aQtbNzWrvGgxdYRFsFjSxDvx",
-	"RWwH5ZjSEcRIQJ0cV1cKg4Uq23qpkCybFPA+4SpoTPbaWKqCDVofXQLZeJajCB+mOJExDwppJVvtGvyi",
-	"2hAbuzaBZdX80bjPE3lMMZbEhbCSmV3TGLOI3UHV2LJF3LCbWGfGLUhvkc2QQH028kPxLZGsFlcLGVjL",
-	"diFeLyesUvE0mfRZlMbDwXfBobOlvgs6yZSOJNn6cwV/kF+1OtCpAj+qGKmJQhWx6waUks18nqhRS4Um",
-	"T6v0YCxPLOH/waq2b/HcNCZEnSUsrvxp1UeV1pd+uPHq1B2p4rDqVyfmsc3Ge81nWAsfuQvEE3wLnqge",
-	"vNHVweq9RUTLCzbL+CrGk/ZeH/1hxkyUhCEcXz3HUt9qY2j+pg6VWrn8Cc/v4kU8/ycleQ5Uzmi1MTSN",
-	"OB+mYdjKLzSihQK0f2qvlsUjVXQ44RqXKw9waxCwXFmsC9fIMVEKvloQY67CoJcv27CaY+0gmNG5IHL6",
-	"jdxpjWyaVSyXpVBYNfmtbkJbVP5n8R9ZamJ0q5RIpc4VlqPyFMyPZMPV4skrQvpeSmEWZ3AI8hx+lVyB",
-	"HAYTjLVMBikE2CCJ/Hh+IRcfZ8ZpEo+37csOkWh4rQwcIk2QFy3Su9mAHIEeEXKzz6C0NATmjan657dm",
-	"wr/HBr7HBN6CExojzpvKunZRLUhj+wCtH/BCxixskQOzqC4M582HS+HilQ/kMYwZuFCoIOcvD/efbe8B",
-	"jCqYwQGfwUTN0GKcGPxqBAY6HeecUYTO4bNQxwm2MttDhQxCPYZwxGwtgShpu1f+NU4JxgLCq6NSkzrO",
-	"9wjiIicQMRFLEQwtsqaQloR+U2iGHpZiK3PsNAiKj3UGlBoNoL/SK63lZIaPAeGGL+pJHIfXfqwJDfNW",
-	"X9CRke8jKRA2wWTJ3S7h3nIdtVckwTEdBAObM8oXKZybWn48xWnlaFWgcX45PrlGygoAwOVlUN2gPmVp",
-	"LV9o/J9ub28BpXDIETkyjOkAeNfibIbbYhSLGWbu6kwgM9fd1dc0rkr9ge0mezfQixAp52P45AngK4on",
-	"T+Aw9ugUAdF8Hm4qLLn/+5vgYU9FO+/uPfumRXoD7jGAdgFkE3Xp55IegsPBE1oAtPwYIqLlt4SS3e3t",
-	"SrQa7WcEiEQFbePq6pmAYQT4YVDGV84Mk3QjNmU0FvIzIulP/DhmHrmmQcJa5AgAL9MKrYiCqeH01F2W",
-	"qoKT4qpIylz4o1AqzH745ElH527CyeiphnKWOUS2mjhw8gErA2NjZUL64mOILNUrMtOMl+aKnyBKz8wl",
-	"ghOqYKQowkdp6DaElZL/AvM5dd7izE4kCdSSg43bIUMeBHxGeqB/Yt6ioab2WkS+FV7Jt3gIkHzK5yz7",
-	"AOP4iTQ6nuTt448hLJwfg0tebTgpqsPRkydQR1lorAZAnYO1UIg8XkfuIM90fPWp5J7CgBeCPo9gE0Uq",
-	"KSEtXpoH2PxWlzkVarOA8BKkl6EW9loADAi7F9aXeZnfWUUuoJBEiJvAHzCVBaEO8dvjSwBdCQyHKeT4",
-	"Aq1aPBptqpc2pWGQwUtW56ikfkKn3dpqtVU94pBOfafj6NSNKY3HwJM3WzMWBBsA7Lb52+xKtH5TVxYj",
-	"W107qHrLomt/wBYUvzeuBoDeh/LcdEiI2FRmBeFjVQz6zexKYJ0oWBIY2na7rTmfSnI1mY0eptK34A2R",
-	"wCiq9F7ddPPN7OqCKbUIdOEGRfrxhRJ3lbrSFZtLiWgoWShiRDKZ0GieKfNQud91YjqC4JwLJKQULjcb",
-	"AzoYs400r2yn3ZYdbnp8ICpX42JGRyMWkffHmt/NeAS3MJqdsBZ5Nxzi09737w4vvgMdt2cuiwH0Z1sd",
-	"Meaz7+UoapcnZjfx5jieBKuuC4D3N18V1dy6JuhEuXWd3fZuVT/pdDZPefwSYJoWLeL3CmQNpYKy0Etr",
-	"CauWJZOLTaxaCQontzlgL5iSLingF2SlReDVNwxyFxlyLkTSBBMEQAoIqsgtbhnv1C2C9rk5PD7Xhobn",
-	"VmLVuTakObcIH+faMNbcEnaam8dFcyugzmzbFMl8nGXxp/CyL7g3b85I8vaCc8gnUz9g0ZOt53vbTpo2",
-	"vg7jrvE+PyhMTduxt3nzL44SdvvFeGjRu9T82JbftJ5gyx5XB7pdf6BfUC+lkuvsbjV45RXH+M/drZ36",
-	"xmd4Qi45PwHgNHhvr/6999kheivPEKaLuc7u9nb9y5AD9i4ClHNxrGDW4OXnTV7mb2k4P9cYa7eus9eE",
-	"ksfqhKaw6nvtBvRR7PBFIuYLeSpubUJN7FGDq2Z7Xlg4659wGG8rxeMBOvAxFVuXVqEZ9CM54RykpdLn",
-	"eSiSCQImjhF+MmOjOZzPKjGZ4z5TGtEJw4z1X+30yprg2p7ReOzcfnqggnargaB9H/nyzHDlu6rUl9SF",
-	"pOFfa7g/Av+a/VG5Iy55MhjbV3iBcnriX7MQc4S+EHN9zWggt0LjFUpfKK3RgaTIYu30WGiHEOjwVL5R",
-	"qdqgp6dSm7GW+C4BfSsnQx7rWxX51oYUDfwr9i0WOwLvoD8ax1nHAaNRmMNZ0NHgSZhm3/BIRVi1PoYH",
-	"ANjVe3vwn+7Ju1fHp92Dy8ujt2eXFz1A3E+i1LugruIhLEq4ZBTxmeQSYFvzkJGYk6E/jJk0yf0wiZlo",
-	"FQz4DnlBhT8Av4avSoHXKmU2nHTXii/ulhDC16a0FbF216qj4d5pqpjdbMxmsw1Jp40kCgD0GK9cDE3N",
-	"LJduIiIYGlwRdy0r8126AGp83HI18L+qGpaHV2jOMIrvValgqVHfXPcC4hQUsPZWw/fOsVoDvrTT8KWX",
-	"POr7noeoLY30N3htVSUOXr6TJgc9LKvBwUuX44jHcYAU2mu8HMtpb2qCGbTuIulxgbq5KTDQnawERlqD",
-	"ZfNP/eftQv8SBbQk5OxwuwN3SgEj8XwqhTZ5wZAdM0ZCPkPnppReE1+waqXNyskasy4YyGl2Abmcdqdf",
-	"bKrgrYs76O8e4Nz8QK5fcyZR8XqJVxi1/n2sjqBjoOZQy2El9fBL2CdN9/iBuCIzNUmaVY1QkzW2vnnZ",
-	"ova/cr4u9queaZgm1EB45I98dPgDbAnUC2iiqr7Dj70RK5ggx8NTHjJwk7+G64cvuVO1c22J3Wm8YpVe",
-	"aeUdx3XwPgWGcXRJR9Yq++FIh9HGhbeNsqHOszc37V9+2Ip2rn96/+O0ff2fD+Gb3R8/Ok5RBzCnkYvt",
-	"tZVSkjPYaeipfMs9DHdYtGMvAYVOzYFQARcVDX3PT9u5jTunaGjaLSqIhwuUlY2wj2SEAL48wnuZFlnz",
-	"9v5ZjuiLb29Nh5XUNMiFb66dYfPHbb1wWy+3nbEeReVGPkRNIzbLZ0CJvVioMhguoTGZcKGumynBL+Q0",
-	"Dqs+4ZZrbrjFshkVG/6cUc9/sL4HOfp5q7FQPuUw38Uew0Ma6ttuQfoqxsirdFdo6OQFHguEVA5Nv0F6",
-	"ex56GikQKwJgnuE1My9mCqWkfAFAHMQf5vShUQpq7g81pPnH8ANczJk1uLqH704Pjw5OevgJ8IbIXrbb",
-	"26kKUqgellblCrnK+wCgEclvqX4YMjJisZyHnE+9M8JWMszNF+RyS5W11u2F+Dw3RemWWFaCoLNaIxHk",
-	"hMiKF03VAbVm9rJKSzYSO82EzVKQbaXvo/GJLlY9aeTh2PpM/EgPhnkK+W0J1pTBxdXcMrXIcVyARM5C",
-	"4yty5Q3he8IHFVh5WVZB5qEs58l1NjcBuHPMRdzZb++3NyEWbLNhnO0dJfR2e/szrR2eGC3Tl7jshFdK",
-	"C3YoBS8NmNeRTNRcmAGV66XqxSGPg6pVIcjvGZ2vfHXYRHCZVt8hAvDDqw2cOgc4gXeRtrUB++R+30Nm",
-	"tWoR5uGB30FKBcC4QlhszQsDBNyqR6qIPXBhqXg1DkLYSLCGAGXyls7lngVt1VN3k3if0NAaSgHJv5hu",
-	"mH6x+Xk2XrEyYKyrsnCBziug1ZfT/4GjVi7bqZnzCPaqCppS8YwAdoq/iCt/2iPJVC4sgpyiBqgq88It",
-	"FsCYYtg0n/T9MO+XLFQBdqsL+boVZXpdawlct+zytCpYd/CDBr4AfH6xtPZ04k/8+MeERXPn1q1tfQik",
-	"adz84sqfNm4MySCNW2vG3PiFcx40b3wsEBllucHrEJolPnNmhPur176cdy9NP27ON4xXSnxD5ywXtTA/",
-	"vGqapIvh6fvb+/vfFFwhUENggVL2b8jR+24Lyw9IZvBdG0sOfEsiFnz3EUrGfHRcsoaugB+t2tdWvq+Q",
-	"3azc1Xa+K2mKLOcbqlA9d5uJf+BiyBIaXye+D6kOgm1+nVi4SVz6yqKR/qTmc5axz6992ZHlgv1qZq98",
-	"us3JYXkcMf/HkLwoDEDuRiwARN20YtOtW+dz0UaRrhfMQ4a1oQzPS64udcyhpJEZL+uqDDRfEKzGLzt7",
-	"tk3GPIkaxMKuTfR+Ed/IXa4wAbcCgBbuj+cDYCUX+T5eRSU3x0j9ZM0mbixgDlNy3As3B2baeYiDsZSU",
-	"rHNt/JVcFStZ8F9GWPydrP17JqxUjmZeWunUVZBYCwUWFg7MjMRNzMe3XxMpUbKC1LgD6x6x2HBlfjG1",
-	"Pec+XZ/P1UiZrr3AvDSS/fzQhmDlfHS213FPuRKfuDcHIZeSXDgJtsx240C8M341jgUUvgR8n3gwtgTX",
-	"14PjS0PYtdUetKSeg9ck5CmMHQIlfQ7lrayXFUvj3wNdLSlUu1kh2gEiHd5NEeViHSobgDyvBtxsA8iV",
-	"e6W5nlNR/eerxt7ioLzPyCJz6dvr45c76+GXX0oVa6BYWfSpBqrNWQQ+Yr9wlfGoit1FAlmVMTtoSr0Q",
-	"girQhmb2p0IFusWdj2gqC2CL5NEZ8ZClIBE6pMcildIIDimKhhFj+lKY9JlGaUHnwk6beHQuXMCoUQeU",
-	"RVQUsjzW5lmIaHilvPozEGFpwrYqqd0FpA75Lz4Lu2ruVaJN/5Yfz8qiCldhJbeCfOnYw6Bot6lIqw7e",
-	"2y1vBcTZ8VpfyBB8MT+nCNm4ZNp5QzZ3FvEYKuakubN343Tb+8u9eq5Fxv2zAVPYnHzOvsJZqjUC1eu3",
-	"7trNPvuRzh3hu1mGdz56X/YeaE3eLbmgfwULchVP05Ks5QFcLSCAWe0pvbtNalYdK+gAVdXbOqr4WKzq",
-	"QdgLlEkNQpWI4En8Ba8dFioHtXcSS2sP6zCM16yBJGmdv6+ggdzFmJZb0xLquaRVvPQVxme2h9fM5KUN",
-	"DFVY0EP09zWD75MiKhcNl/tQ8Ya/ldH9V1KcF9nr9RK50kDf9PgsVOijVakX54CrB5CJ2vFrR1/5MsLy",
-	"LkawnuwDUsa/12P21q6W33smd8/OoAaELZzCywVYvYBtudCiTc+f9XgaeDqV51MuKA88FmHyk4j5VGiI",
-	"wa9wPmkAOXw5HJSGuUJLJAcJFnp3AHJafJa3P2f0CHRzsVwS9aJ0C7n8RuiVLZ/iwSsyB7indEDt/U5l",
-	"uLtcfwsGby6iDmzcKkytjJ0Y/MLKTxCvvIqTHIWeRlcSyMg6wNjk6/8UWJtGYxj7gkSIAtMilywIRNqS",
-	"9OcQFOimFa0AGApKId0Xi3uhQf2Vb5XlGq1HQVnR6tUFEZ2LMY2Yl4c9VRC2ED9KRwlbBo4J53UvrGCM",
-	"5/88KtXf0dS033k8XtGuLBiAUxdDu6HMRK21B69a2b+6H62WAB98adZlV6dJGAC22JgV/bAKEj+9jp1R",
-	"AVUrQjJhNAQoqBY5h+8BeCeKhtmYY5xEjFD2zLsHFmWt+/Vumqqk+AMyOM/VHfrfz9y8Y3Dwg7hqVaur",
-	"S0kwr4Kb2NmHKlc1TWJbBThVkaJCY2yRAyt6hzxlIqssNMNgDWHJ5q/QM7+gTvlgdEiBF87nfIWgxLWp",
-	"kZj4oSvyLJOLrMd+L1TFs4hPePx3UhYf1cQHoCbmCmflmTyWESOq/F6lngjPrYwey5jVOAqwRhFcqaPP",
-	"AArUQ4ELgkxMl6wSVaxbAUNjR2MKReuZ1yIX6H0QOkx5wCcMXKkP674ByfiQIn/C4DPaxY9XDXey/nBx",
-	"Gth/6vTaT/a05ravQscii24BjTzgB3kvqIjykA7q9PFO8D7fCar1UUiE6a3gwlM7Ne4BsV7bRloy2X5W",
-	"D3UtFKMCBxyhDqGhGfWmTC3AFpS2lZT8hSM9Q89PnJVLSKshQpFYOmFE7c4HXbmqMVO4zkoS36VK1dco",
-	"RWWppvxYheqxCtWDvTbNVx0CZFcaFhzSiwHhTH66idED1Wz1IA8gjOwQyzKPI8ZI7E+AOwJ2CULCpTVz",
-	"FLJrVTgG1gVM4WJTzgr5mVjWRsHV1vLYr+xhQiL+ZFQodj4DxOoSYKjF4SzF+R4ItOZxHk8TSh/B3pH/",
-	"nUacD9eMq/nomlmJR71F3wbLVfBGflAM5KhjVpnp1rCQHlzQ85CRfhLHuviyZHSQNwHgjCkk9hKl9XK2",
-	"VqM6ewYG3uDuUVru36E439I+189bzU9u2OqtWgUbduJfMV1X3dzKut67/ACWSvfDHEJ75XarMSeKaJpf",
-	"0jQ4QRLdm339F1DZlz4DSynsnwcsENbo76Bmk/4clIrFrKHabYJ+EqgJgEcFq+pvwt5WvdlwCNHLmCv5",
-	"MI34NTovikABLcfVpftzA5OHLd/1K8Q9Vl0bZfTSDnSZtPK7gCENSruUthM6Jx5POZwfAYSCge6m+jMh",
-	"FCr6FDEdDtPOVBcARR3SEWAXD6Rxkj4hfRbwmfpqRMMrl8C1NE6cR6AJ0iAwRoHep/L3D3SXcTYQPmUh",
-	"KJk8HrPIJK4ZhFruCyuOuFBP31Wo0EZdG01fhQl9++n2/wcAAP//",
+	"7L37e9s2sjf+r+Do3ffZ3R5Zlm+5KE+fPY7rJG6dOLWdZi/pkWARklhRgEpAVtS+/v7t3wczAAmSoEjJ",
+	"cmK33h+2sQiCwGAwGMzlM783+mIyFZxxJRud3xvsM51MIwb/Puz32VSxQP9bziYTGi8anfTXZuOaRjOm",
+	"n06YlHTIGp3GyYCoESM0CGImJelTTq4YmUkWNAklExpGJJREcBIqSeZ00Wrc3DR1n2LG1anojz2f049I",
+	"hM+cj/ZFoL9IsUE3aRAwRcOo0WlcjkJJzGP9VWzRIh/jUDGiBJGz6VTEqtVoNlgci1g2Ov/5udkIuVSU",
+	"93Xns5h3ZrMw6LR3nj/bCQ76W09pu731tN1ubz3T/9dO/jcYNJqNmP06Y1J1w6DRadR8RyqqZrLR2W/v",
+	"NRtyNhwyqULBzWBUqCLmo4NaTJMRShZPKKdDFnemsbiK2KSTIwtQOYoZDRY/sTgchAU640NybZ96KI1N",
+	"uk4TP61HVJJpLK4ZLrNhhhZ5J9Qo5ENYCzZQegkocNO9WYHny1agSKGqNcgTDFZhpkaMq7BP9TfO2a+z",
+	"MC4sRqYNiW0jz5pkWnadlsnSXIRDTkJOKA+IZDyADarEmMGv+g/9ORGHv+HXRowGLL43S7KzbElK6VS1",
+	"MiVkswuUUOOCxdcsLq5OvoGzMsOYctXVA5BdI2H0+v6nMaVSzkUcNICcKhZyyvrwfcaDqQi5anQaI6Wm",
+	"ne3tSPRpNBJSdZ61n7W30+aNZiOUcqbH5G/baDZ+mY9ldxaHpd215iyKtsZczPm2btz6RQoOKyWngkvm",
+	"Gf3PzYbsi+KcYjEII9bRjN5oJn/OtYjVHYqIyeQvyaTUi9jB5XB/EXP9feBK2cnMVi+f7AQsYtAH/qml",
+	"WvKH+Tb+MZsOYxqkLfHbevQsvg77rBuI/mzCuILVK6VQIPrSDqh6eSIxDHmheVdzWXfC1EgEObJxwVnj",
+	"Z81tR7GQ8iwOhyE/ZwN9UGaZDZ5vCWhAzE4isWlZlAd93byLzbtps1QYoAAIJRnEYkIomdIhIwJPbUkn",
+	"jMhQsSYRMRkzNnVkxULMYsmiAdGSgNFAv6SlCukLMQ7ZgzhEK4hZITS8tNVr+B1V9IpK9oHTaxpG9Cpi",
+	"2UW0DcjMaVFcvMA062abOYcsI4aNtWbFhR487Y/glLUvt8hlvCB0SEOU+mQiNLvfk/U5WLo+JXSqWBcv",
+	"2WBdzFbPLYb91VkAMWWcTrXA3Gu1W3vm7TkHWRJ8kIUjQKu0MZmPBJmjsjNASUYjt9urUDQ6DdA3odEw",
+	"phNJBiImjA9DziRRI6pIIIheS/Y5lIosGKxVP2ZUsaBLtdTZbe8+2WrvbLUPLtvPO+12p93+t17PCfIF",
+	"Dej/GMW91RcT+yTVOzoqnrFmY0DDiAVdkFZdqhSbTLXW3242BmEsVZfTCZyqAW00G8NQjWZXXSPRu7M4",
+	"MuJPdra38aH+2DaF1jV5ob0D55fVSjsDGkkGv2RIaH+PqFTJcAt02LN0gGZIi98b+YY7u0CwXd1wHHI9",
+	"TnNGBIYv9ZylZogb05Whw6m4ZhHtaw6MQj5mQchLyDGfz1u2CRAl5IYu+lfN5L83RjEblB4gcFZt16Qf",
+	"niiNTuP18WWjqXk3RjUGFmHIFPCr3qcRzCwaNG6adzKA94eXR2+KQ5hNA6pYZhQsCNVdjeK749Pjy+Pi",
+	"MFBnyAzDqBEbHMh2qnCkZDm7uPRRBRpmxmNf3uSAjG5UMRrdKjMUeG2T47C6XSXHRqEElr1IX7Csa364",
+	"+bkJ4+vGjGpNtcNnUaR/0pJhTkPVnXGltz/+zsP+2Oxh3IXTmA1YHGvZR/lwhqYKxrdevzQ6q5U8XTyn",
+	"usjBeen75HKnnUpfKwqmYV/N4rxIML/KliOYtUxoTfnQKMZa1H64fHP87vLk6PDy+Dvzc3c+YtyR3YVG",
+	"dQZ3zWIJ+u2+PsqOtXB8J5T/6n+8BXYZfQQtuf3jkcKF8t7/z6YM75Ja4OGppg/GCZw4+qK/EDPQKqkc",
+	"wwFICWdzIvjDUBz9JKrQSzwUSxbjko4Z9y6Dgidl9LdPE8If8sTsMg/VCHV7hl1ZKxwoFrJFjCUA1mEm",
+	"GaFcqBGLEwONuxLJdwtfBFPPFYsEH0ow4dhecBi6Fy00zPXqSgQLvVmoVn0and9vmg24HMEFdhs1mJv7",
+	"avLJLUmt9cbGeqHfMBqpUXaRzW/O8tqRNMQY3joJ2GQqFOP9xQ9scc6KV0KnBRmzBYlZyWUwTBt2x2zR",
+	"TRo63INrp1cJNqzWgxxGcj619QNbtMhbOmZm7+pPpzvZLMJ92c27u0uWtZSAFQtcQk9YNc3RnEbHeu65",
+	"5TKPCNDFt0ymQdc2SG/rQp+cIR+SOaxLLPiQCE7ELCYyDFiLnLOpiBVI3pReJByQUBGp6ELem3tfe9mC",
+	"5ElUtRBZiuECXNMoDA77fSblpShIV/McDM5Sok3DuxbQrIvNurZZVvgZ46nE8wC75QsyETFLhCzewB+E",
+	"FbWENJVr4KGUsxJHMQsYVyGNpH8l+k6D8oXItsqYQnKnnIhhG1grq14f2DAPag2y0625BO5L7grMYlkU",
+	"RuY7+GwJ3W2DLOvjzyQQDLkf9QCtBsB5oVX5FrlQNFbGBAVmRr0uYGIAc+O9WZB2nQWxdKi7FtjeWYb3",
+	"WvVhisW5ffCTfoiOCzTMeFbjOmnTTdpkTgcyCFkUSEJjButBpSb2gsiRmEUBuWIvUKbi0kgC5kI0905K",
+	"9D0huhGNh6yw9nw2uWIxAQEoCLTJKXu/zlic0fYaE/q50WnstNuNrOIXhZNQfVXFb6mG4FubCgYoLpXD",
+	"A+dsEDM5WnIuxdii8mAy7UpOJnNjBg8s4wELHvJ5lCdJzR2YpZBZhFAZb13eGpx75g1q0IdNmLTzBTBA",
+	"LzUMxSG2K9iI0W6xis13GNM+q7D6GitqTbPv6xhtnT7DL46vrpF39zZGXmPaWWbSdelhTLrp8jhG3V9n",
+	"bKb3Ycasa/r3GnTTZ5u02e5+bZvt7r2w2e7eF5vt7n2z2e7eE5vt7kZtthscVmZ3VxApZpLx4MR9A0fm",
+	"dLK+PXlohOStLMrYq9d+jI+sdfjd2bt/vT37cHE7y3BWYCaW4R19cH0/H1+w3JFofnPOqDFboECk0bDR",
+	"aRxf7B48AR/ltV6GLfxrDOTf0f9SYM88wiAMzRThsNFsaE1w8Gzv7Pu973Y/v9p5OXx2Pbt6rk7ZzvDN",
+	"299+evqEPbucyeez92+uz386/tBoNnQ3n7uvjn87nz2f7D15c/quq2bsycHz03fTf358Mj1aXKhw/K9f",
+	"fjj5eHJA240bCKk4pVIdBpMwp2npnwnVv4dSxVR5rz9wUECjgm4VSjRwF7oxVjEpJkxwRlgkGdH/gNP1",
+	"QYS2eUlToW45lAKiw2HvU4BQDQA96NE3voJvHMd1d67xrMPI6FFJeOlSHerRNf7oGn+IrvEZr6doYbvs",
+	"cPiDcpA3LkY0ZkHWIgp+HUr6IooYHc5g934RF/oShefeOcz39Gn2lkYDEU9YcI5nbvZMS55an4tHkZjY",
+	"Nt20TcZ6DS43E8V3xUjMaNAiRyPWH4NpQS64op+bELU9gGjMhTkRtf4QEDUP+8xvwUs+XbTeZj+3gqf2",
+	"6/polxlqfYtRoboU1wbWPJQy5MP3LJ6EEnkhs+j4mEzT555Vx0bdTKNkDf4lZjHRHJvaz6GhAuP5gwiE",
+	"8FKhitxFomh6vzMi5hBjNsMo1NcGl+TeFg7RnWhboxUVxFYiD60PPzsz3aq787TRhH/s7+I/tq4wNtt+",
+	"3xOsYR+VhmvYkXT98RP2MdwqdIsW0V+Be4ONxk5H+hUiMxJK3q/gjPIFS3m0sDYV/JlbKlh5oV6JGc8F",
+	"XrwTigzgZ896C9W1z1w5HzPjKAY3PsWt7o24+Zp03l+y5d1ZV1EyIYIm4tmcm6y1LBnP5knMkoeQYs67",
+	"6dOy8yvQGwXDymIi0g5b5FCOncAm95r+EG7iWdpUkNsllSH4e9SxCgS3v9/jC/gXvmaX36q/1h13wurc",
+	"YDOLufo9NvuRpbdUz5dWuatO2Go3nLM5X37BeSh3kmVW2IP8dWPXbFwz9dMwf9k448y6dd3dGyo2MTZZ",
+	"PEsancbO7tNWu9VuaQ53MhxZ0L3SPSX5h0s3cGI6Chjky7leM/Z5GsZMFi5S7ms1t+FOG7dhfxbH4JRF",
+	"KQAbUDJWYdVabVslfLhdc1yV9hPGg3TNCiaUnzH5sEuHMLPGa7GlB7jVj0LG1fZOawcv7BAD0dltrz+h",
+	"W2ysVUSG93vLaKNP38I3HfJw9lnZUBm7E2H77sCuvs49k+Fv+EyOwykYZZVQWmzvmH91YxZZvZZ9pn08",
+	"D99Dl1lr9BQTT80+anyatdt7/f8KRF+ftWSkJhH8xPABHMv4g+4Mf9x2fm3AZxaRoMGlEKcQN5P5onmY",
+	"hsx4VJ4ptumWhN4YW0EosYNYn8ucPNknP4Qv74tSs7Ps0uijQYVqUyQJLGgsJqIqzuKK9bXyb3p8dDnc",
+	"p3Q8r88BbHj9EeXDR8/Do+fhj+l5AFXRHc0Hz2Akcsm5cDRuePExPfD+pgdu7h7x9vDd4evj8zKvRvp4",
+	"dX/GOeVjrZ+IefbY1L/jsSzmHsUkpnyMRzA8LkVWspHgc7TH6NesIeae2mCWqSs5olRoKhkaAa3ZMJSK",
+	"xSzwGmOchD2TJhkqVELAVxcLMQBojRQ4aQPRotUqiY0Vrad5rBYPujGLSzY+80uaBErjslYPuUL+QAl3",
+	"FIlCep/7nPSxgWdrOq26Sat8NDhihYgp48l+leRq4UYzCx4tHsa29NKland6yISLAMM84e/1NQDMJ9k1",
+	"QGyYkOM9IbcLkzUwcwU2ta2ycC36KmKRZvSSqDCKyBWDnD4Rj1lABG8RgOUJ1b2FbVlutPZTq3JlisTD",
+	"lZFKxDVi6VFtDMBDHkpyRUGvebzs3SPsFUMwF3sF6LLoIvke8Vcer3qP+CuPF6w/TPAYoK1c9EdsQs9m",
+	"Cl7MnmH4jAj7sKhUSGjRdVpkFAoLdgYpfkqQK0Ym4TDWTR8ExFuRABV6Qp4eQGEA3Xw5k7mAIfydXOkH",
+	"HsrC0655mlJVCDKhfEFkOORbodaUEVDBaGAPGE8vS48qQjvkQSIrFfKhzJPY/OrGYTkQAF3J+oIHstF5",
+	"3m5jvBHASf+nwXgjc2OD5OBuxPhQjRqdvXazMQl5+nezMdVqUswbncb//udw699067f21vOf0392t37+",
+	"5i+QV2wdm7k+dw+eZDt91mxMRRT29UQA91qGSYoQIMDKbhAOw8QbmfwaiTmL+1SywhM5Zf1Qq02532fT",
+	"afYN07DbH9GY9jEdvPFf//N//vJ///fTrN3effLN3/7ebP3jU6Pz+83/Q0dT6mKaxiKY9RPNSEtr8hbW",
+	"T/MiuVhIxSYwjfS60+gArCGu5WgGy/admOcC2ewTEiAEa2HTmOdd87x4w8SUcOn24+yZh7FPckSo2ikZ",
+	"mmj6XrLPObc9/JL6GQ3AZIcYfMlmA3LBj8Ghnjsj4Alh5lFxSQzKbPI8uyQAwAX539gADXH3EnJrZ1lc",
+	"b54KFWuSJcqNJfCJi7Ocv04ijgtcA0NJaBRes6xYU/oXs3/pLFgCucw+TxudnadPnj5pH0C8cqj1Bfxh",
+	"H8BvQgjRKHu/REMByOVGJwOzTDIgy8SFUCY+AGW5SkSGnF3Vv0wizc3CvGQ0BnVWr46j/TlLAfn5Pl43",
+	"qfulvJ4+9/C6i8PTIkdiuoDTez4SkYGjSzBI9KXTH0trwQMGIp5Q5cv9098weOnssyYtg8D8yUpRtQaT",
+	"4L7CXuRXo9aes83zC30a8vEffLGnFLDc/syLfW4g4z0rnTwqURX1HXDx/ejqdT88C79/9eG3k5134Yk8",
+	"majpv49Onpz8chyeHn3fZv881M9HwZH6Ndj7MRz82GJ77VZ/N+KNNCQt5EbjzMJ/dBqHP5589/Lw9b/e",
+	"/PT5yeGbw8Phofnfy8P0fx/Po6uPz9S/X/+krhY7439/3Lk+LfltQ1LZJzsTon6Qfp2gBOcP+5rJZdrA",
+	"FTPvExGTmE0j2mcBuVqgVsDiB6YX1APscwiDtBVvKV8cJtbXLIXNNTAxzvoILbq6TddpU7xHoqk3uU62",
+	"yEcaqqYWJpyoe6YX7+8+X0rrIk0qSZ4nkUN54ygoo3xsHy+hvNOmSHn7EFNoQknGIQ/+CPR3Zl2X/skr",
+	"mv4feFSan59xqhTLLD36Ue5l0NyMP6bqP3pRHr0oj16UP6gX5QNPKia9ZUFIL+Hcc48upwWZ6CYEzsai",
+	"8jBLG3ahYdc0zJdFspH2ePOzlaIy3TfJjPfFZBozKe+Ny2V/52CJFlFKpwpVooRssDi4nP4AN3sV0kqF",
+	"ZOR1qN7MrvAmolWMfqRvO8HDT0X8SkFwj2mHj2mHbCMoJ2YXL7sUSEauQr0fp6PF0t17FzGpj5FTj5FT",
+	"jzr/o87/qPP/SWC3PkzLCy66k30Ek9zUkeVk3d+BjapYZ/HRRvV4Xq0rlgNbkLX6jEiaZseUdPB4aj3W",
+	"W7zLcywOIduSD3MWq/MTk1gIgyrYqeLQZBLC40zcb1LlaOAW+wJQCMETUIhn9woTYhmqWI4UVaYolzJA",
+	"4bI7K5VEKjoYEMkYVLl5VBMeb7aPmsLjzfbxZvt4s71bjWAZwpumZRHb7TJTF88P7/Z4Zj2eWY9n1uOZ",
+	"9XhmPZ5ZX/DMSvEpd1aTPv+A177dwaQ2OQ6n37ZrL91aAJUb+iKcX+t/cmeNT3L2+RZf3F3ji/pcqvnF",
+	"6r2P+kVm9+NPRYzPxuGHfy8Nqy/5rbEmMOjeUmBQR0r8eQF3Xf1os4i7K4n1TWLyOuv6pUF5v9hRtlkt",
+	"bFVkX++gvjiwb1qe+RWWWn4IhbVnfMzFnHeh45IqEUTO+iP89Ep5haG0pfj+8BW1fzIqjre0RP6hs/Cr",
+	"XnSLpWRKwq60UKl/dTVT0BvoSPBBFPaLU4AS3n371MO82KTrNMnwblKF0oDqYi6MiWqdMMpVOGEtcs6o",
+	"AzpGeUBiNmVUIYgjvntvfAlLeatIsirWylPQWZZzhHAI/MsS26fly+I0KQYYH1/SIVpsFmIGZbi0aDkZ",
+	"bL2lqj+6N1lJz2qQ25lnTXInb9zc3BhZxhAJ4/fGYb/PpurU3KveMBqghydgsh+HUyMGX4fXTJJe8SLW",
+	"I3PI77Ix3LbCFlAUt7u9qzUZf/Hrt+2WVi5D3ekIP9ZsWOMVDGXLjgUyPkdsQg2+yKlBE9lpt9vJ1KWK",
+	"Q+ObOoIj7scZixfFCfScE7JHRAxzuU5/GBAKxkAs1qcshOAgjDShsrM5/NHO4Ff4WDIBc8guHfck5MkP",
+	"vlkca6lYMolLp4ZRk8xHVDGAAVGS9Klk2VEWBa5vyIkhzTfi3YP9mgO2B0DJwD9iBcRpLK4ZT2cg4gKr",
+	"mOqrZSNNjwt3yGZQV0JEjCIyyEnAJlOhGO8vfmCLMrZ+S8dMalks6QDqGkkrL6yjF4R0B+y+u/tkJGax",
+	"TLmjT6OIxU0yZguQ47ADhgxhjNDALGeQeY39YFlBW5RqRKcIEEoQu4fY42EwkzRKVaAxmypT65iSmPJA",
+	"TPQXm6i0UN3Bhw8n3zXROK31ITP4F3pmoSR9MZlCVUoq8Zcm+XUmlJ4570ezwORTJJzzdLDb3xm02dYB",
+	"bV9t7Qft/tZzerC3tddvD54M2oPn9GCnbA87dN/6gS3KOesgz1ku7NB/bf1/P//3Xxo+djsZgMQuW9HL",
+	"ESM9Lex7FuZXmhqP9nzpkP3dZ7DNxUyRMCepPjV2PzVKJ2eOiyU7fMmQz2CMNFp16C+IMG8mcMVizm22",
+	"x5cY/jvBWV2qm0CJPkJEmPN2RK9Zh+y198l8FEbM8iVeifMzePr95/a/f9iJ965/+vDjtH39z4/8+/0f",
+	"l05LD3D53Hbb+8/8s5NYQrtEcuFDcrXA8AavzLKeEI/QSv0lVfJKvnfsmCWDcZusMZKMn6ZiPKf6Pl4y",
+	"DDBtEcHNkZkZwY7/63i9d78ZsAGdRUpzXbNhEEE6jZCrPbCv0c/hZDYxPDkJufkrWUF9BRsa7AZbePA9",
+	"1Svt4805hXQye7coHJSWtQywiBl0chVJ8MWSW0q5UCtymB3eskPdfqrOqV5ykjuj9Y7uoIbycS4itnzR",
+	"TYK/vpTllKLc/cw3RFONIR3eX9Ca8n+2ARWOM67kNj6V21COAQHxgGdPAv/6ngRJ5U5smB1XXQtdcflN",
+	"d11AaSlngIR39S0BWdfSeO9J9lhrbz2nW4Off392s5X8e7/Gv3d2b/yH4cU4nC5dLyWgDDUR1yx+AdqE",
+	"EkMGRRpB0e0ZBThDs7Z/9cBW5J25b9dm9m3bu28BUsS/qK9cNCEWQBZjXgkvwZc5fFnP4D33rzri19xu",
+	"x2vaV7OrvrGtyqvtHf+orTXkfjLqjR4WghLhnRMvAGdxodJvX3DF0LpEp9MoRDvctrnQ/vcvEtHkDMlk",
+	"YmAyNWRLRIptvg13FfzYTTNfK7jq5exg9aTqCbL3OHikQ5YZDrOVghFcdsQI29IDTS9K+rekdLGIyZVQ",
+	"o5aewmGkNcTFT4kRbS0SUuzFscVVkCL/2Y0QA8JtHUKY26JTkQOm/JK61eHXmG2xDHnVdAtl6Tc2X181",
+	"ej3Jo5hhoQrHVvmA9kbTW6OhqpNicYivvsleEHPjqldQwl06B3dxjZUL03t0d8wW3ZjNZI2NmTV7nONL",
+	"N02P36Wqp4KvZyNr8Qq9O+YEBO6nMSOmVL0m9jwWfAiXG1tNGlrpy7BkXFn7XChJL2dr6BnyC32yhMOQ",
+	"gyVlbaHY1x11BfTUjdOullLN8/XN8DAaJ8UgoYpEuDuuzHVbjEMGBHgl4qswCNY+T81adKcshn+K6t3/",
+	"Fl95n76xMQGprwyJTQHMbYmJmcAIsbJ7duYvF+cUQTC/2vyb2SJelaIvLRS2MdIZck3oAqgVCKCUtRvo",
+	"q4Fy6okBBV8LztYkWxYIuGq+GRTmm6YLpVjr1Q9yk1qHuWQgLnF6GgNsI+ULMhEx7q0TrlVkGh3HsYjX",
+	"leymjy6znSyX6JlPbmTKF2LC0AQ9B4mqJS4R3Nyh42t9LYHJwqlxZCIH1pwsQr72k04qJut+cnM7AfqD",
+	"Unl8CJdiK0WjUCp3su8zvrE1Jrz6QVv88kbmDWYBkvr64Jw1sRDJOQtTPxXDkN+NVp36cRMV2ipRHkdu",
+	"sQtfPeactkyORqw/hluCXHBFP6OTZSBiMmYLE6Uvlf5NzcN+6ll3AInTzxXDR5JBFTBe82p7/biRrxou",
+	"0l6G8upbpgonc3HVbuozMPBexe7VvfvuSPDuZiVxyq9W7GK0kYdZcy/nQkF84lXMtNYWgItvKmLl+hm7",
+	"YUDCAXgiFV1Il0lNfRD7mXtR1GEZCxUoV8E/OUJukHlqnnPQzW21ZqNFJdkxmRRZc/EsgrwaXsq9vKTi",
+	"K7ZoEchLAoc1QsX5pNowplw9hAqTBfpUcEyOXHrh0dDBhcrYsNIlOMa7PmDYpxEE+XXw9OKsxdnUBLoA",
+	"pF7iok2UR7IQM7y4lhb+eIir4yddxRJ5KLnhU8EGeetdEYfDkWqSqxnKVLtfzJkhwyEnIU/3+u0sM14N",
+	"7z5GwdZUcHxhcyB2YAyavOZGvFJkbFKN5I8eGbsxps6axkDp8ZnGUjZ+TxeRoMGlEKc0Hq57b59iL2ip",
+	"sP2k7Gw+gpgR8LjIzsUufHq7Pr30QwOZ8WQ/g5mxnFm/ZgTsMtnoo04FDxWJdRfqcgmxLevczjKaXOpj",
+	"FjCuQhrJvPIMDYjbwKdBF7vJMU7WRG9t8a7oN3vinp+vO0v1ZR+xKpXmIu02zEdO1yCIEkpj/BUs+ceP",
+	"H7cOnQSsorv7/NURefL0oN0ke1lfN9Ze0be5aPLtp4YzSYj0quV+P/AFrN1YJr8cxUKpaG02L5bUuBeF",
+	"S+4pj3+JgiabuxkiqW0x1znFMFCHs8+ZihdbhwPlC3e8wFqb7qsJYz9p14rBKITMPHuyXxnqlrD2B06v",
+	"aRjRq2jdY9/Ws+3Osl2l/P2drXjrtiiyuLejfDV+Fl+HfWYV8hjU1VDJpKpuVbFXvZXYZCpiGofRIvep",
+	"e1/msoSSFRvAS1jYAk7B2K9ehvdhr8wtCvVu9Kw19VzN/qBczllMuJg/MKHkrxyxhnQqKYFwb8tQ3N/b",
+	"yxctULH5e4w+oK2vLh0iXGQ2ETt4fyMA01B1PVWhXokZX1eR5UJ1B/b95RO0H9qU6zWbYA3GeDujtyJI",
+	"DLXZ9/4FebBiusgliTiS8PiSDosvHko3/WSFvJJat439dtl1451Q54wGiw3rYkuXyioVriqYLFpatr+q",
+	"mwtof5ZU+W/mKo9Xvu9WON+Yw96chwrS87hICww+oDPxDs1zS1ck/93NxqqWG5bex0DsMAsPsY6BPZ8k",
+	"XhmqmMvr38iMezZbrmcLEyuMJNHSiJgxFibuJrHfYuqx002dqZ+nCd4bn3pi/YepCgVVmR0UiDWmCdg3",
+	"CJxRNcFTKtUhQmw0G2LOuzT98tIXz+bcDnJDOyAT8hEIzrwhdOdYB3kzFtZcUeV6kURmBJdiY0rKOy2B",
+	"oVNf7f4HYhM8Z8NQKsTVOYrE+osTOx11+0lPFaHthY9vRn1EzkMLrZgyjrmqIb8OFfq2BI8WwJgXaIR5",
+	"acwGX1tPyRoxlusY0PYl3rs3dJhBQQzw0ifehLmIodD9YBZhdi3cAq3tJok6xtv5Q9FCzKrfncFw9cXf",
+	"1BI++KUJh/zkDgKPlmduYfNTEzrT3FyaQ1kQTnXS0TuhNp9JtnJ8CKT6UH+eBZVjFpiYHifVAlfwTpyp",
+	"tcKkM86/TcVKP2C3H67Hnfj9KlISoMz+oVt6//ZR+g/XRwWq5+2irDAhJEz7qM4JMR88Dfn4jlJDzEVQ",
+	"q/5iQMQsxmwaLRdkEmvKIonSAQZ1FmNcz9eixn1K/vPR00n3SwLODPVgT5mkBHnbvRw7/dTZy8l3N5S+",
+	"BwAoFtKnP0LfwUPYyx84namRiMPf1k8vT4+KlYwbh5n3UhtHMzk0KYBrrXY9PoR3Nns7xggeHA3y9gM5",
+	"Mb+Iz27pqnhHsFmb5RInUrZi2DqzditkVc41/drmEmRNTrqi8ZCVFSYzmCRYePqrYQqsa/a7LRbB1zQb",
+	"pjkonuxDM6jE2OAkekytpRUWzwe8/EWSE78qCkDL+ZqDVXqSGLecjEUaoAGeRu9jMWWxCvWUDR7a1Pnp",
+	"9xQe3nPOMtJ7fXxJtiUDr5bsJZB78SxiORzQIzGZhhGLv9l5fqDP1uSwdQDoM/B6u/t5KdxsfN7qj1h/",
+	"DFUJ5t3kTZsT/dWgkapRjtKT5z8JalIy/p+TN8TVL6wPxXlw+ZDrktH+3pgwKbGkxwkyhA337VNu07Cb",
+	"hMJ89dYQiAkzp2jXzC5u0lnBNwxgCYz3mbnHT1ks82Bhqw+gWXnMZgllx+elj1G0gLfR6OnXE57t7+w3",
+	"yW6rkZ89BITCuSu7ybFa7OMMp4lKOOMB5G1kKPGfzEqaGgzOqpWw+EFx/vD8BDvYSR/TOKYLVOVULOSU",
+	"9UEs2cF4AHzfn11cku20eRazrASRP23u7s9ZHOY43OfabzZCKWe+NeiFUvYgzbhHZwGiBzu6n6wxsnWG",
+	"88t8LLu6sRfjcDq7isI+JD3XoUxrzqJoC9LBt3XHLTgw1hiVRfaqZrt3grOO5rwkKoS6HF/CiX7+g9iu",
+	"2/Ke7IuKIR9GETq7cGEBTEPSRX6vIBRrJ2a0dL+4TVYbt2/gaNXv2hg1k5NVOCpETKZMTPNYjX6OCERf",
+	"rsMABvmjaudCtadamxZa3n4kXc1dXayusXSRj6AUSZpthw4+Fudwkf/T4IKzkvWFR7fjx9xJYYRPgb6O",
+	"HCiVnkt2ZbPkkKhLPc+uKeNH3xkH6FjMQHqup7+hAT6DIWvaZZf1B8amJsfe9V1DFDP2QUIuFaMB2vvl",
+	"nOllykNCm77zGLm5ukEFxPORCaOG6sh9GkUSYwXwrWaiV0ahVPr7tiBMTpUL6F8liehUiWlem6zAc3VV",
+	"yyjk4HUNwbQ/CH2H2nEh12pFUNqVgOObS9Rw132TIwen0UKF/W92nu3v1dW4K8YRswmbXFmKLGOoC0Ux",
+	"TJ4FmosMlHUQoUaJ1+46rJPf6OmiVCjQR0nhr/V2DtQ0LSrGAzZPlGP5Ql8oGLmKGR2jSAT8+cwyrFUV",
+	"Na8n1+VdhcXaGlgwys8tmksDIhnsJGBjKCKl79qzPLPO2VVRULvgp3Trt/bW85/Nf7tbP39TxDR1B2gG",
+	"dpMUdS3KAq3x6M3uxGUMRf46OYxpn+VKNiQMbus05DdZcVhDsVXgcbdGrK+0BydFWOzD/KZeS+L4StEW",
+	"riOcpEVpiwqCt2jtEt2gWFqgfJh6PPpvrXxIvRnTDzV+ztaTLShXdBJGCw/hnLqzt6Wev26th35u9Vo/",
+	"Bctr3N4VKd2vATHT0k4FHmScxVSxAKvJ0CtZqAsAu6PSLpGxp9jP3fgriOYH8fLoPdl/2iJgNySDWExI",
+	"L1eSxlS7odw11U1owErrSdgqpSsAsWcYwY72pqSEaX4Sern12Q3L7ueEimKnG2SHG1u9yzlZC0DxZZiP",
+	"vF+QmRhqCTakFjm8EteMZHojoSKcscCUaNF6Kunp3mRnro8svH3w2USzZ34cbw/fHb4+Pm80G4ffvT15",
+	"pw/gcnT7ZWL3dQzVBs4R7P7zljnr5RYMyMDgmxEVlAGU877D/zujW5ef+egAyueXkLMp44fvT5KEpgxX",
+	"/N4QU8bpNGx0GnutdmsP7lH5b4PB9gjSqYqHW9gfgXU08eAm8VgTxlTrE//Et0jPTrLXIVh+PQcuAo0y",
+	"tfqwpa9EH7QFEzFcY3odYtNo9J+6Pfs8Res5NOWzCOOSaBSJeW4MaUyvboYvKCG6ciRi1euQC/1f60/p",
+	"TfQdNmmjdb5eh5w6HpfehH52WsgJjaJeh7xkkZgXXqfxEEYPrJx7c8DmSAepWygSMSoV9pCBh2EsSOYp",
+	"AHBZc3ivQ96loQo9O3FsZ92nuNVNU5P2ZikH+VfZ5sCbpjXleXAGUPwci2n23VnsvEmvpIhmipGMtCIf",
+	"zk8TOQrXppAPBHajD5XcCuL0khnCsZObX1KkzHyZoIgn9nei6DD7hj0zzBt7WoPca5OIafVQNkkQDkMl",
+	"m6SrR73VNEWeqGmgf4QWLcPyEOWqB/sDm6rkymduy9kv90c0pn39lV6HHAl9r49I+qPu2jQlH3jYF4F5",
+	"38LVzqZTFuurGewGAn9u6b/t2PJ7zb6o6Zm8SOCvWu/BROEd+FdpOzll/ZBG0NL8O51X4S3N+X0xmQgO",
+	"LyRRfMBdkKeMBi3Q65M30JYPH3mrT2PjWTKH9F8lFEzS/Ugztpma0ShadNnnfjST4bWe/FEiCPpichXq",
+	"Wx7WyADR0rNrOoWKwr0OQcV5IkC3pxxOrKwYw5sB8BKKL3NDgcuJGb1WNox88HsHsV0wQxcf647Zwsgv",
+	"KDs2nTIaS4NtiZOzgIyZOQFs4ifuHIAO8FO+RmoqWxvNRl56gqnIyEfzb/B+m5+1wLM/W0icjDjTXaaC",
+	"qpFGcxjNI/3BXnocIdJoNvKywGkQpaUD8zsabWKwH52n6QbTqk5+Kzm/JbvE+Q343vnbcLeZMHKx+cMy",
+	"qG5d4D0YGrKVsxbmWtlsoNe72ciwAGhmFpk0o6oUy0Om90A4xxPIzPwtgpEZnzCFh7kYgGhNauI6GkMO",
+	"v8euUhY9LLQh2ZXnxCqwYvitm6JJMGBV/uhUh7lJx7qWl3D1+VX4CF0C1JjEqW1849CpRCesrpzZ9Fku",
+	"KVEx5RJrQKNOndYbRB0E3F+gsmS4A43c7hAcS3eqUSZr6o2Det7eIaaF1UsshbJLse2xi5TVB3XV7ITe",
+	"6Uia1qdkeCOh7c9lCvGps2hlFh/UMedUulcPw+O2vpIp5WPq2mU2s2lZWDL3juFhYrhBWeTjwQDYcRhe",
+	"sxaoBtyG5ye3WGXrYML11qm4YkJRrjGgba2rU/qwMIs3jEZYI8mRLha7oCHGxY1uHy7fJdjvBbbNL73p",
+	"wreqmfeKZOWLNMIX7qLEBNsQ621xiSTGWTqIsY8EJ4kDByIS17PrlkSKHPJCSKJjmFh8P7p63Q/Pwu9f",
+	"ffjtZOddeCJPJmr676OTJye/HIenR9+32T8P9fNRcKR+DfZ+DAc/ttheu9XfjXh2yz3beb5baWhH/5L+",
+	"uTvyOgpPhlxAgc7ERQxJlhCrl3E3uFGfVT43b6CKb/G/n49znEijYaPTOL7YPXiipUN83eg03m/hX2OA",
+	"49jR/1IAMHuENcn1l0OwCDQ6jcGzvbPv977b/fxq5+Xw2fXs6rk6ZTvDN29/++npE/bsciafz96/uT7/",
+	"6fhDo9nQ3Xzuvjr+7Xz2fLL35M3pu66asScHz0/fTf/58cn0aHGhwvG/fvnh5OPJAW0XNweMt+jBHoo4",
+	"VKOcWdDOKiM3PYsGsy44TGfxdW5NLF0yTlpPf+MwKLMhQE1bmhRMh5X6qyQoFrNf2/HYVoufUp6yeD+w",
+	"hYejYPWqSAGr+7snS4OiOS3TIzJBVZefPbQVIg5CThVrkisq2ZP9WRxl+16NrSrptFhrEKtwarNGlVl3",
+	"k+qVQ9bTJNIjRMbBNWgCo5ds4Qum/DrF04Odp01ykFNlx2yBYLj3fa//XNjtOPRCidg0CggVADjrF8X4",
+	"pCSGYdlBqmViJmphtypqAUblW5tTKtVbr84NDjw2Z1Kh6w6y6tFxjm7yT435COo+EDnCCA2IdOb/+NTI",
+	"LSfYrXfbu0+22jtb7YPL9vNOu91p7/4bVpHrZUR6JJcWrQ0gOhq68HISVXl1O60ikT6dMBJyiwEAHWW3",
+	"SMlAEgN7QBXbUuEk59bYb+OdGzNs0ajrkaPlcD4JypIh+Q+67U0y13ovXUDjwvLqrmxPTU2fZWv9gxlk",
+	"SWgErPacSkKvxEy1SI8Lbl0sqALoh1xgQ+NGtuqVCbjJLWfqLIBLtZOob5L59M6dDmMawAVZ68nd/ojy",
+	"IfyZANDPeFq1ORzybogB01rMQ7SLNCgd04gu8vfv3IgKK5clcDFaCjLTg14HMUdirabrqZNezFS8CMHg",
+	"nFDPAOUEYYDN6ZgRwA6FlgY5lPQkmqHyrykhxiTUfctxOJ0mX0WbclL6yK00n2LfA7o9i0FHA0r0WdAi",
+	"PQws73WIySWGHTwUIvAsHk4VVgoHDMQFo4cZkN4uGHieobFpVKRtyPNK3Ah53R9ppmWM3MYNCJFOjU7j",
+	"9fFlo9nQUgAZB4T/kKmzOX+PHjgYcATDiAZFoYFfLOhhxuZdJwDOGVa5N+6Z/zJv51Gxy0M+fostb/KT",
+	"9cnnpEVSAdp6k0x4pC2LEDEKiWo5522OfJU6CdC3oj40iwriSb/WxAVIKJGbnldepdTwzh570gdTn0JA",
+	"qJnsPFQjl62Rdd6fXcB/PsD/H14evWk0G98dnx5fHme5GJsXmVj0x+vH+MSMyrJYUDAGvEjD0kK9UlGQ",
+	"LmGh0kgT5MF8lANTuxjRmAVZMG6wlVPSF1HE6HDGbhHyg+EPhbWFiXnXz4UT9JhD7DUd5VYk9TrGccjQ",
+	"T9wDoEaI4sYkvP3nWlH0hNfXMTOaYaxpaOxAqJ3mtEAQzj7nogk2URui0hbJ/PZhSxvsnYAHKjO4PCp1",
+	"VSysxcf0GaIZV/EC48r08LN2afipaJjORIpXGlFNPb2scuvNT7DInYUK6+fvEmko+ogM1s/RZFWwz2yM",
+	"s1cwpmigHvjDkJPeP7eM5Ng6CdBMG7o1j/6q9/Zw1cLj+dH5xbYsMZ29ubx8T/Bh5sNQoaM8R/ng+XMn",
+	"Q3m/7Skjn4M39eqac9gYCO+DAb+pRjOIWQq2KetkHtCAdneeVmdIuZy1V+QrA8LqO2701oIAU3BYZhbK",
+	"V7SkkmdsHm4J+zLPXq5fAaXy+3kDnIGYheknHONY3ZMNlxjkHZ7PLnciQ6zQKj0c6p6lOUl0OFOj3fSI",
+	"A8lG/paeEvutvb+3CCpI2KcrnW2sEpHCKUNI44D0TcaB5knPMQNPvVvcmEizi1WHF02fkvVjpjbYb5pM",
+	"4Mv3cezlGBxjSZnLA/GHb+9mA3P/Zlv9/R9/aXzNgPKi2MPArlJ7Nk1Ly+pzHY74UEl00+CPyyhf4rZL",
+	"Six555v1Shbi9XNxxlVzzG3i5NMVAes2FfsQ0b/CKESbrGuyScHEzB5Mw0RNYoFVaRNPeBbROpXI+h/7",
+	"u/iPratG0WaWQS4rmHUg6iJMnLfwNYs4W50OUh7deihTAKnKxIkD76Fvdfplao0l9jm2rjoaX+mTTyQh",
+	"+1pgRSGYDzLmweUHX0WS016FtdAJznDrBpj5ZiewjL/OSy49H0cLu6AidiL9YGndm5tWA5xQCydSpCTK",
+	"wrYsTD4Z0sziJTiZzvRzNzKU28P7UPp3NgnhcOvfNg8h+SemIhRTnp1eC4b8JL4lw3j640vUrgpcmOzA",
+	"637ydl9MaFNIWzp6e7i1+2SXxGw4i2hM2GdA5y+ECiyj6apKjDP/pkv/dJw+bnVMICW+Wrh8UwmHg5hz",
+	"FhPJwDFfVBLq5PLcQdZOpWG6DzlKQddnOv9weVRlIW/XtZAXr5P+5JtDCf6+oIkGCqzsMDHlTCCqy5/Q",
+	"Vn5A+mU0wqK4wIfFM9kfVGG/miGoc7BsLnmncvHuKlsnT73Kgfh03w8fTr67frrqxbW9k7GizsKcSrf3",
+	"xJv4DzRAMUI9RPhgfAhECeK2rKcqbDirqJKaXySNaOU1hijYJe6hPo0iFkPKPUimeW23JUIALvdbLlPY",
+	"jBMVc19nPPx1xlZOgfVqRiukIdXJIvL0n7JiF6/W3RmAPvkFMvgyezlu7xHNn8S4xVqb8lh+ofSlldnQ",
+	"Zigt9TUIRK1eRssPl0dNa1ABArIgnwyWO+4ObnPcmVIBxXG8FddM4mGn+XUB40Cjf+/4kg57SY7FrzOh",
+	"ckpCzhz3ZN/V0p632093nj/fPdh/ut9+/nynAj0wn+XcaCZZrI7e75xurmBsgoLj3TF+ViqRct4zzSx6",
+	"Uc5X7qDCOZ9ReDIMki6RFXU+nfC9Vwa8uXx7mitfM2u39/r/FYg+pDiN1CSCnxg+AHMa/qB7xB+3nV+L",
+	"FgWvTeG9uc2/F1HY9wQG9WBzSDCg9fStFtXIfkSlZIDolUbUN0mPh1L1AIIeU+Th8+RvF+/Js3Z768ne",
+	"y7+3yEuhRsZZTDBmPrHVSLBel2VyONc3Z1TAXVJlb2vZ56Wzrrqz7R48yd59njUbU0Op3Dds0p9JEjDC",
+	"J/k1TSfIP7FJBPnf06QEC/SIDd0Uhk7jv/7n//zl//6vXvLdJ9/87e/N1j8+NTq/3/w/ZAjDCivdIE2y",
+	"ERqlIVZaEjpQLCbvXv2QVeeBPOWXPDRjrX+xXGEkz247jmnC/0t9fdndclNc9uIFDfPD6uj9PmYp9ldI",
+	"2Fqt74TdfF44MSC9Ipv1VvuCw7ieS28hT61W5z7e9+qRtjqGtKlnWalaa7usGr1oeKe5xErgIY53vQsM",
+	"5Vk5LzW8R02Zg/z81RF5vn/w9E/t8H50RD86oh8d0Y+O6Ns5opfI3TL4hAWhCYgz4sMPTPp8NpvXQtj3",
+	"OmS/3UavM0Dn9jM5vhjB+f3F2bsmoSTJGcXsiiSD/PLV1rOmU7QA9Si37G0uO30WSxG7n8ZfYMTGUgAw",
+	"xg7KMWYxD8IIfAHQXQkSPPS70yLvBLlCtHP0l+rOZWEsbvqPffMygTMFQBZDMj0g9nmqPwGDC5W0OGtQ",
+	"ccCpucp4kIcscCqh2M98wNxcFyQNUqWTG0uHcIaRtVFA6JTGubFnCrq5g89h1Eli0oBXGLdNQ56yGP4p",
+	"8AN7Zr3AmvZX43SOaH/soKSY3HbKxwbMfO6+aqDF9WNQpUbhcGROYWukEzH8ymLsqVgJyO1vWWme1EKu",
+	"2dhYyZF3MoWOavSHqY/Y3L1EYne+uke200N/FSAIZ0YxBSWADCBAoRqc7aZ3fvz65OLy/PDy5Ozdt+ZZ",
+	"itQBJXmh7X7KWSJ22DdEtrXgJ1OqRmapISA1B4ix3z6w9FAj9OLIJsZ8Y/yqxWVx18jiD+y3n+PLuWzm",
+	"qwpcgiw2u9uRfbKkixek50jRHjD0wLqlsf8UM97tG+xr8CvSXu/DkcAUEazmpFd/AQmE2I+DAW87urCp",
+	"sZrTNJs0ScAiphjAeLCJUJDCO5EsumaySThEPcYx6wOvhjFxRIHh0UiL4EWW659D1m0Wxgiur5EmMCrD",
+	"+YzcVoKZA+cN2LSG+jtJj+mZYd1aUhO7dxKwyVRoRXux9QNbQAlPqcIoIldMS3qtfWjJyC16BoB+opDU",
+	"ne8Y+Z4v1KKEIMJi7+Bbdst4X9GyG4GzYYLFXAFiYVLy9V6hy90WqVeBFbooVMmFPvacQ1KrxtfMQm5O",
+	"7Lfd8g3wzr4Vx/mqCt63vSUvoJ+DVoJJZID6EZsIfK59EeilgJCoXKn5hGELCo7udleTBVWNHrgnpLHx",
+	"XsVAdAceKVMyyL57i4pGeIylzNUds0U3ZpYHbO9F/rOHuAkQN0SBRbliAxGzLBe4OsHuszwXFLBiMoW6",
+	"4B29s4ulswz4Tijds1uKWdx34U3dgPbcN2wBIfsNW9Jnymw/meo+5tRXLOY06mKEeYccaO3pVAyHFltG",
+	"ObwWmrec0pjwimHjioqVBibGU6XR7aS0ZiJ+OVs83L7Y2wap9htacjtGbdBNYWNEgcW+Su92pj+3lPjS",
+	"3nL1vjmbY2xkBrCmoAq7QC6gjjaapcWGSooGNb0F+JolFXhTrJdUydL3AkdxanjrIDbzdRpLCi82vdVl",
+	"m04Jf5vXkkPAcauyFCqmZEqvZOuhNBv5M8u956TnTooPjUdF8rcZdqFod9NTuryZLZfTLKsZ5CtZ1swV",
+	"QQMwY48wcsbiIuEUavo1PbXBAE/b2bGNbJ3apr8IarHofr6IfsYX4ePiwk3ZreG8Xuzy8WSqFkkuZSru",
+	"jQkGVVg8nAHATAwBvpKTXqYMRa9oFCwUpS4af/Ami6KFBaCu1SxR8vIw/V9VmRLntxWBKm98IIfnBvb9",
+	"EVt5BWxlfXgi1g1gm08jsYCswBGc+tcsphEZxKAB5U1IXxOIGYUdnhGYywd4zORITKaQ2mZ95DEb0tik",
+	"/lVHiT3CNT/CNf8J4Jqd+KhOOUZmr9vTx0tvq1eOk0lqID/XCZIvxX2+Ra2vVBigddT6n9+9+uGoaex8",
+	"AILIONt8WsmyymCPaNZfBc3aC9VckQFz7qjzb0s8AJh4Ysrk2OIzPSKmjEu7NJlwF/1E3yDwdpBFGZv6",
+	"0xLOmYe8J4fvDknMLMof2BPscc4WRsX4W0+yaNBrkh4LQqX/CyneUHFG/wVbW/9jGrNr/V/OPsPfWhj3",
+	"/t606V+M0H4C4GcmAgAKzYbuGLwstl8bF4YBYNf6RqM1FRTwScwVOGsiBv8woB76JzHn9t8mzEvfuRJU",
+	"jzxKiC28kkeYgJF56CgZD35y1Ic11fMQFx0xlUFOok+ghYEDGQBFf4LgQyyF4UbBZ0F6v5BqVXJpuUTk",
+	"6zC2lrGvUlGxKD38+I7vzt796+3Zh4tEOJARvWaOx8TYp3O2fMoTtHNjJcewULTIASo9OHnwjhhKImKL",
+	"vGaBH+2XG81N4uffNBumIlSZzq6HLkPeZ3hkSTFhggNEYFKPp3hRNfP2yL33WbRWLTTRWwiOBXPBRRN1",
+	"Fndu92mr3Wq3cvhz+3XijB3DFAu6V5XBZYYiKUrLsswaC0qlr904m2WRx3u3SrRZWvfqUGarXiVEXDlp",
+	"AbejXDpdfakkMw6OFIQgT9fOGJf9ZHhyezL4Al96MsRykAChWl4SsjrMZae9XtqKcY/4JVziQzbBQsYA",
+	"VSvkDq5WkjFeyX+wh9D1owQZhNeMTEI+y4eab5QnV8slAdN7qG6ZU3JQjKXRbN+lQ+8CmJ2BR6SpCBcq",
+	"rWdkyfJabGnddgsbbu/khU2NarxhIS49s3qZvdVMxGRm+Nlt7pFeGW5bFuFu5NhpKJW/vqZVwNI8ZBqF",
+	"16xpQQFBE3xhEOHgsSITIRXZbTeJFOC8An/9SERY+mVSPAuSNS7dFfVREe1ZVZlhBB4i39XTTJg6485G",
+	"UrcrApir4pdX2w+asrfYCL7Sqlpft04Zz6rP6UJivRUf1EF1LpG/xDN2u5Mh5U5VKHgujaXk225seMyu",
+	"725qMvyNLWEZYVQzTYH689x1GcYfvDgOp6WzaWe+VMWb7dzHqimqhPKFoL8Rcyz5kWz9ZTPO5ipVzxg+",
+	"2rW33yquv9Stz23jgsCFjWAnUujbrKoVCIZ/DdGzeyXLXjXkahlunSaecs78nGZoFHrHHtUXkwnlQReM",
+	"mT+XoLN49HYFWHUiYmvi1dVIv3PR7guwcPpHP33QrOcX+mDiS8EME8cFIs5qvpJ5bFnHbdyVrC94ICEn",
+	"Dqs3QObQfxoILu6aTjcG+uCYMv+wSUnBrG8N+A3NV+QtxP2CS+liIRWb5Fzk1uRVhHrxLldRrsIDo3pk",
+	"8fKJ1kKyXACrXS78nj3Zr3E0W2bJj8WaZaW13MgmSZOBPQHgNdDvKyuJu5xaC1wGUuRy7FgnRyp9MbPK",
+	"BcwoOknKN5mWJORIDrACaNGZu0iUMkqNJAaXk6rwRnOW3ELejzuxXN9NV4g62a+WGZp+fvXJtUv22aNT",
+	"/uswnzFq6vp1CJb18+R/+igCEQcnblXxEjj1J092m2S3tdsix9csNpUxrmaK9GhfhdcMg/ZmUWQiHHFL",
+	"wT6zpXP0/vJYbeB1P9I+C0BXbRoPuInshswSJ0Ra/209GlrDHeo7Qq1LLp2VIHdgMfYmmY+ETAq4SSJH",
+	"+j6StxJ5QX19Bezr2EBK7tppTIe5yzUh6NWIMzSV7Tx/mtXcdp4+efqkfbCfl2K107xraXNhlYEATXb1",
+	"B7x/cMcDll4lIaMX3NUKx6Is+Qbi9Km1a3Exbya1DrUilEPQyxtYczB61dcOP4RdcmGE0aRQHE0i2ZSi",
+	"4/ZqQa4iysc5qWwcfJ2Y0YDYP6DoaXLj7og5N/axTpjInDWvTT60xMAeJdKHCFXTCpezulUPZXa1bCgz",
+	"ma9mUhPEZtVxpPV2Si92LyHbJjsa/G0NFlqOR2gPvRqwKRVfyh275rywLNx0wQkdEqAwRemEa4TiHrc/",
+	"MlCz/DZhIvGwzFM5OHKTHLR2llwcNlJ4yVrvQm400lxE3l1E19naxbfZ1S5DWjZbqrf7Auq+/3iJCKzP",
+	"20+e/T0J2chFLXqrBt1ByatSr0XIKy4b6QF+N9eMiijNVyKJOLDrtm1e6TWhlOkL1N5MRTgTOkpt7tOX",
+	"juZ86AdYhXRebnoaM36pGxZFXyaSPR+rnpd+ljEtsUrl3KX3zACLkiDTmEms+8AcV7mxJ5ld/bP3QPFc",
+	"NlyjWtGbxj7TvupBkHKPqi5UwDZBS2nZ3Z02abfbZEJVP1OMAV6GGjX4YnZQ9mlhTB8AwSeFalwvvOMQ",
+	"4tgscoFUdNHEMuQ90o8YRWzMqjCPexxSvHw7+kKM7yqmtf5I7lWMa/1hf9WY19Wpe/9iYG9B6hViYg8h",
+	"aWmaRsZm5wTWCPSyrhnJ+hjzeScxn6txhzdKC4+MVUr2rHpYEOQuGy1o8hqvmJM3PKQh15pMAh38pzth",
+	"ygCAbdK2ppJJ1oZcSGcDpBF1M67CyOi7HozexjCmfdYaiemUxQ8r+ePxoHw8KB/AQQkbbGv0eE7+Ac9J",
+	"6Sv4n0W+R9AWydgj6P2fG/Qesr67kRiGPE3a9ghuALOQCPggbZmlMIoQ+pEoMacAJAsoEPXjmHZ39p/u",
+	"P9t7sv+0Ko7oEZ7/a8DzGxiFYhAFwj1dLVCS1MPj/xJw/5aTy/25C4ycziQ0bCRauhqJXw/QSpI6xaEf",
+	"ixjclyIGeh904yXljzIoaOF6xxvyrhagXbgf+bCZ9bUJVSZFwN4K3mqDjOMC8WBehr5iaaKoeKGfWNQu",
+	"U7D6I9XXWMZhI6cYXC8IpvABKBE3sd76g8LgnW5kNzzWhXisC7FiXQioI6+5P6ML1Q5pfSws8VhYYr3C",
+	"Eh7Gy+sbZbq0R6y7mlX2aHF1hGVB6fqK58/0ObNZOmIAITAym9+zUsYOvF9Ihah1qsIdtDostiRz5wN8",
+	"uDRtZ+eO0nYgfoaFw9GVmOltikGwGPg4vx8pPSm0jm6GBLpiw5BLE0cgeCLANpnz8242uWJxEsgP3wWD",
+	"zo4bvzClQwhPXRjY4q+ZIZRSSjcLxcyMWis0WVolG2NTWUQfvPumNiHWyyHCjxqtL/lw7dX58tlGKF0g",
+	"nuAFWKJ62XSeXv0sJM/4/niJSD+Zk+fQQAqWX4amsRCDBPfB2IWG9JrlIuaMVctjkcobnHCNixWDhTco",
+	"FvJbw6CuYaIQm7YE1MLgLqxebnk9w5qJ39TTr2VOq3WnWefmslL1NEt+r5nQBwNyJ/YjTy3rbpkSadS5",
+	"3HKU7oLFsW64XiJcWaCePsxUitur9+FXASfJ1E6AsRbJoA8B1p/FoVpc6MXHmQk6U6PdkuTrvpgydCuD",
+	"hEhgVWWL9D5vAShJj0jN7PNR2B9hHN+Imj9fuPCxAeuHAZPoBSdUYX0WA3LQRLVAFSLr1YjxFjl0wRpg",
+	"ON9/vJRNdPkAcMqIgQmFSnL+6ujZ090DKH8G1+BIzGGibk4UTgx+deIIG53GOaOIIi/m3IYVttK7B0YY",
+	"Yh1lPmS+lkCUpN3r8BqnBGNJIhOxYIYBOtMTYKaUWpJubxXxzGtizj3v6AG4afLFkMdO41CO9XGO+O65",
+	"TLpQptk+8M2OAW7qNL5DyHX9tZhJpZWEZFTYFECb0LILzdAGlG/lUpdGUf6xxYcy9IK6cnRs9bD0auYU",
+	"h8EXLZlP+HWoLCvAypgv2FjOD7E+srbhUpXxfyH3NxuGmzVLIEIO5oylvJHngczUsuPJTytDqxyNswyT",
+	"W+six/hW9+emA/0D9WiyR2v1THIf9X7CIgh9MbqsQ4mbmxsoxjQQWCCLK9oHUb88a/UmH/TjphM2LVKT",
+	"C0vatF6tpoFmAt7XvTuFDxAB/xP/5hsoIyW/+QZkV49Ose5LKPi2KZnz379IwXsmdn7/4OnfW6TXFwEm",
+	"6gGsuPGRNkkPa+DAE5qr2/WJY+GuF4SS/d3dUhR6a5YFSGEDWW/ckRTLH0CZFBIqvMcinmLMpowqqT8j",
+	"Z1eTUCkWkGsazViLHENdrymLLWqrVDKpGmRcf6bYfwJqrilzEQ65vl+E/JtvOjboHbZpzzTUs8wUnqnI",
+	"KiCg0dqcRnPjDuUnjidQkD970qMnU+M9yeuSAhCY+2Mo2cMmQtlKL1iRQv+F4CbW1o0zO9UkMEsOJoEO",
+	"GYgoEnPSA3UdceUcrb7XIvotPtZvCQ6Vh4yJXvcBtoRv9B3tm6w54RN3IXMMw2nNhg+/+YZwxtAWb4sy",
+	"4FoYOPygozkocO2EV1SLculg+5s+z5mKQyb1OlECC5Xgc0k3FgOB4ikvlhsAYrqscMWw+gAGyJlsBotN",
+	"rcf4iUdCKiwagGyS4NBz1gFNwjCJZP2YKQnGWFRGHOVjzNgUsOv7Yrp4QX6ZSZXzaugpQq6sJjrkEZE+",
+	"jfV8c6XSXhCzZaXZDzAI6dQDCXotKPEEG9SibCeeCBPLgmoTQuhHYZ+ZxCUjp96eXAIee+SY0IHOwA4t",
+	"EQ+3zUvb+qqYFgorT7dOLMeNdmun1dbvmCTkRqdhs5CnVI3gDNxuzVkUbUHZm+1f5mPZ+sU4sYZM+RNW",
+	"krxbWGAQlosszJbjLAJ6H2nR0IGlREIk8uNEawtDpr6fjyXkTuCSwNB2220r3A2UkytP7TCNBg5vyBmM",
+	"ouwmZJtufz8fXzCjKMPtqOrulLxQOEC09jxmC62BOGo3ns5yNpnQeJFe73RDfZ7RIYRrXSAh9aH7eatP",
+	"+yO2lUAk7LXbusPM8oAOs0VdYbiFfF+6XvqYeba/s98xiKLUrh4ZhMZ1B6PCCkWMB7aiqxEVIPRBSe2F",
+	"UmL5wB6dBfoQgb2HqnuSma2EqLniGZl+gbP4Ygzg+3h9bvC/7WWNCVM0oIouZ4+3ppU1ylh1XdN0RX4J",
+	"RF+WcsPFnA6HLCYfTqwKMBcx+HHtlFiLnA0G+LT33dnRxbdwS+65i+qUzfKtrRyJ+Xd6FJWrqdhntT1S",
+	"k2jdZYSy3fXXzTT3LhSaYW+ajf32flk/yXS23wn1CuqALFvV70w9IVSUjI2vsJawau4V7vfGVEi1DO9h",
+	"UBDCc2pSwXyaja1yiXXBGTru4cwMh5yqWewW2GqRQ77I4DZQCQqRlRvAGiYF3kS5Z5ijWCmxWV5xsFlS",
+	"T7DpKybVLC311PQVamoWKv80Syrz+Lg4XZHLJK8PpvNSBIslUunz1nw+39IU2JrFERSZQsuhY1jdVA5y",
+	"bcY/yU7GWsZusgYlFc/YzRcTwR6Ik/o72ftyYV9/zGb4hlKLOzXC+B/Y6u3qrf6SBgm99Cs71a984PaM",
+	"ZgAZu7+zV/3Se+T3SyFOoUoPvHdQ52PJlnirdwSmqDYb+7u71S+n9WMxhFO/eFCHKidmZyVlkw/aNeZo",
+	"hN4Hp2xPToCmZsr/eK/9GQFbx9blily8yCci16KPy20Kmnq56L1g5o6b1PwCDKQYQjEcLwqmbGfzWtxq",
+	"iFDBACJhq0VmtiRgM1Ptb0PiMVucrukrs+YVom5ptFVkKpL5xIV9rydUc3Ima+RtHInJNIxY/M3O84Pd",
+	"RgIuvgmLfH2VMDe1eyFi8y7B+vK1+KZXafLw+NqCdafGK68FZ/dboMLBdBZDSXl5YoqkwcvP67ws3lK+",
+	"OLeF0L6IMH45k4ulaiyythawmYINVqqmPC89kvV32Iw3pTcSU+MXgf/k2BZiTao/klMhQF81piTB5WyC",
+	"NRNHWIEyFaOZKqJlN5OM9JnSmE4Y4iP+x0+vtAmu7XuqRg19DD3Iu81OjbvNhzjUe0YYh2OpScNEkTlO",
+	"0Zr8oY/l30o54lLM+iP/Ci+xJpyG14xjYvcXEq5vGI00K9ReoeSFwhodolNuGbVPpPWRgY5TUG0yt0l0",
+	"fpVqM2f6sr+b6jLDmHJVqKpuXB3Zwurok01snTQKx+wFVBBFl244HKm044jRmGdQPW0K34wnKdMiNmHx",
+	"rU/8ECo89d4e/rN7evb65F338PLy+O37y4se0VrLLE58HCZ+EmLZZZMMYzHXUgIs/PpyCpD3A8UYT1Dv",
+	"c26EDnlJZdgH70o45CI2xf6XKmW+ovRNb6H1ZqFU+saUtny53Y3qaMg7m7ztAntZvCkHf9PR4PKFulIM",
+	"s0LUTu3tdqoncn9uuglo2YqXXOe9MhUsufTU172AOGvcbA1RsUouvLRX86VXIr4KgwAxgmvpb/Daukoc",
+	"vHwrTQ56WFWDg5cuR7FQapXbNLy2mvZmJlh6kc6cHheom5fehbHsbPmJcWxdBZnSJSx34y4UrU3yJQwk",
+	"VtpQ2YLw+ogxjWwtXPArgAdNnzVQiJCcKIkRzUmVbvmJm2rNLXJpnU6mcEUCa0soXyBGFf5MQDxWi3lf",
+	"Ueh7YJM0y3SLW/OdQxTWFm6+0sq1pPR+KSaxmEHcIkYHQOsLpraOgK085nQ2Scw3yHpp0b0Yq8hrdTMT",
+	"49ftvhFSbWWo+O0Lou8E326/IG/p563DIfu2/YK8UWp6xqPFC3Kh9yR7QS7ohF2Ein17oWKszJ0SKpMM",
+	"5MGpA8KsZa2sIUmONLOfAa+7kv3RZlnXZlkUtbhL/bLWhrXK7d/tP2+Wutsp1EFA6QbuGwi6jBhRi6m+",
+	"IJGXDFVfxtDbA/EP01hMQsnKL8i3E0UwkHdphO5qN2n7Yt3L9KY0MfvdQ5xbGOkFrK+Qlbzu8TugTRo9",
+	"cHphbJLQQp9N613F7xOTZwzvCaawnazD+m54neF/E4uyPMzkvS3AgLc9PInBGwkwoKGqaRY4w499L9cw",
+	"95wM3gnOIDDqDRwpX5JTre94Be50XvHeFALzPHdGHl/SYXEBMOxZusAl6dvpgfip8fT7z+1//7AT713/",
+	"9OHHafv6nx/59/s/fmo08if5yufdXk1H/FsRYD7AMo5FHHkzB0IlxG3VDK140s4w7oKiUc9vvYKEschY",
+	"NE2VuSFW1xYxRuK1yIbZ+196RF+cvS0d1roSA1hc/ZswNn9k66VsvRo7a05blJthj1DTABoZpSCt8AEz",
+	"biYVACHAmJoqEhmNw6tPNEkPe+iKmYJ8avhpNINKUd1AzHmvhOHPGQ3CB2vn1aNftGofyu8EzHe5d+aI",
+	"cnsplhhlG19D3rjfNGzrmi+xDtsoX8dGm0QV8cDWAIIMKAPEc81cJzi6v12lYMymioSDjD5kZCIL9AMK",
+	"0JutT/wjxJ2dH78+ubg8P7w8OXvXPTp7d3R8eNrDT2C8cCjJbns3UUFUFt8Kzdgi1rrWC5s4g9nJ1D7k",
+	"jAyZ0vPQ86m2CLhlhLpY8T01/CpqYpbspNNfklhhgC0Y6iFuzJCQxlx3x2zRjZk1U9yxGz/hoVWPHPQk",
+	"Wmw/e+o0q4+qdKY/sEXmtFrTDlKe2uriiBmAMAdiyYVOKqS7lhq0VzCKIGVXMojs3JHgs4NhgcFgX0EG",
+	"psDtFaEDLXKictXQ0yT1EtQ655Q/Ff0S1Po0vz91O9WoHrQNuUnbNTNeb6kK7LZ37yq+GXaaVR5WiGCB",
+	"VwoLdqRPeBqxoKOltbswJrcD60yjMNWLJTC9Y04X6wfa1Tgh3evlEQhlfPV5HasXw9cEH0RhX91vm5cd",
+	"7R8jokSrGI5DeLm9wKYDlmsslzYNyaTvWd4UrnHCFMgjYM2nwKQUErkymWgtghpIzCZscsXiXsbroS9o",
+	"V4yEQYRZeJHgQxa/MNHyaETuEUquYjGXLP7EbdkrrQfJUDGTnuR1idiaLgY8E+YnrWjUyjrakHoZ43NS",
+	"3q/1iR8m9bjT5OKkjLeJq9HSrYMqURQwqchQMHnnbu+7dKfcsTsc0Z9sqfFbaBxuHXdQLP4qSUSnSkA1",
+	"LKDqINR6+caUiSN36PdCo7hTR7jJPDNbjgMWcVJtbkWVwW54c7oxHph6zbWUhwlLiznVLG53C0WiudTL",
+	"9dEVTU2P5NFCkPSMY6uXkUFcGDEE4kfWcIVt2p1YdK1B0a37416rETJxEQ75ycoxE/jW6kET98YjV0s9",
+	"wVmuHi9xt+qJiZbAYz1vJ8748vI126p0lOL2M+LqSgSLJmGRNEgjnOWjIqCarsmABhscylwR20TMmE31",
+	"xVQ/bZELds1iGhFFrywadwI8QifsE8ev6xmGnCiWloAdMuXoLPYjL4gUJBBazbJGbeg10gpHapjB1DQ1",
+	"Fzbozri90CDu9Afuda3YQADHJ37IF0SALWcmGRpqzHwCW183F4KS1htG404oiRIRINVqraRDpJgwCDEZ",
+	"UUn6YhqyvGF9ua6T1bPub1CIGecGVJQ/QHDIgwzhg8CmrPriV10eD/r7fNAbpl31pH8Mv9lkZMJrpvSl",
+	"n80zsYlLDnDwOZVnzBuIGYjAMQArAnwIDoA6AJCRt2gcAGdbYK7beArWdOZe2LF8MamWfLG+QHNe8cqy",
+	"eAYIaMuW6Fw3SaBi09ruq7kv4apVumzvXExjcLdbIw0C8EAxU/xFjsNpj8ymemGxiCk6sAZhpACTKGYE",
+	"ypQi6JiYXIU8G1aVWEds3+ukuwPeHh92U+g9UCNyEVsbjygNpQJk2JV9OafhJFQ/zli8qOPBOQLS1G5+",
+	"MQ6ntRsD2GPt1jaGq/YL5yKq3/hEYuWT1QZvsy1X+Mx7ByzPvPblgpMSePH6csN5pSA3LCZ53lAT8nFd",
+	"EG7EU3u2++zZ33ORHLN2e6+/xFrzD8Dg/XZHN9x9ooXBt214ib0gMYu+/dSQLBp8ajTJBroCebRuXzvZ",
+	"vrTWuG5Xu9muIqpHtYoZ6jaqlfFhoEhYH1OhjvKQs5+sHHFZSyEy83mfis/7BKLgYDTm0BP0dkT0TOfk",
+	"xcMAzt2YRVAxN4oswkazKmTEuloBoEZMmOAMjRpO4IibRgw1Z4zBwRq8HWApoCt09nSXjMQslneCNOM/",
+	"eu9naMdtQrbBHwCVFx5+4AbUp1wWuvE6LkRpDM1PXljyFd0qbpnhr+pTQUDcAAtqrHQcV0Vm/JEiLb4Y",
+	"0s/qp9KfIljhnh2HiFKcOw8ttDSciUuPRJAAjfQauo2I/v44WnNYrXEu3ULWD5lyQrC+2MUgE/a1uVgx",
+	"B3S9MsL70sG/DbmvBlbjU2N3E4HcawmIe7MRMtDeuZ3gw8Z3NsSZ86uzLfQ9CSsEqf7Ig/RSXV5fX7Wb",
+	"+Sgeg7SVh4ZPEn1NITwstXQX6mFR8zP81e0bcXwPvEBYmCyz51dNB4FUkLMp1snYhK4GZaLXK/3sK7Gr",
+	"eaW+gpOjx73wIuGggjsUkRncz83Jy73NyMsvpYPV0KisGRBqz6NaVEOzeR+DFTrMhTo8+mpucwJ5lTF/",
+	"2ZXqQ4gFocpqZpkAUlvvxAtwgcl4NvbraqaysRihtIk2mWPmyyp2jAdnasTiCzupOvgIxxi/9uB1lkyh",
+	"kBzD2Lx7XEVEcmCRrMEyhidummUeQGYr5jkAVkl58Fz9zK/HGVEotc5fzhh3qPSbj67oE8i+5T3W3GpH",
+	"NVwDtvRk6g14YeA8EBQBQoxWdBC4IsTnGNiI2fyPuivBxpwvXVXnKmFa+iX59u/mX90wuFkm1j2wQSRB",
+	"DTrmQciHiBan9dARlRjpa5iliBW0zuUhgcq/vdxP9tnKyr157yQoA9zY/KGxIoz+A+HnYx64wZmrcbU9",
+	"aFKe/t1UPVzKxJcZyyoZ6u/bqk42BtJzZ04ScPVFeRAzZlPtyBWzNd7QubLXJgE1JUC4uT6wmMocIOLG",
+	"PCsx5WMT1TAv7BFItoTSWvovMeddM/eyi7f9LTuetTcarsJaXhL9kt1izboX7nLsBc+exCp9t9qVq9in",
+	"Xy7OKZakXnk317qEvY+FYn3lwEzf7h62+2y1V8/tuX3/LNRGGOTEj63SWGmirtBpN76lN3XMDZm69db7",
+	"snEwG3K66QX9I9i313GAPVRFoTy0AsufVu7S21vMD0lfxDHI0LwOoNVZJfRhn8J4DGnIO2TGVRjhYZ/1",
+	"2pKkuihoEDKFVfxyYRdLlYPKmIyVtYdNmO03rIGgKf8raSC3MfVr1vQAaKxos185suKOrfUbFvKEQhrT",
+	"wviv/rxG+vukiOpFw+XORlj8SVwCfyTFeZk3ofpEzrsPkgv6diDm3NQuLy3QB1VioXitdUv7C5V8mcPy",
+	"NpdgO9kHpIx/Z8ccbFwtv/dC7p7tQVv2PbcLL5dU+odi1EtvtMn+825Pp/RMeQ62gT2JEbtOKjGVtgDq",
+	"V9ifNAIIxgx2Sk3kthWSgyXjwS1qHi3fy7t3GdRqquuuhIG7DMRKL78Teu5DqXrwiswh8pRNKLrfOFG3",
+	"P9ffwoU3k1EAd9yy8lOpOHHkhVeeRKI/rqiHkQkXQFAl/fpfl7icLlkUyaSlxSpoQiaiMPEGMaNS8Pty",
+	"4156of7q5TD6480oKGsDJlCJBShGNGZBtkKoKbAN+TN0OGOrVC7Ced2LWzDmM96NSvVnvGr6fR6PAWRr",
+	"HwwgqfNhB6I/rnHbg1e94t/4R8tPgI+InJO4Tmc8ArSBEfOgECoXD3lOJQF7JZkwygEbp0XO4XtQ5xKP",
+	"hvlIYBiCIujLCe7BjbLS/Ho7TVVT/AFdOM+ND/3Pd92sp4oi/5/FhVDbB+FqNatLaLL//NLELz6EKVI9",
+	"84iONyIKAHm0RGNskUMv+LpKIcREBMWq8PpSxEgu0TO/oE75YHRIiQ7nc7FGysTG1EjMR317+O7w9fF5",
+	"YxUsFjv2e6Eqvo/FRKg/k7L4qCY+ADVRb68S+8FrqBEJ8nSZngjPvYK+Tm7BZaVh4AW42sFxYAwYRvd7",
+	"WF4DxmHrOxHom1Tj7iJE9c9mnk9CWyeU0yHz5lCYC0g2leIWsWaYP2F6vWKRmCehs5oR7zCZ4styv4XS",
+	"uiP2v8sYtj90+kYdgIl7meDxKJ7KkkmS8gYAFFwdZVdMJime4LVzSr5I2sjXPLjvOOrsq+SiPO4kbxqL",
+	"U869fky5bxfNeA2HGSUR2GV5YHxncxoqQgeKxQQv86AJbIVclpkwTI137CjZeS1iD10LJtAXEwYhBQ9r",
+	"IyIZH1IEPI/u0D/0uNVv5QXBxamxs83u9e/saUXUW4mtkSyLhnPwAB9kfJwhykPaqNPH2Lj7HBtn1scU",
+	"VE2i45bu2qkTDwfegsWWgUcs26tHgsvZxHgRJnjkwhbqEMrd7A/jcoASqaGSYCHLbWmndkha7APrk+Tr",
+	"h1Q7HmAQXfZ5avc5/rDZQmG6RyM/7iLWDpcAAJ1vU4WjsvrG4culpRSS3+b1PQk/pUO/F54EG7+WGL9X",
+	"m0nmzWUYl5AObcqOru1m2KnxymvB2f024UOlkrP4FSSbPYgyk3VLQryHAtWF8pDLq0668nQbo2jLxeph",
+	"tg46ikPQcdQoZoyocIIFKkdiFmNpCG6H8SKpxugNS4ZSBGnV60SyAooaXKJs1e1KGfvV6xRpIuL+7Ntg",
+	"5I0XcF6hxFB+OCtJvgdSuPckW61XX7gRgU//dxoLMdhw1d5HF+VaMuot2jZsri4yEsqDfEBzlbBKr26/",
+	"gypxUwpNe4jWdghUFZyRq5lSgqOJRQs6yB9G4Ctb2f9UiDHc3xTc6qw66bvEZe5amTom3jiMkZg7tTD6",
+	"t89WqLZEwpFX9yKm2Ge1PVKTaO3oCDpcBfLRNPeDPUKxjLViD1atgbDsXNXMY4BwzF1CM2w5q5aVDzgN",
+	"x8yWYXZZuYeB8fCBpEyyI87K2a3iOpGvqvMlrwanSKJ7w9d/AJV95T2wksJ+N0VDYI3+DGo2uVqAUrFc",
+	"NJSbTdBOAtW7casAFnBjG3jb9OarR4JWxoRrDIr0NRov8oBZrUazYRALMgPTmy3b9Wusf2a6TgrMOR3Y",
+	"AnPFd6GWHCjt+rSd0AUJRCLhwhhCIpziC6Y/F0yspE+p6GCQdGa6gJJ0nA6hhllfX06SJ2kYRhhDEEaT",
+	"QHgmTlzEoAnSKHJGgdan4vcPbZcqHYiYMg5KJvjrXeK6yVjFvt4wGqlRk4wZgpGFkgSiP5uwDD1sbbib",
+	"n2/+/wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -37,6 +37,8 @@ const (
 	AuditActionUserLocked          AuditAction = "user_locked"
 	AuditActionUserUnlocked        AuditAction = "user_unlocked"
 	AuditActionPermissionDenied    AuditAction = "permission_denied"
+	AuditActionSessionEnded        AuditAction = "session_ended"
+	AuditActionSessionReplayed     AuditAction = "session_replayed"
 	AuditActionSigningKeyPublished AuditAction = "signing_key_published"
 	AuditActionSigningKeyTookOver  AuditAction = "signing_key_took_over"
 	AuditActionSigningKeyRetired   AuditAction = "signing_key_retired"
@@ -101,6 +103,8 @@ func AllAuditActionValues() []AuditAction {
 		AuditActionUserLocked,
 		AuditActionUserUnlocked,
 		AuditActionPermissionDenied,
+		AuditActionSessionEnded,
+		AuditActionSessionReplayed,
 		AuditActionSigningKeyPublished,
 		AuditActionSigningKeyTookOver,
 		AuditActionSigningKeyRetired,
@@ -119,6 +123,7 @@ const (
 	MailKindLocked              MailKind = "locked"
 	MailKindUnlocked            MailKind = "unlocked"
 	MailKindSignInFailures      MailKind = "sign_in_failures"
+	MailKindSessionReplayed     MailKind = "session_replayed"
 )
 
 func (e *MailKind) Scan(src interface{}) error {
@@ -166,6 +171,7 @@ func AllMailKindValues() []MailKind {
 		MailKindLocked,
 		MailKindUnlocked,
 		MailKindSignInFailures,
+		MailKindSessionReplayed,
 	}
 }
 
@@ -221,6 +227,55 @@ func AllMailStateValues() []MailState {
 		MailStateSent,
 		MailStateSkipped,
 		MailStateFailed,
+	}
+}
+
+type SessionMethod string
+
+const (
+	SessionMethodPassword    SessionMethod = "password"
+	SessionMethodCommandLine SessionMethod = "command_line"
+)
+
+func (e *SessionMethod) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = SessionMethod(s)
+	case string:
+		*e = SessionMethod(s)
+	default:
+		return fmt.Errorf("unsupported scan type for SessionMethod: %T", src)
+	}
+	return nil
+}
+
+type NullSessionMethod struct {
+	SessionMethod SessionMethod
+	Valid         bool // Valid is true if SessionMethod is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullSessionMethod) Scan(value interface{}) error {
+	if value == nil {
+		ns.SessionMethod, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.SessionMethod.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullSessionMethod) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.SessionMethod), nil
+}
+
+func AllSessionMethodValues() []SessionMethod {
+	return []SessionMethod{
+		SessionMethodPassword,
+		SessionMethodCommandLine,
 	}
 }
 
@@ -389,6 +444,16 @@ type Audit struct {
 	Address   *netip.Addr
 }
 
+type IdempotencyKey struct {
+	KeyHash   []byte
+	BodyHash  []byte
+	UserID    *uuid.UUID
+	Status    int32
+	Header    []byte
+	Body      []byte
+	ExpiresAt time.Time
+}
+
 type LoginFact struct {
 	UserID      uuid.UUID
 	LastLoginAt time.Time
@@ -450,14 +515,23 @@ type SecretKeyCheck struct {
 }
 
 type Session struct {
-	ID         uuid.UUID
-	UserID     uuid.UUID
-	CreatedAt  time.Time
-	LastSeenAt time.Time
-	ExpiresAt  time.Time
-	EndedAt    *time.Time
-	Address    *netip.Addr
-	UserAgent  string
+	ID                  uuid.UUID
+	UserID              uuid.UUID
+	CreatedAt           time.Time
+	LastSeenAt          time.Time
+	ExpiresAt           time.Time
+	EndedAt             *time.Time
+	Address             *netip.Addr
+	UserAgent           string
+	Salt                uuid.UUID
+	RefreshCounter      int64
+	RefreshedAt         *time.Time
+	PreviousRefreshedAt *time.Time
+	IdleSeconds         float64
+	IdleExpiresAt       time.Time
+	DeviceName          *string
+	IsRemembered        bool
+	AuthenticatedBy     SessionMethod
 }
 
 type SigningKey struct {

@@ -17,7 +17,7 @@ const sessionActor = `-- name: SessionActor :one
 SELECT users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, sessions.last_seen_at
 FROM sessions
 JOIN users ON users.id = sessions.user_id
-WHERE sessions.id = $1 AND sessions.ended_at IS NULL AND sessions.expires_at > now()
+WHERE sessions.id = $1 AND sessions.ended_at IS NULL AND least(sessions.expires_at, sessions.idle_expires_at) > now()
     AND users.deleted_at IS NULL AND NOT users.is_locked AND users.email_verified
 `
 
@@ -58,27 +58,77 @@ func (q *Queries) SessionActor(ctx context.Context, id uuid.UUID) (SessionActorR
 	return i, err
 }
 
+const sessionByID = `-- name: SessionByID :one
+SELECT sessions.id, sessions.user_id, sessions.created_at, sessions.last_seen_at, sessions.expires_at, sessions.ended_at, sessions.address, sessions.user_agent, sessions.salt, sessions.refresh_counter, sessions.refreshed_at, sessions.previous_refreshed_at, sessions.idle_seconds, sessions.idle_expires_at, sessions.device_name, sessions.is_remembered, sessions.authenticated_by, (users.email_verified AND NOT users.is_locked AND users.deleted_at IS NULL AND sessions.ended_at IS NULL
+    AND least(sessions.expires_at, sessions.idle_expires_at) > now())::boolean AS is_alive
+FROM sessions
+JOIN users ON users.id = sessions.user_id
+WHERE sessions.id = $1
+`
+
+type SessionByIDRow struct {
+	Session Session
+	IsAlive bool
+}
+
+// What proves a refresh token, whatever the session's state.
+func (q *Queries) SessionByID(ctx context.Context, id uuid.UUID) (SessionByIDRow, error) {
+	row := q.db.QueryRow(ctx, sessionByID, id)
+	var i SessionByIDRow
+	err := row.Scan(
+		&i.Session.ID,
+		&i.Session.UserID,
+		&i.Session.CreatedAt,
+		&i.Session.LastSeenAt,
+		&i.Session.ExpiresAt,
+		&i.Session.EndedAt,
+		&i.Session.Address,
+		&i.Session.UserAgent,
+		&i.Session.Salt,
+		&i.Session.RefreshCounter,
+		&i.Session.RefreshedAt,
+		&i.Session.PreviousRefreshedAt,
+		&i.Session.IdleSeconds,
+		&i.Session.IdleExpiresAt,
+		&i.Session.DeviceName,
+		&i.Session.IsRemembered,
+		&i.Session.AuthenticatedBy,
+		&i.IsAlive,
+	)
+	return i, err
+}
+
 const sessionCreate = `-- name: SessionCreate :one
-INSERT INTO sessions (id, user_id, expires_at, address, user_agent)
-VALUES ($1, $2, now() + make_interval(secs => $3::float8), $4, $5)
-RETURNING id, user_id, created_at, last_seen_at, expires_at, ended_at, address, user_agent
+INSERT INTO sessions (id, user_id, expires_at, idle_seconds, idle_expires_at, is_remembered, address, user_agent, device_name, authenticated_by)
+VALUES ($1, $2, now() + make_interval(secs => $3::float8), $4,
+    now() + make_interval(secs => least($4, $3)::float8),
+    $5, $6, $7, $8, $9)
+RETURNING id, user_id, created_at, last_seen_at, expires_at, ended_at, address, user_agent, salt, refresh_counter, refreshed_at, previous_refreshed_at, idle_seconds, idle_expires_at, device_name, is_remembered, authenticated_by
 `
 
 type SessionCreateParams struct {
-	ID         uuid.UUID
-	UserID     uuid.UUID
-	TtlSeconds float64
-	Address    *netip.Addr
-	UserAgent  string
+	ID              uuid.UUID
+	UserID          uuid.UUID
+	MaxSeconds      float64
+	IdleSeconds     float64
+	IsRemembered    bool
+	Address         *netip.Addr
+	UserAgent       string
+	DeviceName      *string
+	AuthenticatedBy SessionMethod
 }
 
 func (q *Queries) SessionCreate(ctx context.Context, arg SessionCreateParams) (Session, error) {
 	row := q.db.QueryRow(ctx, sessionCreate,
 		arg.ID,
 		arg.UserID,
-		arg.TtlSeconds,
+		arg.MaxSeconds,
+		arg.IdleSeconds,
+		arg.IsRemembered,
 		arg.Address,
 		arg.UserAgent,
+		arg.DeviceName,
+		arg.AuthenticatedBy,
 	)
 	var i Session
 	err := row.Scan(
@@ -90,21 +140,75 @@ func (q *Queries) SessionCreate(ctx context.Context, arg SessionCreateParams) (S
 		&i.EndedAt,
 		&i.Address,
 		&i.UserAgent,
+		&i.Salt,
+		&i.RefreshCounter,
+		&i.RefreshedAt,
+		&i.PreviousRefreshedAt,
+		&i.IdleSeconds,
+		&i.IdleExpiresAt,
+		&i.DeviceName,
+		&i.IsRemembered,
+		&i.AuthenticatedBy,
 	)
 	return i, err
 }
 
-const sessionEndAll = `-- name: SessionEndAll :exec
+const sessionEnd = `-- name: SessionEnd :one
+UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2
+RETURNING (ended_at = now())::boolean AS is_news
+`
+
+// Ending one that has ended is no error. No row when the user never had it.
+func (q *Queries) SessionEnd(ctx context.Context, iD uuid.UUID, userID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, sessionEnd, iD, userID)
+	var is_news bool
+	err := row.Scan(&is_news)
+	return is_news, err
+}
+
+const sessionEndAll = `-- name: SessionEndAll :execrows
 UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND ended_at IS NULL
 `
 
-func (q *Queries) SessionEndAll(ctx context.Context, userID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, sessionEndAll, userID)
+func (q *Queries) SessionEndAll(ctx context.Context, userID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, sessionEndAll, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const sessionEndOldest = `-- name: SessionEndOldest :exec
+UPDATE sessions SET ended_at = now()
+WHERE id IN (
+    SELECT s.id FROM sessions AS s
+    WHERE s.user_id = $1 AND s.ended_at IS NULL AND least(s.expires_at, s.idle_expires_at) > now()
+    ORDER BY s.created_at DESC, s.id DESC
+    OFFSET $2::integer
+)
+`
+
+// The caller holds the user's row, so that sessions that open at once count each other.
+func (q *Queries) SessionEndOldest(ctx context.Context, userID uuid.UUID, keep int32) error {
+	_, err := q.db.Exec(ctx, sessionEndOldest, userID, keep)
 	return err
 }
 
+const sessionEndOthers = `-- name: SessionEndOthers :execrows
+UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL
+`
+
+func (q *Queries) SessionEndOthers(ctx context.Context, userID uuid.UUID, iD uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, sessionEndOthers, userID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sessionEraseOld = `-- name: SessionEraseOld :execrows
-DELETE FROM sessions WHERE expires_at < now() - make_interval(secs => $1::float8)
+DELETE FROM sessions
+WHERE least(expires_at, idle_expires_at, coalesce(ended_at, 'infinity')) < now() - make_interval(secs => $1::float8)
 `
 
 func (q *Queries) SessionEraseOld(ctx context.Context, olderThanSeconds float64) (int64, error) {
@@ -113,6 +217,123 @@ func (q *Queries) SessionEraseOld(ctx context.Context, olderThanSeconds float64)
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const sessionList = `-- name: SessionList :many
+SELECT id, user_id, created_at, last_seen_at, expires_at, ended_at, address, user_agent, salt, refresh_counter, refreshed_at, previous_refreshed_at, idle_seconds, idle_expires_at, device_name, is_remembered, authenticated_by FROM sessions
+WHERE user_id = $1 AND ended_at IS NULL AND least(expires_at, idle_expires_at) > now()
+ORDER BY created_at DESC, id DESC
+`
+
+func (q *Queries) SessionList(ctx context.Context, userID uuid.UUID) ([]Session, error) {
+	rows, err := q.db.Query(ctx, sessionList, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.UserID,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.EndedAt,
+			&i.Address,
+			&i.UserAgent,
+			&i.Salt,
+			&i.RefreshCounter,
+			&i.RefreshedAt,
+			&i.PreviousRefreshedAt,
+			&i.IdleSeconds,
+			&i.IdleExpiresAt,
+			&i.DeviceName,
+			&i.IsRemembered,
+			&i.AuthenticatedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessionRefresh = `-- name: SessionRefresh :one
+UPDATE sessions SET
+    refresh_counter = greatest(refresh_counter, $1::bigint + 1),
+    previous_refreshed_at = CASE WHEN refresh_counter = $1 THEN refreshed_at ELSE previous_refreshed_at END,
+    refreshed_at = CASE WHEN refresh_counter = $1 THEN now() ELSE refreshed_at END,
+    last_seen_at = now(),
+    idle_expires_at = least(expires_at, now() + make_interval(secs => idle_seconds)),
+    address = $2, user_agent = $3
+FROM users
+WHERE sessions.id = $4 AND users.id = sessions.user_id
+    AND sessions.ended_at IS NULL AND least(sessions.expires_at, sessions.idle_expires_at) > now()
+    AND users.deleted_at IS NULL AND NOT users.is_locked AND users.email_verified
+    AND (refresh_counter = $1
+        OR refresh_counter = $1 + 1 AND refreshed_at > now() - make_interval(secs => $5::float8)
+        OR refresh_counter = $1 + 2 AND previous_refreshed_at > now() - make_interval(secs => $6::float8))
+RETURNING users.id, users.email, users.email_canonical, users.nickname, users.first_name, users.last_name, users.bio, users.preferred_language, users.profile_picture_url, users.linkedin_profile_url, users.github_profile_url, users.email_verified, users.role, users.role_when_verified, users.is_professional, users.professional_status_updated_at, users.is_locked, users.lock_reason, users.version, users.created_at, users.updated_at, users.deleted_at, sessions.idle_expires_at
+`
+
+type SessionRefreshParams struct {
+	Counter      int64
+	Address      *netip.Addr
+	UserAgent    string
+	ID           uuid.UUID
+	GraceSeconds float64
+	TabsSeconds  float64
+}
+
+type SessionRefreshRow struct {
+	User          User
+	IdleExpiresAt time.Time
+}
+
+// Takes the newest refresh token and makes its successor, or for a while answers the same successor again: to the
+// holder of its predecessor, for as long as the successor was not used, and to whom it came a moment before that.
+// No row for any other token, nor for a session that may not go on.
+func (q *Queries) SessionRefresh(ctx context.Context, arg SessionRefreshParams) (SessionRefreshRow, error) {
+	row := q.db.QueryRow(ctx, sessionRefresh,
+		arg.Counter,
+		arg.Address,
+		arg.UserAgent,
+		arg.ID,
+		arg.GraceSeconds,
+		arg.TabsSeconds,
+	)
+	var i SessionRefreshRow
+	err := row.Scan(
+		&i.User.ID,
+		&i.User.Email,
+		&i.User.EmailCanonical,
+		&i.User.Nickname,
+		&i.User.FirstName,
+		&i.User.LastName,
+		&i.User.Bio,
+		&i.User.PreferredLanguage,
+		&i.User.ProfilePictureURL,
+		&i.User.LinkedinProfileURL,
+		&i.User.GithubProfileURL,
+		&i.User.EmailVerified,
+		&i.User.Role,
+		&i.User.RoleWhenVerified,
+		&i.User.IsProfessional,
+		&i.User.ProfessionalStatusUpdatedAt,
+		&i.User.IsLocked,
+		&i.User.LockReason,
+		&i.User.Version,
+		&i.User.CreatedAt,
+		&i.User.UpdatedAt,
+		&i.User.DeletedAt,
+		&i.IdleExpiresAt,
+	)
+	return i, err
 }
 
 const sessionTouch = `-- name: SessionTouch :exec

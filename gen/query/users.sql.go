@@ -57,6 +57,17 @@ func (q *Queries) NicknamesTaken(ctx context.Context, nicknames []string) ([]str
 	return items, nil
 }
 
+const userAddressByNickname = `-- name: UserAddressByNickname :one
+SELECT email_canonical FROM users WHERE lower(nickname) = lower($1) AND deleted_at IS NULL
+`
+
+func (q *Queries) UserAddressByNickname(ctx context.Context, nickname string) (string, error) {
+	row := q.db.QueryRow(ctx, userAddressByNickname, nickname)
+	var email_canonical string
+	err := row.Scan(&email_canonical)
+	return email_canonical, err
+}
+
 const userByEmail = `-- name: UserByEmail :one
 SELECT id, email, email_canonical, nickname, first_name, last_name, bio, preferred_language, profile_picture_url, linkedin_profile_url, github_profile_url, email_verified, role, role_when_verified, is_professional, professional_status_updated_at, is_locked, lock_reason, version, created_at, updated_at, deleted_at FROM users WHERE email_canonical = $1 AND deleted_at IS NULL
 `

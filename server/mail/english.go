@@ -115,6 +115,17 @@ func english() locale {
 				action:       "Change my password",
 				outros:       []string{"If you need help, contact {support}."},
 			},
+			KindSessionReplayed: {
+				subject: "A device was signed out of your account at {product}",
+				intros: []string{
+					"A sign-in of your account was used from two places at once, as if somebody had copied it. We ended it; your other devices stay signed in.",
+					"It ended on {at}.",
+					"It can be harmless: a device that was restored from a backup does the same.",
+				},
+				instructions: "If you do not know why, change your password and end your other sessions:",
+				action:       "Open my account",
+				outros:       []string{"If you need help, contact {support}."},
+			},
 		},
 	}
 }

@@ -30,13 +30,14 @@ const (
 	KindLocked              Kind = "locked"               // staff locked the account
 	KindUnlocked            Kind = "unlocked"             // staff unlocked the account
 	KindSignInFailures      Kind = "sign_in_failures"     // somebody keeps guessing your password
+	KindSessionReplayed     Kind = "session_replayed"     // somebody may have copied your refresh token
 )
 
 // Kinds returns every kind, in the order of the contract.
 func Kinds() []Kind {
 	return []Kind{
 		KindVerifyEmail, KindInvitation, KindRegistrationAttempt, KindUpgraded,
-		KindRoleChanged, KindLocked, KindUnlocked, KindSignInFailures,
+		KindRoleChanged, KindLocked, KindUnlocked, KindSignInFailures, KindSessionReplayed,
 	}
 }
 

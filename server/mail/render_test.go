@@ -106,7 +106,7 @@ func TestEveryKindSaysItsSubjectItsTextAndItsLink(t *testing.T) {
 
 func TestEveryKindOfTheContractHasATextInEveryLanguage(t *testing.T) {
 	t.Parallel()
-	want := []Kind{"verify_email", "invitation", "registration_attempt", "upgraded", "role_changed", "locked", "unlocked", "sign_in_failures"}
+	want := []Kind{"verify_email", "invitation", "registration_attempt", "upgraded", "role_changed", "locked", "unlocked", "sign_in_failures", "session_replayed"}
 	if !slices.Equal(Kinds(), want) {
 		t.Errorf("Kinds() = %q, want %q", Kinds(), want)
 	}

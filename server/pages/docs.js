@@ -5,7 +5,10 @@ const emptyFilters = {
       wrapActions: {
         updateJsonSpec: (original) => (spec) => {
           for (const parameter of Object.values(spec.components.parameters)) {
-            if (parameter.in === "query") delete parameter.example;
+            if (parameter.in !== "query") continue;
+            delete parameter.example;
+            const name = parameter.schema.$ref?.split("/").pop();
+            if (name) parameter.schema = { ...spec.components.schemas[name], example: undefined };
           }
           return original(spec);
         },

@@ -15,6 +15,9 @@ const (
 	PurposeInvitation  Purpose = "invitation"   // lets an invited person choose a password
 )
 
+// PurposeRefresh is that of refresh tokens, see refresh.go.
+const PurposeRefresh Purpose = "refresh"
+
 const (
 	tokenSize = keyIDSize + 16 + sha256.Size
 	// TokenLength is the length in characters of every one-time token.

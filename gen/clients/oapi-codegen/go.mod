@@ -1,3 +1,5 @@
+// A module of its own, with the versions of the server's: generated/ is not in a clean clone, and its absence must not
+// stop `go build ./...`, `go vet ./...` and the linter there.
 module usermanagerclient
 
 go 1.26.0

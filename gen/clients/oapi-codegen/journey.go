@@ -126,13 +126,14 @@ func (j journey) login(ctx context.Context, anyone *usermanager.ClientWithRespon
 	if got.JSON200 == nil {
 		return nil, unexpected(got.HTTPResponse, got.Body)
 	}
-	token := got.JSON200.AccessToken
 	fmt.Println("logged in as", email)
-	return usermanager.NewClientWithResponses(j.baseURL, usermanager.WithRequestEditorFn(
-		func(_ context.Context, req *http.Request) error {
-			req.Header.Set("Authorization", "Bearer "+token)
-			return nil
-		}))
+	// docs: use
+	authorize := func(_ context.Context, req *http.Request) error {
+		req.Header.Set("Authorization", "Bearer "+got.JSON200.AccessToken)
+		return nil
+	}
+	return usermanager.NewClientWithResponses(j.baseURL, usermanager.WithRequestEditorFn(authorize))
+	// docs: end
 }
 
 // patch changes the profile that was read: what is absent stays, null clears, a value is set; and what was
@@ -147,11 +148,13 @@ func patch(ctx context.Context, user *usermanager.ClientWithResponses) error {
 	}
 	version := &usermanager.UpdateOwnProfileParams{IfMatch: new(before.HTTPResponse.Header.Get("ETag"))}
 
+	// docs: patch
 	after, err := user.UpdateOwnProfileWithResponse(ctx, version, usermanager.UpdateOwnProfileJSONRequestBody{
 		// FirstName is absent.
 		LastName: nullable.NewNullNullable[string](),
 		Bio:      nullable.NewNullableWithValue("Writes programs."),
 	})
+	// docs: end
 	if err != nil {
 		return err
 	}

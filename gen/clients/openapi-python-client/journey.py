@@ -28,7 +28,7 @@ from usermanager_client.models import (
 )
 
 from advice import Advice, advice
-from inbox import mailed_token
+from python_inbox import mailed_token
 
 BASE_URL = os.environ["BASE_URL"]
 USER_PASSWORD = "Analytic*1843"
@@ -38,7 +38,9 @@ def sign_in(anyone: Client, email: str, password: str) -> AuthenticatedClient:
     token = login.sync(client=anyone, body=LoginRequest(username=email, password=password))
     assert isinstance(token, TokenResponse), token
     print("logged in as", email)
+    # docs: use
     return AuthenticatedClient(base_url=BASE_URL, token=token.access_token, raise_on_unexpected_status=True)
+    # docs: end
 
 
 def open_account(anyone: Client, email: str) -> OwnProfile:
@@ -61,6 +63,7 @@ def open_account(anyone: Client, email: str) -> OwnProfile:
 def patch(user: AuthenticatedClient) -> None:
     """Change the profile that was read: what is absent stays, null clears, a value is set; and what was changed
     meanwhile is not overwritten."""
+    # docs: patch
     before = get_own_profile.sync_detailed(client=user)
     etag = before.headers["ETag"]
     after = update_own_profile.sync(
@@ -69,6 +72,7 @@ def patch(user: AuthenticatedClient) -> None:
         # first_name is UNSET, which is its default: it is not sent.
         body=UpdateOwnProfileRequest(last_name=None, bio="Writes programs."),
     )
+    # docs: end
     assert isinstance(after, OwnProfile), after
     assert after.first_name == "Ada", after
     assert after.last_name is None, after
