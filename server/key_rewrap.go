@@ -15,7 +15,7 @@ type Rewrapped struct {
 	SigningKeys int  // sealed anew
 	CheckValue  bool // was the one of the previous key
 	Links       Outstanding
-	Sessions    Outstanding // at most: a session whose refresh token was renewed since needs it no more
+	Sessions    Outstanding // whose refresh token was not renewed since
 }
 
 // Outstanding is what was handed out under the previous key and cannot be called back.
