@@ -1,8 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"time"
 
@@ -15,7 +15,7 @@ type Rewrapped struct {
 	SigningKeys int  // sealed anew
 	CheckValue  bool // was the one of the previous key
 	Links       Outstanding
-	Sessions    Outstanding // at most: a session whose refresh token was renewed since needs it no more
+	Sessions    Outstanding // whose refresh token was not renewed since
 }
 
 // Outstanding is what was handed out under the previous key and cannot be called back.
@@ -104,8 +104,8 @@ func (k *Keys) openLinks(ctx context.Context, q *query.Queries) (Outstanding, er
 	var links Outstanding
 	for _, token := range tokens {
 		kind := tokenKinds[token.Purpose]
-		isOurs := func(text string) bool { return bytes.Equal(secret.TokenHash(text), token.Hash) }
-		if isOurs(k.secret.MintToken(kind.purpose, token.ID, token.UserID, token.Address)) {
+		current := k.secret.MintToken(kind.purpose, token.ID, token.UserID, token.Address)
+		if subtle.ConstantTimeCompare(secret.TokenHash(current), token.Hash) == 1 {
 			continue
 		}
 		if _, ok := k.secret.MintTokenWithHash(token.Hash, kind.purpose, token.ID, token.UserID, token.Address); !ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"usermanager/db/dbtest"
+	"usermanager/gen/api"
 	"usermanager/gen/query"
 	"usermanager/server"
 	"usermanager/server/secret"
@@ -24,6 +25,8 @@ func TestAfterARewrapThePreviousSecretKeyCanGo(t *testing.T) {
 	t.Parallel()
 	before := newSystem(t, sameIssuer(t))
 	user := before.signedIn(query.UserRoleAUTHENTICATED)
+	_, renewed := openSessionAs(before, user.email, nil)
+	_, resting := openSessionAs(before, user.email, nil)
 	_, oldLink := unverified(before)
 	if _, err := keysOf(t, before.pool, server.KeyTimes{}).TakeOver(t.Context()); err != nil {
 		t.Fatal(err)
@@ -47,12 +50,13 @@ func TestAfterARewrapThePreviousSecretKeyCanGo(t *testing.T) {
 	if left := time.Until(done.Links.Until); done.Links.Count != 1 || left < 23*time.Hour || left > 72*time.Hour {
 		t.Errorf("got links %+v, want the one of the old key", done.Links)
 	}
-	if done.Sessions.Count != 1 || !done.Sessions.Until.After(time.Now()) {
-		t.Errorf("got sessions %+v, want the one of before", done.Sessions)
+	if left := time.Until(done.Sessions.Until); done.Sessions.Count != 3 || left < 23*time.Hour || left > 24*time.Hour {
+		t.Errorf("got sessions %+v, want those of before, for as long as they may rest", done.Sessions)
 	}
 	during.login(user.email, goodPassword)
+	renewed = refreshed(during, renewed.RefreshToken.MustGet())
 	again, err := keys.Rewrap(t.Context())
-	if err != nil || again.SigningKeys != 0 || again.CheckValue || again.Links != done.Links || again.Sessions.Count != 1 {
+	if err != nil || again.SigningKeys != 0 || again.CheckValue || again.Links != done.Links || again.Sessions.Count != 2 {
 		t.Errorf("a second time: got %+v, error %v, want that nothing is left but %+v", again, err, done.Links)
 	}
 	if got := keyAudits(during); got[len(got)-1] != "secret_key_rewrapped by the command line" || len(got) != 4 {
@@ -72,6 +76,9 @@ func TestAfterARewrapThePreviousSecretKeyCanGo(t *testing.T) {
 		t.Errorf("a live token, without the previous key: got %d, want 200", got)
 	}
 	after.login(user.email, goodPassword)
+	refreshed(after, renewed.RefreshToken.MustGet())
+	refreshWith(after, resting.RefreshToken.MustGet()).problem(t, api.ProblemCodeInvalidRefreshToken)
+	refreshed(during, resting.RefreshToken.MustGet())
 	if old, young := verifyByToken(after, oldLink).status, verifyByToken(after, newLink).status; old == http.StatusOK || young != http.StatusOK {
 		t.Errorf("without the previous key: the old link %d, the new one %d", old, young)
 	}
@@ -81,8 +88,8 @@ func TestAfterARewrapThePreviousSecretKeyCanGo(t *testing.T) {
 	if _, err := bareServer(t, before.pool, rootOfKeys(t, testKey, nil)); err == nil || !strings.Contains(err.Error(), "SECRET_KEY") {
 		t.Errorf("a start with the previous key alone: got %v, want a refusal", err)
 	}
-	if last, err := keys.Rewrap(t.Context()); err != nil || last.Links.Count != 0 {
-		t.Errorf("when the link has been used: got %+v, error %v", last, err)
+	if last, err := keys.Rewrap(t.Context()); err != nil || last.Links.Count != 0 || last.Sessions.Count != 1 {
+		t.Errorf("when link and token have been used: got %+v, error %v", last, err)
 	}
 }
 

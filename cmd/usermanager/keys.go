@@ -143,8 +143,8 @@ func (p process) rotateNow(ctx context.Context, keys *server.Keys) error {
 
 // warnOfTheUnread says what a takeover without a wait breaks.
 func (p process) warnOfTheUnread(keys *server.Keys) {
-	fmt.Fprintf(p.stderr, "Warning: new tokens are refused by other servers for up to %s, and by services that check tokens with\n"+
-		"the JWKS for up to %s more, until they have read the keys again.\n", keys.Times().Reload, server.JWKSCacheTime)
+	fmt.Fprintf(p.stderr, "Warning: new tokens are refused by other servers for up to %.0f seconds, and by services that check tokens\n"+
+		"with the JWKS for up to %.0f minutes more, until they have read the keys again.\n", keys.Times().Reload.Seconds(), server.JWKSCacheTime.Minutes())
 }
 
 func (p process) keysRetireCommand() *cobra.Command {
@@ -168,8 +168,8 @@ func (p process) retire(ctx context.Context, keys *server.Keys, kid string) erro
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "Key %s is retired: every server that runs refuses its tokens within %s.\n"+
-		"Services that check tokens with the JWKS believe it for up to %s more.\n", kid, keys.Times().Reload, server.JWKSCacheTime)
+	fmt.Fprintf(p.stdout, "Key %s is retired: every server that runs refuses its tokens within a minute.\n"+
+		"Services that check tokens with the JWKS believe it for up to %.0f minutes more.\n", kid, server.JWKSCacheTime.Minutes())
 	if successor != "" {
 		fmt.Fprintf(p.stdout, "Key %s signs now.\n", successor)
 		p.warnOfTheUnread(keys)

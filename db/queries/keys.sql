@@ -53,6 +53,7 @@ DELETE FROM signing_keys WHERE kid = @kid RETURNING *;
 UPDATE signing_keys SET sealed = @sealed WHERE kid = @kid;
 
 -- name: SessionsBefore :one
--- Live sessions that began before, and when the last of them ends.
-SELECT count(*)::integer AS count, coalesce(max(expires_at), 'epoch')::timestamptz AS until
-FROM sessions WHERE ended_at IS NULL AND expires_at > now() AND created_at < @before;
+-- Live sessions whose newest refresh token was made before, and when the last of those tokens expires.
+SELECT count(*)::integer AS count, coalesce(max(least(expires_at, idle_expires_at)), 'epoch')::timestamptz AS until
+FROM sessions
+WHERE ended_at IS NULL AND least(expires_at, idle_expires_at) > now() AND coalesce(refreshed_at, created_at) < @before::timestamptz;

@@ -42,8 +42,9 @@ func (q *Queries) SecretKeyCheckSet(ctx context.Context, value string) (SecretKe
 }
 
 const sessionsBefore = `-- name: SessionsBefore :one
-SELECT count(*)::integer AS count, coalesce(max(expires_at), 'epoch')::timestamptz AS until
-FROM sessions WHERE ended_at IS NULL AND expires_at > now() AND created_at < $1
+SELECT count(*)::integer AS count, coalesce(max(least(expires_at, idle_expires_at)), 'epoch')::timestamptz AS until
+FROM sessions
+WHERE ended_at IS NULL AND least(expires_at, idle_expires_at) > now() AND coalesce(refreshed_at, created_at) < $1::timestamptz
 `
 
 type SessionsBeforeRow struct {
@@ -51,7 +52,7 @@ type SessionsBeforeRow struct {
 	Until time.Time
 }
 
-// Live sessions that began before, and when the last of them ends.
+// Live sessions whose newest refresh token was made before, and when the last of those tokens expires.
 func (q *Queries) SessionsBefore(ctx context.Context, before time.Time) (SessionsBeforeRow, error) {
 	row := q.db.QueryRow(ctx, sessionsBefore, before)
 	var i SessionsBeforeRow
