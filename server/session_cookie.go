@@ -20,23 +20,20 @@ var cookieOperations = []string{"/sessions", "/sessions/refresh", "/logout"}
 // refreshCookie is the header that keeps the refresh token where no script reads it. It goes with the browser's
 // window, unless the user wants to be remembered.
 func refreshCookie(o openedSession, isRemembered bool) *string {
-	cookie := cookieWith(o.refreshToken)
+	seconds := 0 // until the window is closed
 	if isRemembered {
-		cookie.MaxAge = int(time.Until(o.idleExpiresAt).Seconds())
+		seconds = int(time.Until(o.idleExpiresAt).Seconds())
 	}
-	text := cookie.String()
-	return &text
+	return cookieHeader(o.refreshToken, seconds)
 }
 
-func noRefreshCookie() *string {
-	cookie := cookieWith("")
-	cookie.MaxAge = -1
-	text := cookie.String()
-	return &text
-}
+func noRefreshCookie() *string { return cookieHeader("", -1) }
 
-func cookieWith(value string) *http.Cookie {
-	return &http.Cookie{Name: refreshCookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+func cookieHeader(value string, seconds int) *string {
+	text := (&http.Cookie{
+		Name: refreshCookieName, Value: value, MaxAge: seconds, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}).String()
+	return &text
 }
 
 // cookieOf is the refresh token in the request's cookie, or "".

@@ -59,7 +59,7 @@ func (s *Server) RefreshSession(ctx context.Context, req api.RefreshSessionReque
 func (s *Server) findRefresh(ctx context.Context, text string) (*query.SessionByIDRow, secret.RefreshToken, error) {
 	token, err := secret.ParseRefresh(text)
 	if err != nil {
-		return nil, token, nil
+		return nil, token, nil //nolint:nilerr // that it is garbage is the answer
 	}
 	row, err := s.query.SessionByID(ctx, token.SessionID)
 	if isNoRows(err) || err == nil && !s.Secret.VerifyRefresh(token, row.Session.Salt) {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,9 +18,7 @@ import (
 func openSessionAs(s *system, identifier string, fields map[string]any, header ...string) (response, api.TokenResponse) {
 	s.t.Helper()
 	body := map[string]any{"identifier": identifier, "password": goodPassword}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	got := s.call(http.MethodPost, "/sessions", "", body, header...)
 	if got.status != http.StatusCreated {
 		s.t.Fatalf("sign in: got %d %s", got.status, got.body)
