@@ -55,7 +55,17 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			s.mustWantEmail(user.token, uniqueEmail())
 			return user.id.String(), revocationOf(s, user.email)
 		},
+		"deletion": func() (string, string) {
+			user := s.account(verifiedUser)
+			_, token := deletedOwn(s, user.email)
+			return user.id.String(), token
+		},
 		"access": func() (string, string) { return admin.id.String(), admin.token },
+		"refresh": func() (string, string) {
+			user := s.account(verifiedUser)
+			_, tokens := openSessionAs(s, user.email, nil)
+			return user.id.String(), tokens.RefreshToken.MustGet()
+		},
 	} {
 		for endpoint, use := range map[string]func(id, token string) response{
 			"verification": func(_, token string) response { return verifyByToken(s, token) },
@@ -66,7 +76,9 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			"reset":        func(_, token string) response { return resetPassword(s, token, "Compiler*1952") },
 			"confirmation": func(_, token string) response { return confirmEmail(s, token) },
 			"revocation":   func(_, token string) response { return revokeEmail(s, token) },
+			"deletion":     func(_, token string) response { return keepByToken(s, token) },
 			"access":       func(_, token string) response { return s.call(http.MethodGet, "/users/me", token, nil) },
+			"refresh":      func(_, token string) response { return refreshWith(s, token) },
 		} {
 			id, token := mint()
 			got := use(id, token)
@@ -79,7 +91,7 @@ func TestTokenServesItsOwnPurposeOnly(t *testing.T) { // A-63, T-08
 			}
 		}
 	}
-	if got := s.count("SELECT count(*) FROM one_time_tokens WHERE used_at IS NOT NULL"); got != 2+1+1+1+1 {
+	if got := s.count("SELECT count(*) FROM one_time_tokens WHERE used_at IS NOT NULL"); got != 2+1+1+1+1+1 {
 		t.Errorf("got %d used tokens, want those of the right uses", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,7 +214,20 @@ func TestLogoutHoldsOnEveryServerAtTheNextRequest(t *testing.T) { // T-36
 			t.Errorf("%q: got %d %s, want 204 for tokens that are not alive", dead, got.status, got.body)
 		}
 	}
-	if n := one.count("SELECT count(*) FROM audit WHERE action = 'session_ended'"); n != 3 {
+	_, tokens := openSessionAs(one, user.email, nil)
+	var accepted atomic.Int32
+	if got := logout(tokens.AccessToken, map[string]string{}); got.status != http.StatusNoContent {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	atOnce(1000, 20, func(i int) { // all of them begin after the answer
+		if isAlive([]*system{one, two}[i%2], tokens.AccessToken) {
+			accepted.Add(1)
+		}
+	})
+	if n := accepted.Load(); n != 0 {
+		t.Errorf("%d of 1000 requests were accepted after the logout", n)
+	}
+	if n := one.count("SELECT count(*) FROM audit WHERE action = 'session_ended'"); n != 4 {
 		t.Errorf("got %d audit rows, want one for each session", n)
 	}
 }
