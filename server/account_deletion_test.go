@@ -73,6 +73,16 @@ func TestAnOwnerDeletesTheAccountAndTakesItBack(t *testing.T) { // Z-07
 	keepByToken(s, mailed).problem(t, api.ProblemCodeTokenUsed)
 	s.mailTo(user.email, "stays")
 
+	// A link that is too old.
+	_, mailed = deletedOwn(s, user.email)
+	s.exec("UPDATE one_time_tokens SET expires_at = now() - interval '1 second' WHERE purpose = 'cancel_deletion'")
+	if got := keepByToken(s, mailed); got.status != http.StatusGone {
+		t.Errorf("expired: got %d, want 410", got.status)
+	} else {
+		got.problem(t, api.ProblemCodeTokenExpired)
+	}
+	s.exec("UPDATE users SET deletion_at = NULL WHERE id = $1", user.id)
+
 	// By the mailed link: looking at it changes nothing, and it works once.
 	_, mailed = deletedOwn(s, user.email)
 	if page := s.call(http.MethodGet, "/deletion/cancel/"+mailed, "", nil); page.status != http.StatusOK || !strings.Contains(string(page.body), "<button") {
@@ -93,7 +103,7 @@ func TestAnOwnerDeletesTheAccountAndTakesItBack(t *testing.T) { // Z-07
 	if kept != 1 || s.count("SELECT count(*) FROM users WHERE id = $1 AND deletion_at IS NULL", user.id) != 1 {
 		t.Errorf("got %d answers that it stays, want one", kept)
 	}
-	for action, want := range map[string]int{"deletion_scheduled": 2, "deletion_cancelled": 2} {
+	for action, want := range map[string]int{"deletion_scheduled": 3, "deletion_cancelled": 2} {
 		if n := s.count("SELECT count(*) FROM audit WHERE action::text = $1 AND subject_id = $2", action, user.id); n != want {
 			t.Errorf("got %d audit rows of %s, want %d", n, action, want)
 		}

@@ -261,6 +261,7 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 			}
 			return got
 		},
+		"deletion": func() response { return deleteOwn(s, owner, "wrong") }, // one that passes changes nothing
 		"address": func() response { return wantEmail(s, owner, current, uniqueEmail()) },
 	} {
 		s.eventually("a "+what+" to be shed", func() bool {

@@ -216,7 +216,7 @@ func TestTokenGuessesAreSlowedDownPerSourceAndRightOnesAreNot(t *testing.T) { //
 	}
 	for _, got := range []response{
 		verifyByToken(s, "nonsense"), verifyByLink(s, profile.ID, "nonsense"), acceptInvitation(s, "nonsense", goodPassword),
-		post("/password/reset", "nonsense"), confirmEmail(s, "nonsense"), revokeEmail(s, "nonsense"),
+		post("/password/reset", "nonsense"), confirmEmail(s, "nonsense"), revokeEmail(s, "nonsense"), keepByToken(s, "nonsense"),
 	} {
 		got.problem(t, api.ProblemCodeTooManyRequests)
 		seconds, err := strconv.Atoi(got.header.Get("Retry-After"))

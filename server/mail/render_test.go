@@ -229,6 +229,7 @@ func TestRenderFailsOnlyWithoutWhatTheKindIsAbout(t *testing.T) {
 	for _, kind := range Kinds() {
 		needsLink := slices.Contains([]Kind{
 			KindVerifyEmail, KindInvitation, KindRegistrationAttempt, KindPasswordReset, KindEmailChange, KindEmailChangeNotice, KindEmailChangeAttempt,
+			KindDeletionScheduled,
 		}, kind)
 		_, err := r.Render(kind, Data{Role: "ADMIN"})
 		if (err != nil) != needsLink {
