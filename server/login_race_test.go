@@ -225,7 +225,7 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSystem(t, func(o *server.Options) { o.Hasher = hasher })
+	s := newSystem(t, func(o *server.Options) { o.Hasher, o.LoginAttempts = hasher, 1000 })
 	staff, owner := s.signedIn(query.UserRoleADMIN).token, s.signedIn(query.UserRoleAUTHENTICATED).token
 	current, next := goodPassword, "Compiler*1952"
 	busy, done := make(chan struct{}), make(chan struct{})
@@ -261,8 +261,8 @@ func TestPasswordWorkIsShedWhenTheGateIsFull(t *testing.T) {
 			}
 			return got
 		},
-		"deletion": func() response { return deleteOwn(s, owner, "wrong") }, // one that passes changes nothing
-		"address": func() response { return wantEmail(s, owner, current, uniqueEmail()) },
+		"deletion": func() response { return deleteOwn(s, owner, "wrong") }, // one that passes the gate changes nothing
+		"address":  func() response { return wantEmail(s, owner, current, uniqueEmail()) },
 	} {
 		s.eventually("a "+what+" to be shed", func() bool {
 			got := try()
