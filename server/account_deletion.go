@@ -75,25 +75,14 @@ func (s *Server) CancelOwnDeletion(ctx context.Context, _ api.CancelOwnDeletionR
 
 // CancelDeletion is CancelOwnDeletion by the mailed token, once.
 func (s *Server) CancelDeletion(ctx context.Context, req api.CancelDeletionRequestObject) (api.CancelDeletionResponseObject, error) {
-	token, err := s.findToken(ctx, req.Body.Token, query.TokenPurposeCancelDeletion)
+	token, err := s.findOpenToken(ctx, req.Body.Token, query.TokenPurposeCancelDeletion)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOpen(token); err != nil {
-		return nil, err
-	}
 	err = s.inTx(ctx, func(q *query.Queries, tx pgx.Tx) error {
-		user, err := q.UserLock(ctx, token.UserID)
-		if isNoRows(err) {
-			return invalidToken() // the account is gone
-		}
+		user, err := s.useToken(ctx, q, token)
 		if err != nil {
-			return fmt.Errorf("hold account: %w", err)
-		}
-		if _, err := q.TokenConsume(ctx, token.ID); isNoRows(err) {
-			return fail(api.ProblemCodeTokenUsed)
-		} else if err != nil {
-			return fmt.Errorf("consume token: %w", err)
+			return err
 		}
 		return s.cancelDeletion(ctx, q, tx, user)
 	})
