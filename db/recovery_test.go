@@ -33,9 +33,9 @@ func TestRecoveryIsUndoneWithItsLinksAndMailsAndKeepsTheAudit(t *testing.T) {
 			break
 		}
 	}
-	const left = `SELECT concat_ws('; mails ', (SELECT string_agg(purpose::text, ',') FROM one_time_tokens),
+	const left = `SELECT concat_ws(' / ', (SELECT string_agg(purpose::text, ',') FROM one_time_tokens),
 		(SELECT string_agg(kind::text, ',') FROM mails), (SELECT string_agg(action::text, ',') FROM audit))`
-	if got, want := query[string](t, pool, left), "verify_email; mails verify_email; mails password_reset"; got != want {
+	if got, want := query[string](t, pool, left), "verify_email / verify_email / password_reset"; got != want {
 		t.Errorf("the way down left %q, want %q", got, want)
 	}
 	if _, err := db.Migrate(t.Context(), url); err != nil {

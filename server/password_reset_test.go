@@ -342,9 +342,11 @@ func TestResetLinkDiesWithItsAccountAndWithItsAddress(t *testing.T) { // A-63
 		resetPassword(s, token, "Compiler*1952").problem(t, api.ProblemCodeTokenUsed)
 	}
 	s.exec("UPDATE one_time_tokens SET superseded_at = NULL WHERE purpose = 'reset_password'") // even if the rows were open
+	heir := s.account(server.NewAccount{Email: corrected.email, EmailVerified: true})          // and the address somebody else's
 	for _, token := range []string{ofCorrected, ofDeleted} {
 		resetPassword(s, token, "Compiler*1952").problem(t, api.ProblemCodeTokenInvalid)
 	}
+	s.login(heir.email, goodPassword)
 	if got := s.count("SELECT count(*) FROM audit WHERE action = 'password_reset'"); got != 0 {
 		t.Errorf("got %d resets, want none", got)
 	}
