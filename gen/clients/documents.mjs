@@ -49,8 +49,8 @@ function documents(root, clients, generators) {
   const readme = join(root, 'README.md');
   const page = join(clients, 'README.md');
   let text = between(readFileSync(page, 'utf8'), '<!-- generators -->', page, generators.map(howTo).join('\n'));
-  for (const [name, code] of snippetsOf(clients)) {
-    text = between(text, `<!-- snippet: ${name} -->`, page, `\`\`\`ts\n${code}\`\`\`\n`);
+  for (const [name, snippet] of snippetsOf(clients)) {
+    text = between(text, `<!-- snippet: ${name} -->`, page, `${snippet}\n`);
   }
   const named = [...text.matchAll(/<!-- snippet: (.+?) -->/g)].map(([, name]) => name);
   for (const name of named.filter((name) => !snippetsOf(clients).has(name))) {
@@ -71,8 +71,11 @@ function between(text, mark, path, content) {
   return `${parts[0]}${mark}\n${content}${mark}\n${parts[2]}`;
 }
 
+/** Files of a folder that an adopter has no use for: what pins and checks the tools here. */
+const onlyForProof = /^(\..*|(tsconfig|steps)\.json|go\.(mod|sum)|mypy\.ini|requirements\.(in|txt)|generate\.sh|smallest\.yaml)$/;
+
 /** How an adopter gets a client from one generator: install, generate, call. */
-function howTo({ name, folder, generator, install, generate, unavailable }) {
+function howTo({ name, folder, generator, install, generate, usage, unavailable }) {
   if (unavailable) {
     return `### ${generator}\n\nNot proven here: ${unavailable}\n`;
   }
@@ -80,20 +83,20 @@ function howTo({ name, folder, generator, install, generate, unavailable }) {
     return '';
   }
   const files = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && !/^(\.|tsconfig\.json$|steps\.json$)/.test(entry.name))
+    .filter((entry) => entry.isFile() && !onlyForProof.test(entry.name))
     .map((entry) => entry.name)
     .sort();
   const links = files.map((file) => `[${file}](${name}/${file})`).join(', ');
   const use = snippetsOf(folder).get('use');
   return [
     `### ${generator}\n`,
-    '```sh', ...(install ? [install] : []), generate, '```',
-    ...(use ? ['```ts', `${use}\`\`\``] : []),
+    '```sh', ...(install ? [install] : []), usage ?? generate, '```',
+    ...(use ? [use] : []),
     `\nThe whole: ${links}\n`,
   ].join('\n');
 }
 
-/** What stands between `// docs: NAME` and `// docs: end` in the sources of a folder, without its indentation. */
+/** What stands between `// docs: NAME` and `// docs: end` in the sources of a folder, without its indentation, as Markdown. */
 function snippetsOf(folder) {
   const snippets = new Map();
   for (const file of readdirSync(folder).filter((file) => /\.(ts|py|go)$/.test(file))) {
@@ -101,7 +104,8 @@ function snippetsOf(folder) {
     for (const [, name, code] of text.matchAll(/^[ \t]*(?:\/\/|#) docs: (?!end$)(.+)\n([\s\S]*?)^[ \t]*(?:\/\/|#) docs: end$/gm)) {
       const lines = code.split('\n');
       const indents = lines.filter((line) => line.trim()).map((line) => /^[ \t]*/.exec(line)[0].length);
-      snippets.set(name, lines.map((line) => line.slice(Math.min(...indents))).join('\n'));
+      const language = /\.(\w+)$/.exec(file)[1];
+      snippets.set(name, `\`\`\`${language}\n${lines.map((line) => line.slice(Math.min(...indents))).join('\n')}\`\`\``);
     }
   }
   return snippets;

@@ -1,40 +1,26 @@
 // The journey that every client makes. It is written once, over the types of whichever generator is
 // under test: '#adapter' is the adapter.ts of the folder that runs it (see `paths` in its tsconfig.json).
+import { must, refused, type Client, type Connect } from './client.ts';
 import { reactionTo } from './reaction.ts';
+import { askForTheToken, forgetPassword, useTwoDevices } from './sessions.ts';
 import type { Stage } from './stage.ts';
-import type {
-  Accepted, Link, LoginProblem, LoginRequest, OwnProfile, Problem, ProblemCode, RegisterRequest, TokenResponse,
-  UpdateOwnProfileRequest, User, UserList, VerifiedAccount, VerifyEmailRequest,
-} from '#adapter';
-
-/** What a call gives: the value, or the problem that the server answered. */
-export type Outcome<Value, Refusal = Problem> =
-  | { ok: true; value: Value; etag: string | null } // null where a generated client hides the headers
-  | { ok: false; problem: Refusal };
-
-/** What an adapter makes of the generated functions. */
-export interface Client {
-  register(body: RegisterRequest): Promise<Outcome<OwnProfile | Accepted>>;
-  verifyEmail(body: VerifyEmailRequest): Promise<Outcome<VerifiedAccount>>;
-  login(form: LoginRequest): Promise<Outcome<TokenResponse, LoginProblem>>;
-  getOwnProfile(): Promise<Outcome<OwnProfile>>;
-  updateOwnProfile(body: UpdateOwnProfileRequest, ifMatch: string): Promise<Outcome<OwnProfile>>;
-  listUsers(query: { limit: number; cursor?: string }): Promise<Outcome<UserList>>;
-  upgradeUser(userId: string): Promise<Outcome<User>>;
-}
-
-/** Makes a client of a server, for one token or for a visitor without one. */
-export type Connect = (baseUrl: string, token?: string) => Client;
+import type { Link, OwnProfile, RegisterRequest, UserList } from '#adapter';
 
 export async function journey(connect: Connect, stage: Stage): Promise<void> {
   const visitor = connect(stage.baseUrl);
   const account: RegisterRequest = { email: stage.newEmail(), password: 'Analytic*1843', first_name: 'Ada' };
 
-  const registered = must('register', await visitor.register(account));
-  if (!('id' in registered.value)) {
+  // docs: sending again
+  const key = crypto.randomUUID(); // for the form that is submitted, not for each try
+  const registered = must('register', await visitor.register(account, key));
+  // Had the answer been lost: the same body with the same key gives the same account, and no second mail.
+  const again = must('register again', await visitor.register(account, key));
+  // docs: end
+  if (!('id' in registered.value) || !('id' in again.value)) {
     throw new Error('register: 202, but this server does not conceal who has an account');
   }
-  const id = registered.value.id;
+  const { id, nickname } = registered.value;
+  stage.equal('the account of the same request', again.value.id, id);
   stage.equal('the address', registered.value.email, account.email);
 
   stage.willRefuse(403, 'email_not_verified');
@@ -45,12 +31,17 @@ export async function journey(connect: Connect, stage: Stage): Promise<void> {
   const verified = must('verify the address', await visitor.verifyEmail({ token }));
   stage.equal('the proof', verified.value.email_verified, true);
 
-  const user = connect(stage.baseUrl, await signIn(visitor, account.email, account.password));
+  const accessToken = await signIn(visitor, account.email, account.password);
+  const user = connect(stage.baseUrl, accessToken);
   await editProfile(user, stage);
 
   const manager = connect(stage.baseUrl, await signIn(visitor, stage.manager.email, stage.manager.password));
   await readTwoPages(manager, stage);
   await upgrade(manager, user, id, stage);
+  await askForTheToken(manager, accessToken, id, stage); // a service asks as an account of its own
+
+  const laptop = await useTwoDevices(connect, nickname, account.password, stage);
+  await forgetPassword(connect, account.email, laptop, stage);
 }
 
 // docs: signing in
@@ -107,15 +98,18 @@ async function editProfile(user: Client, stage: Stage): Promise<void> {
 
 async function readTwoPages(manager: Client, stage: Stage): Promise<void> {
   // docs: pages
-  const seen: string[] = [];
+  const pages: UserList[] = [];
   let cursor: string | null = null;
   do {
     const page: UserList = must('list users', await manager.listUsers(cursor === null ? { limit: 2 } : { limit: 2, cursor })).value;
-    seen.push(...page.items.map((user) => user.id));
+    pages.push(page);
     cursor = page.next_cursor; // null on the last page
-  } while (cursor !== null && seen.length < 4); // two pages are enough here
+  } while (cursor !== null && pages.length < 2); // two are enough here
   // docs: end
-  stage.equal('users on two pages', new Set(seen).size, 4);
+  if (pages.length !== 2) {
+    throw new Error('list users: there is no second page');
+  }
+  stage.equal('users on two pages', new Set(pages.flatMap((page) => page.items.map((user) => user.id))).size, 4);
 }
 
 // docs: links
@@ -146,24 +140,4 @@ async function upgrade(manager: Client, user: Client, id: string, stage: Stage):
   }
   // docs: end
   stage.equal('the reaction', reactionTo(refused('upgrade as user', 'missing_permission', outcome)).do, 'tell');
-}
-
-/** The value of a call that has to succeed. */
-function must<Value>(what: string, outcome: Outcome<Value, Problem | LoginProblem>): { value: Value; etag: string | null } {
-  if (!outcome.ok) {
-    const { status, code, detail } = outcome.problem;
-    throw new Error(`${what}: ${status} ${code}: ${detail}`);
-  }
-  return outcome;
-}
-
-/** The problem of a call that has to be refused for this reason. */
-function refused<Refusal extends Problem>(what: string, code: ProblemCode, outcome: Outcome<unknown, Refusal>): Refusal {
-  if (outcome.ok) {
-    throw new Error(`${what}: it was not refused`);
-  }
-  if (outcome.problem.code !== code) {
-    throw new Error(`${what}: got ${outcome.problem.code}, want ${code}`);
-  }
-  return outcome.problem;
 }

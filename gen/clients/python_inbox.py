@@ -5,12 +5,11 @@ import re
 import time
 import urllib.parse
 import urllib.request
-from uuid import UUID
 
 
-def mailed_token(base_url: str, email: str, user_id: UUID) -> str:
-    """Wait for the mail and take the token out of its link, as the reader's browser would."""
-    link = re.compile(re.escape(f"{base_url}/verify-email/{user_id}/") + r"(\S+)")
+def mailed_token(base_url: str, email: str, path: str) -> str:
+    """Wait for the mail with a link to this path and take the token out of it, as the reader's browser would."""
+    link = re.compile(re.escape(base_url + path) + r"(\S+)")
     request = urllib.request.Request(
         f"{base_url}/dev/inbox?{urllib.parse.urlencode({'to': email})}", headers={"Accept": "application/json"}
     )

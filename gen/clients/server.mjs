@@ -79,6 +79,6 @@ function environment(clients, root, baseUrl) {
 
 /** The environment without the settings of a server: somebody's own database or mail server has no place here. */
 function ownSettings() {
-  const setting = /^(ACCESS|BOOTSTRAP|CORS|DATABASE|DRAIN|LINK|LISTEN|LOG|LOGIN|MAIL|MAX_LOGIN|PASSWORD|PRODUCT|PUBLIC|REGISTRATION|SECRET|SMTP|SUPPORT|TRUSTED)_|^(DOCS|REGISTRATION)$/;
+  const setting = /^(ACCESS|BOOTSTRAP|CORS|DATABASE|DRAIN|LINK|LISTEN|LOG|LOGIN|MAIL|MAX_LOGIN|PASSWORD|PRODUCT|PUBLIC|REFRESH|REGISTRATION|SECRET|SESSION|SMTP|SUPPORT|TRUSTED)_|^(DOCS|KEY_ROTATION|REGISTRATION)$/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !setting.test(name)));
 }

@@ -7,7 +7,9 @@ export interface Stage {
   newEmail(): string;
   /** The token in the mail that was sent to the address. */
   verificationToken(email: string): Promise<string>;
-  /** Announces that the next call has to be refused: the server knows by itself, a mock has to be told. */
+  /** The token in the mail about a forgotten password. */
+  resetToken(email: string): Promise<string>;
+  /** Announces that the next request has to be refused, or one more after it: the server knows by itself, a mock has to be told. */
   willRefuse(status: number, code: ProblemCode): void;
   /** Fails when the value is another one; a mock, which has no state, looks at its kind only. */
   equal(what: string, got: unknown, want: unknown): void;
@@ -22,7 +24,8 @@ export function liveStage(): Stage {
     baseUrl,
     manager: { email: variable('MANAGER_EMAIL'), password: variable('PASSWORD') },
     newEmail: () => `ada.${crypto.randomUUID()}@example.org`,
-    verificationToken: (email) => tokenFromInbox(baseUrl, email),
+    verificationToken: (email) => tokenFromInbox(baseUrl, email, /\/verify-email\/[0-9a-f-]{36}\/([\w-]+)/),
+    resetToken: (email) => tokenFromInbox(baseUrl, email, /\/password\/reset\/([\w-]+)/),
     willRefuse: () => undefined,
     equal(what, got, want) {
       if (got !== want) {
@@ -34,17 +37,17 @@ export function liveStage(): Stage {
 }
 
 /** Waits for the mail, as its reader would, and takes the token out of its link. */
-async function tokenFromInbox(baseUrl: string, email: string): Promise<string> {
+async function tokenFromInbox(baseUrl: string, email: string, link: RegExp): Promise<string> {
   for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
     const answer = await fetch(`${baseUrl}/dev/inbox?to=${encodeURIComponent(email)}`, { headers: { Accept: 'application/json' } });
     const inbox = await answer.text();
-    const token = /\/verify-email\/[0-9a-f-]{36}\/([\w-]+)/.exec(inbox)?.[1];
+    const token = link.exec(inbox)?.[1];
     if (token !== undefined) {
       return token;
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error(`no verification mail to ${email} came within 30 s`);
+  throw new Error(`no mail to ${email} with a link like ${link} came within 30 s`);
 }
 
 export function variable(name: string): string {

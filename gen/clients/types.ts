@@ -1,6 +1,9 @@
 // What the generated types have to say, whichever generator made them. Nothing here runs: it compiles, or
 // the client is not what the document promises. A line below @ts-expect-error must NOT compile.
-import type { Link, LoginProblem, OwnProfile, Problem, ProblemCode, RegisterRequest, Role, UpdateOwnProfileRequest, UserList } from '#adapter';
+import type {
+  CreateSessionRequest, Link, LoginProblem, OwnProfile, Problem, ProblemCode, RegisterRequest, Role, TokenResponse,
+  UpdateOwnProfileRequest, UserList,
+} from '#adapter';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Holds<Claim extends true> = Claim;
@@ -12,6 +15,7 @@ export type Claims = [
   Holds<Same<OwnProfile['bio'], string | null>>,
   Holds<Same<OwnProfile['version'], number>>,
   Holds<Same<UserList['next_cursor'], string | null>>,
+  Holds<Same<TokenResponse['refresh_token'], string | null>>,
   Holds<Same<Problem['code'], ProblemCode>>,
   Holds<Same<LoginProblem['code'], ProblemCode>>,
   Holds<Same<Link['method'], 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'>>,
@@ -19,6 +23,9 @@ export type Claims = [
 
 /** Absent, null and a value are three things. */
 export const patches: UpdateOwnProfileRequest[] = [{}, { bio: null }, { bio: 'Writes programs.' }];
+
+/** What has a default may be absent. */
+export const signIn: CreateSessionRequest = { identifier: 'ada', password: 'Analytic*1843' };
 
 // @ts-expect-error a nickname can be changed, but not cleared
 export const cleared: UpdateOwnProfileRequest = { nickname: null };

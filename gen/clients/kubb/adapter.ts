@@ -1,11 +1,12 @@
 import type { z } from 'zod';
 
-import type { Client, Outcome } from '../journey.ts';
+import type { Client, Outcome } from '../client.ts';
 import * as api from './generated/index.ts';
 import { Refusal, type ResponseConfig } from './request.ts';
 
 export type {
-  Accepted, Link, LoginProblem, LoginRequest, OwnProfile, Problem, ProblemCode, RegisterRequest, Role, TokenResponse,
+  Accepted, CreateSessionRequest, ForgotPasswordRequest, IntrospectTokenRequest, Link, LoginProblem, LoginRequest, OwnProfile, Problem,
+  ProblemCode, RefreshTokenRequest, RegisterRequest, ResetPasswordRequest, Role, SessionList, TokenIntrospection, TokenResponse,
   UpdateOwnProfileRequest, User, UserList, VerifiedAccount, VerifyEmailRequest,
 } from './generated/index.ts';
 
@@ -16,9 +17,17 @@ export function connect(baseURL: string, token?: string): Client {
   // docs: end
   const problem = api.problemSchema;
   return {
-    register: (body) => outcome(api.register(body, undefined, at), problem),
+    register: (body, idempotencyKey) => outcome(api.register(body, { 'Idempotency-Key': idempotencyKey }, at), problem),
     verifyEmail: (body) => outcome(api.verifyEmail(body, at), problem),
     login: (body) => outcome(api.login(body, at), api.loginProblemSchema),
+    createSession: (body) => outcome(api.createSession(body, at), problem),
+    refreshSession: (body) => outcome(api.refreshSession(body, at), problem),
+    logout: (body) => outcome(api.logout(body, at), problem),
+    listOwnSessions: () => outcome(api.listOwnSessions(at), problem),
+    endOwnSession: (session_id) => outcome(api.endOwnSession(session_id, at), problem),
+    forgotPassword: (body) => outcome(api.forgotPassword(body, at), problem),
+    resetPassword: (body) => outcome(api.resetPassword(body, at), problem),
+    introspectToken: (body) => outcome(api.introspectToken(body, at), problem),
     getOwnProfile: () => outcome(readProfile(), problem),
     updateOwnProfile: (body, ifMatch) => outcome(api.updateOwnProfile(body, { 'If-Match': ifMatch }, at), problem),
     listUsers: (query) => outcome(api.listUsers(query, at), problem),

@@ -34,7 +34,7 @@ const request: Client = async <Data, _Problem, Body>(config: RequestConfig<Body>
     headers.set('Content-Type', isForm ? 'application/x-www-form-urlencoded' : 'application/json');
   }
   const response = await fetch(baseURL + url + (query && `?${query}`), init);
-  const body: unknown = await response.json();
+  const body: unknown = response.status === 204 ? undefined : await response.json();
   if (!response.ok) {
     throw new Refusal(body);
   }

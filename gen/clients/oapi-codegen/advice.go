@@ -4,13 +4,13 @@ import "usermanagerclient/generated"
 
 // What an application does about a problem.
 const (
-	fixInput  = "show the message beside the form"
-	reload    = "read again, then repeat the change"
-	signIn    = "go to the sign-in page"
-	askStaff  = "say that staff can help"
-	newLink   = "offer to mail a new link"
-	wait      = "wait for Retry-After, then repeat"
-	reportBug = "report the request_id"
+	fixInput    = "show the message beside the form"
+	reload      = "read again, then repeat the change"
+	signInAgain = "go to the sign-in page"
+	askStaff    = "say that staff can help"
+	newLink     = "offer to mail a new link"
+	wait        = "wait for Retry-After, then repeat"
+	reportBug   = "report the request_id"
 )
 
 // advice narrows on the code. It has no default clause, so `go tool exhaustive` names each code of the document
@@ -22,7 +22,8 @@ func advice(code usermanager.ProblemCode) string {
 		usermanager.ProblemCodeEmailTaken,
 		usermanager.ProblemCodeNicknameTaken,
 		usermanager.ProblemCodePayloadTooLarge,
-		usermanager.ProblemCodeInvalidCredentials:
+		usermanager.ProblemCodeInvalidCredentials,
+		usermanager.ProblemCodeInvalidCurrentPassword:
 		return fixInput
 	case usermanager.ProblemCodeVersionConflict,
 		usermanager.ProblemCodeVersionRequired,
@@ -31,8 +32,9 @@ func advice(code usermanager.ProblemCode) string {
 		usermanager.ProblemCodeAlreadyVerified:
 		return reload
 	case usermanager.ProblemCodeAuthenticationRequired,
-		usermanager.ProblemCodeInvalidAccessToken:
-		return signIn
+		usermanager.ProblemCodeInvalidAccessToken,
+		usermanager.ProblemCodeInvalidRefreshToken:
+		return signInAgain
 	case usermanager.ProblemCodeMissingPermission,
 		usermanager.ProblemCodeRankTooLow,
 		usermanager.ProblemCodeLastAdmin,
@@ -47,6 +49,7 @@ func advice(code usermanager.ProblemCode) string {
 		return newLink
 	case usermanager.ProblemCodeTooManyAttempts,
 		usermanager.ProblemCodeTooManyRequests,
+		usermanager.ProblemCodeRequestInProgress,
 		usermanager.ProblemCodeServerBusy,
 		usermanager.ProblemCodeDatabaseUnavailable,
 		usermanager.ProblemCodeShuttingDown:
@@ -55,6 +58,8 @@ func advice(code usermanager.ProblemCode) string {
 		usermanager.ProblemCodeMethodNotAllowed,
 		usermanager.ProblemCodeURITooLong,
 		usermanager.ProblemCodeUnsupportedMediaType,
+		usermanager.ProblemCodeCrossOriginRefused,
+		usermanager.ProblemCodeIdempotencyKeyReused,
 		usermanager.ProblemCodeInternalError,
 		usermanager.ProblemCodeSchemaOutdated:
 		return reportBug

@@ -54,16 +54,24 @@ func (j journey) run(ctx context.Context) error {
 	if err := j.verify(ctx, anyone, registered.ID); err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	user, err := j.login(ctx, anyone, j.email, userPassword)
+	tokens, err := j.login(ctx, anyone, j.email, userPassword)
 	if err != nil {
 		return fmt.Errorf("log in as user: %w", err)
+	}
+	user, err := j.as(tokens)
+	if err != nil {
+		return err
 	}
 	if err := patch(ctx, user); err != nil {
 		return fmt.Errorf("patch: %w", err)
 	}
-	manager, err := j.login(ctx, anyone, j.manager, j.password)
+	managersTokens, err := j.login(ctx, anyone, j.manager, j.password)
 	if err != nil {
 		return fmt.Errorf("log in as manager: %w", err)
+	}
+	manager, err := j.as(managersTokens)
+	if err != nil {
+		return err
 	}
 	if err := list(ctx, manager); err != nil {
 		return fmt.Errorf("list: %w", err)
@@ -71,16 +79,26 @@ func (j journey) run(ctx context.Context) error {
 	if err := upgrade(ctx, manager, user, registered.ID); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
-	return nil
+	if err := introspect(ctx, manager, tokens.AccessToken, registered.ID); err != nil {
+		return fmt.Errorf("introspect: %w", err)
+	}
+	return j.sessions(ctx, anyone, registered.Nickname)
 }
 
+// register opens the account, twice with one key, as if the first answer had been lost: there is one account.
 func (j journey) register(ctx context.Context, anyone *usermanager.ClientWithResponses) (*usermanager.OwnProfile, error) {
-	got, err := anyone.RegisterWithResponse(ctx, nil, usermanager.RegisterJSONRequestBody{
+	form := usermanager.RegisterJSONRequestBody{
 		Email:     j.email,
 		Password:  userPassword,
 		FirstName: new("Ada"),
 		LastName:  new("Lovelace"),
-	})
+	}
+	key := &usermanager.RegisterParams{IdempotencyKey: new(rand.Text())}
+	got, err := anyone.RegisterWithResponse(ctx, key, form)
+	if err != nil {
+		return nil, err
+	}
+	again, err := anyone.RegisterWithResponse(ctx, key, form)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +109,15 @@ func (j journey) register(ctx context.Context, anyone *usermanager.ClientWithRes
 	if profile.Email != j.email || profile.EmailVerified || profile.Role != usermanager.RoleANONYMOUS {
 		return nil, fmt.Errorf("a new account is %+v", *profile)
 	}
+	if again.JSON201 == nil || again.JSON201.ID != profile.ID {
+		return nil, unexpected(again.HTTPResponse, again.Body)
+	}
 	fmt.Println("registered", profile.Nickname)
 	return profile, nil
 }
 
 func (j journey) verify(ctx context.Context, anyone *usermanager.ClientWithResponses, id usermanager.UserIDPath) error {
-	token, err := j.mailedToken(ctx, id)
+	token, err := j.mailedToken(ctx, j.baseURL+"/verify-email/"+id.String()+"/")
 	if err != nil {
 		return err
 	}
@@ -114,8 +135,8 @@ func (j journey) verify(ctx context.Context, anyone *usermanager.ClientWithRespo
 	return nil
 }
 
-// login returns a client that sends the bearer token with each request.
-func (j journey) login(ctx context.Context, anyone *usermanager.ClientWithResponses, email, password string) (*usermanager.ClientWithResponses, error) {
+// login signs in by the form of OAuth2.
+func (j journey) login(ctx context.Context, anyone *usermanager.ClientWithResponses, email, password string) (*usermanager.TokenResponse, error) {
 	got, err := anyone.LoginWithFormdataBodyWithResponse(ctx, usermanager.LoginFormdataRequestBody{
 		Username: email,
 		Password: password,
@@ -127,9 +148,14 @@ func (j journey) login(ctx context.Context, anyone *usermanager.ClientWithRespon
 		return nil, unexpected(got.HTTPResponse, got.Body)
 	}
 	fmt.Println("logged in as", email)
+	return got.JSON200, nil
+}
+
+// as returns a client that sends the access token with each request.
+func (j journey) as(tokens *usermanager.TokenResponse) (*usermanager.ClientWithResponses, error) {
 	// docs: use
 	authorize := func(_ context.Context, req *http.Request) error {
-		req.Header.Set("Authorization", "Bearer "+got.JSON200.AccessToken)
+		req.Header.Set("Authorization", "Bearer "+tokens.AccessToken)
 		return nil
 	}
 	return usermanager.NewClientWithResponses(j.baseURL, usermanager.WithRequestEditorFn(authorize))
@@ -246,6 +272,19 @@ func upgrade(ctx context.Context, manager, user *usermanager.ClientWithResponses
 		return fmt.Errorf("the advice is %q", got)
 	}
 	fmt.Println("upgraded by the manager; refused to the user:", advice(problem.Code))
+	return nil
+}
+
+// introspect asks about a token as another service would, with an account of its own.
+func introspect(ctx context.Context, service *usermanager.ClientWithResponses, token string, id usermanager.UserIDPath) error {
+	got, err := service.IntrospectTokenWithFormdataBodyWithResponse(ctx, usermanager.IntrospectTokenFormdataRequestBody{Token: token})
+	if err != nil {
+		return err
+	}
+	if got.JSON200 == nil || !got.JSON200.Active || got.JSON200.Sub.MustGet() != id.String() {
+		return unexpected(got.HTTPResponse, got.Body)
+	}
+	fmt.Println("the token is alive; its user may do", got.JSON200.Scope.MustGet())
 	return nil
 }
 

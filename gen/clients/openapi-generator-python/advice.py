@@ -25,6 +25,7 @@ def advice(code: ProblemCode) -> Advice:
             | ProblemCode.NICKNAME_TAKEN
             | ProblemCode.PAYLOAD_TOO_LARGE
             | ProblemCode.INVALID_CREDENTIALS
+            | ProblemCode.INVALID_CURRENT_PASSWORD
         ):
             return Advice.FIX_INPUT
         case (
@@ -35,7 +36,11 @@ def advice(code: ProblemCode) -> Advice:
             | ProblemCode.ALREADY_VERIFIED
         ):
             return Advice.RELOAD
-        case ProblemCode.AUTHENTICATION_REQUIRED | ProblemCode.INVALID_ACCESS_TOKEN:
+        case (
+            ProblemCode.AUTHENTICATION_REQUIRED
+            | ProblemCode.INVALID_ACCESS_TOKEN
+            | ProblemCode.INVALID_REFRESH_TOKEN
+        ):
             return Advice.SIGN_IN
         case (
             ProblemCode.MISSING_PERMISSION
@@ -56,6 +61,7 @@ def advice(code: ProblemCode) -> Advice:
         case (
             ProblemCode.TOO_MANY_ATTEMPTS
             | ProblemCode.TOO_MANY_REQUESTS
+            | ProblemCode.REQUEST_IN_PROGRESS
             | ProblemCode.SERVER_BUSY
             | ProblemCode.DATABASE_UNAVAILABLE
             | ProblemCode.SHUTTING_DOWN
@@ -66,6 +72,8 @@ def advice(code: ProblemCode) -> Advice:
             | ProblemCode.METHOD_NOT_ALLOWED
             | ProblemCode.URI_TOO_LONG
             | ProblemCode.UNSUPPORTED_MEDIA_TYPE
+            | ProblemCode.CROSS_ORIGIN_REFUSED
+            | ProblemCode.IDEMPOTENCY_KEY_REUSED
             | ProblemCode.INTERNAL_ERROR
             | ProblemCode.SCHEMA_OUTDATED
         ):

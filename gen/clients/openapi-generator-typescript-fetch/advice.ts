@@ -18,6 +18,7 @@ export function advice(code: ProblemCode): Advice {
     case ProblemCode.NicknameTaken:
     case ProblemCode.PayloadTooLarge:
     case ProblemCode.InvalidCredentials:
+    case ProblemCode.InvalidCurrentPassword:
       return 'show the message beside the form';
     case ProblemCode.VersionConflict:
     case ProblemCode.VersionRequired:
@@ -27,6 +28,7 @@ export function advice(code: ProblemCode): Advice {
       return 'read again, then repeat the change';
     case ProblemCode.AuthenticationRequired:
     case ProblemCode.InvalidAccessToken:
+    case ProblemCode.InvalidRefreshToken:
       return 'go to the sign-in page';
     case ProblemCode.MissingPermission:
     case ProblemCode.RankTooLow:
@@ -42,6 +44,7 @@ export function advice(code: ProblemCode): Advice {
       return 'offer to mail a new link';
     case ProblemCode.TooManyAttempts:
     case ProblemCode.TooManyRequests:
+    case ProblemCode.RequestInProgress:
     case ProblemCode.ServerBusy:
     case ProblemCode.DatabaseUnavailable:
     case ProblemCode.ShuttingDown:
@@ -50,6 +53,8 @@ export function advice(code: ProblemCode): Advice {
     case ProblemCode.MethodNotAllowed:
     case ProblemCode.UriTooLong:
     case ProblemCode.UnsupportedMediaType:
+    case ProblemCode.CrossOriginRefused:
+    case ProblemCode.IdempotencyKeyReused:
     case ProblemCode.InternalError:
     case ProblemCode.SchemaOutdated:
       return 'report the request_id';

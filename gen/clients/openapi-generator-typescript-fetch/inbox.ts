@@ -5,9 +5,9 @@ interface Inbox {
   items: { text: string }[];
 }
 
-// mailedToken waits for the mail and takes the token out of its link, as the reader's browser would.
-export async function mailedToken(baseUrl: string, email: string, userId: string): Promise<string> {
-  const start = `${baseUrl}/verify-email/${userId}/`;
+// mailedToken waits for the mail with a link to this path and takes the token out of it, as the reader's browser would.
+export async function mailedToken(baseUrl: string, email: string, path: string): Promise<string> {
+  const start = baseUrl + path;
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; await wait(200)) {
     const response = await fetch(`${baseUrl}/dev/inbox?${new URLSearchParams({ to: email })}`, {
       headers: { Accept: 'application/json' },

@@ -7,17 +7,18 @@ import { randomUUID } from 'node:crypto';
 import { advice } from './advice';
 import {
   Configuration,
+  type OwnProfile,
   OwnProfileApi,
-  type Problem,
   ProblemCode,
-  ProblemFromJSON,
   RegistrationApi,
-  ResponseError,
   Role,
   SignInApi,
+  type TokenResponse,
   UsersApi,
 } from './generated';
 import { mailedToken } from './inbox';
+import { refused } from './refused';
+import { useSessions, withToken } from './sessions';
 
 const baseUrl = setting('BASE_URL');
 const userPassword = 'Analytic*1843';
@@ -28,49 +29,36 @@ function setting(name: string): string {
   return value;
 }
 
-// refused is the problem that a call is refused with. The generated error holds the undecoded response and knows
-// nothing of the document; the generated ProblemFromJSON gives its body a type, as it does inside for successes.
-async function refused(call: Promise<unknown>): Promise<Problem> {
-  try {
-    await call;
-  } catch (error) {
-    if (error instanceof ResponseError) {
-      assert.equal(error.response.headers.get('Content-Type'), 'application/problem+json');
-      return ProblemFromJSON(await error.response.json());
-    }
-    throw error;
-  }
-  throw new Error('this was not refused');
-}
-
-async function signIn(username: string, password: string): Promise<Configuration> {
+async function logIn(username: string, password: string): Promise<TokenResponse> {
   const token = await new SignInApi(new Configuration({ basePath: baseUrl })).login({ username, password });
   console.log('logged in as', username);
-  // docs: use
-  // For OAuth2 the generated code sends this as the whole Authorization header, and adds no scheme to it.
-  return new Configuration({ basePath: baseUrl, accessToken: `${token.tokenType} ${token.accessToken}` });
-  // docs: end
+  return token;
 }
 
-// openAccount registers and verifies a user, and returns the id.
-async function openAccount(email: string): Promise<string> {
+// openAccount registers and verifies a user.
+async function openAccount(email: string): Promise<OwnProfile> {
   const registration = new RegistrationApi(new Configuration({ basePath: baseUrl }));
+  const request = {
+    registerRequest: { email, password: userPassword, firstName: 'Ada', lastName: 'Lovelace' },
+    idempotencyKey: randomUUID(),
+  };
   // With REGISTRATION_CONCEAL the server answers 202 and another body. The generated type knows the first success
   // only; an application for such a server asks registerRaw for the status.
-  const registered = await registration.register({
-    registerRequest: { email, password: userPassword, firstName: 'Ada', lastName: 'Lovelace' },
-  });
+  const registered = await registration.register(request);
+  // As if the answer had been lost: the same key gives the same account.
+  const again = await registration.register(request);
+  assert.equal(again.id, registered.id);
   assert.equal(registered.email, email);
   assert.equal(registered.role, Role.Anonymous);
   assert.equal(registered.emailVerified, false);
   console.log('registered', registered.nickname);
 
-  const token = await mailedToken(baseUrl, email, registered.id);
+  const token = await mailedToken(baseUrl, email, `/verify-email/${registered.id}/`);
   const verified = await registration.verifyEmail({ verifyEmailRequest: { token } });
   assert.equal(verified.role, Role.Authenticated);
   assert.equal(verified.emailVerified, true);
   console.log('verified');
-  return registered.id;
+  return registered;
 }
 
 // patch changes the profile that was read: what is absent stays, null clears, a value is set; and what was changed
@@ -114,14 +102,25 @@ async function upgrade(manager: UsersApi, user: UsersApi, userId: string): Promi
   console.log('upgraded by the manager; refused to the user:', advice(problem.code));
 }
 
+// introspect asks about a token as another service would, with an account of its own.
+async function introspect(service: SignInApi, token: string, userId: string): Promise<void> {
+  const { active, sub, scope } = await service.introspectToken({ token });
+  assert.equal(active, true);
+  assert.equal(sub, userId);
+  console.log('the token is alive; its user may do', scope);
+}
+
 async function main(): Promise<void> {
   const email = `fetch-${randomUUID()}@example.org`;
-  const userId = await openAccount(email);
-  const user = await signIn(email, userPassword);
+  const { id, nickname } = await openAccount(email);
+  const token = await logIn(email, userPassword);
+  const user = withToken(baseUrl, token);
   await patch(new OwnProfileApi(user));
-  const manager = await signIn(setting('MANAGER_EMAIL'), setting('PASSWORD'));
+  const manager = withToken(baseUrl, await logIn(setting('MANAGER_EMAIL'), setting('PASSWORD')));
   await listTwoPages(new UsersApi(manager));
-  await upgrade(new UsersApi(manager), new UsersApi(user), userId);
+  await upgrade(new UsersApi(manager), new UsersApi(user), id);
+  await introspect(new SignInApi(manager), token.accessToken, id);
+  await useSessions(baseUrl, { email, nickname, password: userPassword });
   console.log('journey: passed');
 }
 

@@ -10,15 +10,17 @@ import uuid
 from usermanager_client import AuthenticatedClient, Client
 from usermanager_client.api.own_profile import get_own_profile, update_own_profile
 from usermanager_client.api.registration import register, verify_email
-from usermanager_client.api.sign_in import login
+from usermanager_client.api.sign_in import introspect_token, login
 from usermanager_client.api.users import list_users, upgrade_user
 from usermanager_client.models import (
+    IntrospectTokenRequest,
     LoginRequest,
     OwnProfile,
     Problem,
     ProblemCode,
     RegisterRequest,
     Role,
+    TokenIntrospection,
     TokenResponse,
     UpdateOwnProfileRequest,
     User,
@@ -29,30 +31,30 @@ from usermanager_client.models import (
 
 from advice import Advice, advice
 from python_inbox import mailed_token
+from sessions import forget_password, signed_in, use_two_devices
 
 BASE_URL = os.environ["BASE_URL"]
 USER_PASSWORD = "Analytic*1843"
 
 
-def sign_in(anyone: Client, email: str, password: str) -> AuthenticatedClient:
+def log_in(anyone: Client, email: str, password: str) -> TokenResponse:
     token = login.sync(client=anyone, body=LoginRequest(username=email, password=password))
     assert isinstance(token, TokenResponse), token
     print("logged in as", email)
-    # docs: use
-    return AuthenticatedClient(base_url=BASE_URL, token=token.access_token, raise_on_unexpected_status=True)
-    # docs: end
+    return token
 
 
 def open_account(anyone: Client, email: str) -> OwnProfile:
-    profile = register.sync(
-        client=anyone,
-        body=RegisterRequest(email=email, password=USER_PASSWORD, first_name="Ada", last_name="Lovelace"),
-    )
+    form = RegisterRequest(email=email, password=USER_PASSWORD, first_name="Ada", last_name="Lovelace")
+    key = str(uuid.uuid4())
+    profile = register.sync(client=anyone, body=form, idempotency_key=key)
+    again = register.sync(client=anyone, body=form, idempotency_key=key)  # as if the answer had been lost
     assert isinstance(profile, OwnProfile), profile
+    assert isinstance(again, OwnProfile) and again.id == profile.id, again
     assert profile.email == email and profile.role is Role.ANONYMOUS and not profile.email_verified, profile
     print("registered", profile.nickname)
 
-    token = mailed_token(BASE_URL, email, profile.id)
+    token = mailed_token(BASE_URL, email, f"/verify-email/{profile.id}/")
     verified = verify_email.sync(client=anyone, body=VerifyEmailRequest(token=token))
     assert isinstance(verified, VerifiedAccount), verified
     assert verified.email_verified and verified.role is Role.AUTHENTICATED, verified
@@ -107,15 +109,27 @@ def upgrade(manager: AuthenticatedClient, user: AuthenticatedClient, user_id: uu
     print("upgraded by the manager; refused to the user:", advice(refused.code))
 
 
+def introspect(service: AuthenticatedClient, token: str, user_id: uuid.UUID) -> None:
+    """Ask about a token as another service would, with an account of its own."""
+    answer = introspect_token.sync(client=service, body=IntrospectTokenRequest(token=token))
+    assert isinstance(answer, TokenIntrospection), answer
+    assert answer.active and answer.sub == str(user_id), answer
+    print("the token is alive; its user may do", answer.scope)
+
+
 def main() -> None:
     anyone = Client(base_url=BASE_URL, raise_on_unexpected_status=True)
     email = f"python-{uuid.uuid4().hex}@example.org"
     profile = open_account(anyone, email)
-    user = sign_in(anyone, email, USER_PASSWORD)
+    token = log_in(anyone, email, USER_PASSWORD)
+    user = signed_in(token)
     patch(user)
-    manager = sign_in(anyone, os.environ["MANAGER_EMAIL"], os.environ["PASSWORD"])
+    manager = signed_in(log_in(anyone, os.environ["MANAGER_EMAIL"], os.environ["PASSWORD"]))
     list_two_pages(manager)
     upgrade(manager, user, profile.id)
+    introspect(manager, token.access_token, profile.id)
+    laptop = use_two_devices(anyone, profile.nickname, USER_PASSWORD)
+    forget_password(anyone, email, laptop)
     print("journey: passed")
 
 

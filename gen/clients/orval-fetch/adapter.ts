@@ -1,8 +1,9 @@
-import type { Client, Outcome } from '../journey.ts';
+import type { Client, Outcome } from '../client.ts';
 import * as api from './generated/api.ts';
 
 export type {
-  Accepted, Link, LoginProblem, LoginRequest, OwnProfile, Problem, ProblemCode, RegisterRequest, Role, TokenResponse,
+  Accepted, CreateSessionRequest, ForgotPasswordRequest, IntrospectTokenRequest, Link, LoginProblem, LoginRequest, OwnProfile, Problem,
+  ProblemCode, RefreshTokenRequest, RegisterRequest, ResetPasswordRequest, Role, SessionList, TokenIntrospection, TokenResponse,
   UpdateOwnProfileRequest, User, UserList, VerifiedAccount, VerifyEmailRequest,
 } from './generated/model/index.ts';
 
@@ -12,8 +13,8 @@ export function connect(baseUrl: string, token?: string): Client {
   const readProfile = () => api.getOwnProfile(at);
   // docs: end
   return {
-    register: async (body) => {
-      const answer = await api.register(body, undefined, at);
+    register: async (body, idempotencyKey) => {
+      const answer = await api.register(body, { 'Idempotency-Key': idempotencyKey }, at);
       return answer.status === 201 || answer.status === 202 ? success(answer) : refusal(answer);
     },
     verifyEmail: async (body) => {
@@ -22,6 +23,38 @@ export function connect(baseUrl: string, token?: string): Client {
     },
     login: async (body) => {
       const answer = await api.login(body, at);
+      return answer.status === 200 ? success(answer) : refusal(answer);
+    },
+    createSession: async (body) => {
+      const answer = await api.createSession(body, at);
+      return answer.status === 201 ? success(answer) : refusal(answer);
+    },
+    refreshSession: async (body) => {
+      const answer = await api.refreshSession(body, at);
+      return answer.status === 200 ? success(answer) : refusal(answer);
+    },
+    logout: async (body) => {
+      const answer = await api.logout(body, at);
+      return answer.status === 204 ? success(answer) : refusal(answer);
+    },
+    listOwnSessions: async () => {
+      const answer = await api.listOwnSessions(at);
+      return answer.status === 200 ? success(answer) : refusal(answer);
+    },
+    endOwnSession: async (sessionId) => {
+      const answer = await api.endOwnSession(sessionId, at);
+      return answer.status === 204 ? success(answer) : refusal(answer);
+    },
+    forgotPassword: async (body) => {
+      const answer = await api.forgotPassword(body, at);
+      return answer.status === 202 ? success(answer) : refusal(answer);
+    },
+    resetPassword: async (body) => {
+      const answer = await api.resetPassword(body, at);
+      return answer.status === 204 ? success(answer) : refusal(answer);
+    },
+    introspectToken: async (form) => {
+      const answer = await api.introspectToken(form, at);
       return answer.status === 200 ? success(answer) : refusal(answer);
     },
     getOwnProfile: async () => {

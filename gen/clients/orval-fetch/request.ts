@@ -11,7 +11,7 @@ export async function request<Answer>(path: string, { baseUrl = '', token, ...in
     headers.set('Authorization', `Bearer ${token}`);
   }
   const response = await fetch(baseUrl + path, { ...init, headers });
-  const data: unknown = await response.json();
+  const data: unknown = response.status === 204 ? undefined : await response.json();
   // Which type belongs to which status is what the generator knows and the call site asks for.
   return { status: response.status, data, headers: response.headers } as Answer;
 }

@@ -1,11 +1,12 @@
 import { MutationObserver, QueryClient, QueryObserver } from '@tanstack/react-query';
 
-import type { Client, Outcome } from '../journey.ts';
+import type { Client, Outcome } from '../client.ts';
 import * as api from './generated/api.ts';
 import type { ErrorType } from './request.ts';
 
 export type {
-  Accepted, Link, LoginProblem, LoginRequest, OwnProfile, Problem, ProblemCode, RegisterRequest, Role, TokenResponse,
+  Accepted, CreateSessionRequest, ForgotPasswordRequest, IntrospectTokenRequest, Link, LoginProblem, LoginRequest, OwnProfile, Problem,
+  ProblemCode, RefreshTokenRequest, RegisterRequest, ResetPasswordRequest, Role, SessionList, TokenIntrospection, TokenResponse,
   UpdateOwnProfileRequest, User, UserList, VerifiedAccount, VerifyEmailRequest,
 } from './generated/model/index.ts';
 
@@ -17,9 +18,20 @@ export function connect(baseUrl: string, token?: string): Client {
   // docs: end
   const cache = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   return {
-    register: (body) => mutated(new MutationObserver(cache, api.getRegisterMutationOptions({ request })), { data: body }),
+    register: (body, idempotencyKey) => mutated(
+      new MutationObserver(cache, api.getRegisterMutationOptions({ request })),
+      { data: body, headers: { 'Idempotency-Key': idempotencyKey } },
+    ),
     verifyEmail: (body) => mutated(new MutationObserver(cache, api.getVerifyEmailMutationOptions({ request })), { data: body }),
     login: (body) => mutated(new MutationObserver(cache, api.getLoginMutationOptions({ request })), { data: body }),
+    createSession: (body) => mutated(new MutationObserver(cache, api.getCreateSessionMutationOptions({ request })), { data: body }),
+    refreshSession: (body) => mutated(new MutationObserver(cache, api.getRefreshSessionMutationOptions({ request })), { data: body }),
+    logout: (body) => mutated(new MutationObserver(cache, api.getLogoutMutationOptions({ request })), { data: body }),
+    listOwnSessions: () => queried(new QueryObserver(cache, api.getListOwnSessionsQueryOptions({ request }))),
+    endOwnSession: (sessionId) => mutated(new MutationObserver(cache, api.getEndOwnSessionMutationOptions({ request })), { sessionId }),
+    forgotPassword: (body) => mutated(new MutationObserver(cache, api.getForgotPasswordMutationOptions({ request })), { data: body }),
+    resetPassword: (body) => mutated(new MutationObserver(cache, api.getResetPasswordMutationOptions({ request })), { data: body }),
+    introspectToken: (form) => mutated(new MutationObserver(cache, api.getIntrospectTokenMutationOptions({ request })), { data: form }),
     getOwnProfile: () => queried(new QueryObserver(cache, profile)),
     updateOwnProfile: (body, ifMatch) => mutated(
       new MutationObserver(cache, api.getUpdateOwnProfileMutationOptions({ request })),

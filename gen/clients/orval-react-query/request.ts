@@ -19,7 +19,7 @@ export async function request<Answer>(path: string, { baseUrl = '', token, ...in
     headers.set('Authorization', `Bearer ${token}`);
   }
   const response = await fetch(baseUrl + path, { ...init, headers });
-  const data: unknown = await response.json();
+  const data: unknown = response.status === 204 ? undefined : await response.json();
   if (!response.ok) {
     throw new Refusal(data);
   }

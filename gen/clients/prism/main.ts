@@ -6,25 +6,28 @@ import { startMock } from './mock.ts';
 
 const mock = await startMock(variable('SPEC'));
 
-/** What the next request asks the mock for: without it, a mock has no reason to refuse anything. */
-let prefer: string | null = null;
+/** What the next requests ask the mock for: without it, a mock has no reason to refuse anything. */
+const preferences: string[] = [];
 const realFetch = globalThis.fetch;
 globalThis.fetch = (input, init) => {
   const request = new Request(input, init);
-  if (prefer !== null) {
+  const prefer = preferences.shift();
+  if (prefer !== undefined) {
     request.headers.set('Prefer', prefer);
-    prefer = null;
   }
   return realFetch(request);
 };
+
+const mailedToken = 'AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw'; // the document's example
 
 const stage: Stage = {
   baseUrl: mock.baseUrl,
   manager: { email: 'manager@example.com', password: 'Secure*1234' },
   newEmail: () => 'ada@example.com',
-  verificationToken: async () => 'AQIDBAGYHVx6AHAAgAAAAAAAAABkZW1vLWRlbW8tZGVtby1kZW1vLWRlbW8tZGVtbw', // the document's example
+  verificationToken: async () => mailedToken,
+  resetToken: async () => mailedToken,
   willRefuse(status, code) {
-    prefer = `code=${status}, example=${code}`;
+    preferences.push(`code=${status}, example=${code}`);
   },
   equal(what, got, want) {
     if (got !== null && want !== null && typeof got !== typeof want) {
