@@ -43,7 +43,11 @@ export class SignedIn {
 /** Signs in on two devices, and ends one from the other. Gives the one that is left. */
 export async function useTwoDevices(connect: Connect, nickname: string, password: string, stage: Stage): Promise<SignedIn> {
   const visitor = connect(stage.baseUrl);
-  const at = (token?: string) => connect(stage.baseUrl, token);
+  let refreshes = 0; // what a client without a token is made for from here on
+  const at = (token?: string) => {
+    refreshes += token === undefined ? 1 : 0;
+    return connect(stage.baseUrl, token);
+  };
 
   // docs: signing in on a device
   const credentials = { identifier: nickname, password }; // the nickname or the address
@@ -54,10 +58,14 @@ export async function useTwoDevices(connect: Connect, nickname: string, password
   const laptop = new SignedIn(at, onLaptop);
   const phone = new SignedIn(at, { ...onPhone, access_token: 'too.old.now' });
   stage.willRefuse(401, 'invalid_access_token');
+  stage.willRefuse(401, 'invalid_access_token');
   // docs: calling
-  const profile = must('read the own profile', await phone.call((user) => user.getOwnProfile()));
+  const both = await Promise.all([phone.call((user) => user.getOwnProfile()), phone.call((user) => user.listOwnSessions())]);
   // docs: end
-  stage.equal('who is signed in', profile.value.nickname, nickname);
+  const [profile, { items }] = [must('read the own profile', both[0]).value, must('list the sessions', both[1]).value];
+  stage.equal('who is signed in', profile.nickname, nickname);
+  stage.equal('the sessions of the other call', items.length, 3); // with the one by the form
+  stage.equal('refreshes for both calls', refreshes, 1);
   stage.equal('the refresh token has a successor', phone.tokens.refresh_token !== onPhone.refresh_token, true);
 
   // docs: devices
