@@ -38,10 +38,23 @@ func (s *Server) ScheduleOwnDeletion(ctx context.Context, req api.ScheduleOwnDel
 			return err // users_last_admin becomes last_admin in problem.go
 		}
 		at = *user.DeletionAt
-		if err := s.endAccess(ctx, q, id); err != nil {
+		if _, err := q.SessionEndAll(ctx, id); err != nil {
+			return fmt.Errorf("end sessions: %w", err)
+		}
+		if err := q.TokenSupersedeAllButLasting(ctx, id); err != nil {
+			return fmt.Errorf("kill links: %w", err)
+		}
+		// Lasting: neither a reset nor a change of the address takes the way back.
+		token, err := s.createToken(ctx, q, query.TokenCreateParams{
+			UserID: id, Purpose: query.TokenPurposeCancelDeletion, Address: user.EmailCanonical, Client: clientOf(req.Body.Client), IsLasting: true,
+		})
+		if err != nil {
 			return err
 		}
-		if err := s.sendToken(ctx, q, tx, user, query.TokenPurposeCancelDeletion, clientOf(req.Body.Client)); err != nil {
+		err = s.enqueueMail(ctx, q, tx, query.MailCreateParams{
+			UserID: id, Kind: query.MailKindDeletionScheduled, TokenID: &token, Recipient: &user.Email,
+		})
+		if err != nil {
 			return err
 		}
 		return s.audit(ctx, q, auditEntry{action: query.AuditActionDeletionScheduled, subject: &id, new: map[string]any{"deletion_at": at}})
@@ -61,9 +74,6 @@ func (s *Server) CancelOwnDeletion(ctx context.Context, _ api.CancelOwnDeletionR
 		}
 		if err != nil {
 			return fmt.Errorf("hold account: %w", err)
-		}
-		if err := q.TokenSupersede(ctx, user.ID, query.TokenPurposeCancelDeletion); err != nil {
-			return fmt.Errorf("kill link: %w", err)
 		}
 		return s.cancelDeletion(ctx, q, tx, user)
 	})
@@ -92,9 +102,13 @@ func (s *Server) CancelDeletion(ctx context.Context, req api.CancelDeletionReque
 	return api.CancelDeletion204Response{}, nil
 }
 
+// cancelDeletion keeps an account and kills the links that would. Without a deletion it changes nothing.
 func (s *Server) cancelDeletion(ctx context.Context, q *query.Queries, tx pgx.Tx, user query.User) error {
 	if user.DeletionAt == nil {
 		return nil
+	}
+	if err := q.TokenSupersede(ctx, user.ID, query.TokenPurposeCancelDeletion); err != nil {
+		return fmt.Errorf("kill link: %w", err)
 	}
 	if err := q.UserCancelDeletion(ctx, user.ID); err != nil {
 		return fmt.Errorf("cancel deletion: %w", err)

@@ -216,3 +216,101 @@ func TestAnExportHoldsWhatIsStoredAndNoSecret(t *testing.T) { // H-10
 		t.Error("an export is not recorded")
 	}
 }
+
+// A thief with the password cannot use a deletion to keep the owner out, and the owner's other links do not take this
+// one away.
+func TestADeletionLeavesTheWayBack(t *testing.T) { // A-70, Z-07
+	t.Parallel()
+	s := newSystem(t)
+	owner, theirs := s.account(verifiedUser), uniqueEmail()
+	token := s.login(owner.email, goodPassword)
+	s.mustWantEmail(token, theirs)
+	s.idle()
+	revoke := revocationOf(s, owner.email)
+	if got := confirmEmail(s, confirmationOf(s, theirs)); got.status != http.StatusOK {
+		t.Fatalf("confirm: got %d %s", got.status, got.body)
+	}
+	deletedOwn(s, theirs)
+	if got := revokeEmail(s, revoke); got.status != http.StatusNoContent {
+		t.Errorf("revoke: got %d %s", got.status, got.body)
+	}
+	if n := s.count("SELECT count(*) FROM users WHERE id = $1 AND email = $2 AND deletion_at IS NULL", owner.id, owner.email); n != 1 {
+		t.Error("the account is not the owner's again, or still about to be erased")
+	}
+
+	// As the mail advises: a new password, and then the link.
+	_, keep := deletedOwn(s, owner.email)
+	if got := resetPassword(s, forgotten(s, owner.email), "Compiler*1952"); got.status != http.StatusNoContent {
+		t.Fatalf("reset: got %d %s", got.status, got.body)
+	}
+	if got := keepByToken(s, keep); got.status != http.StatusNoContent {
+		t.Errorf("keep after a reset: got %d %s", got.status, got.body)
+	}
+}
+
+func TestANewPasswordVoidsAnAddressThatWaits(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	owner, theirs := s.account(verifiedUser), uniqueEmail()
+	thief, own := s.login(owner.email, goodPassword), s.login(owner.email, goodPassword)
+	s.mustWantEmail(thief, theirs)
+	s.idle()
+	confirmation := confirmationOf(s, theirs)
+	if got := changePassword(s, own, goodPassword, "Compiler*1952"); got.status != http.StatusNoContent {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	confirmEmail(s, confirmation).problem(t, api.ProblemCodeTokenUsed)
+}
+
+func TestAProofIsMoreThanARegistrationWithoutOne(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	for _, isFirst := range []bool{true, false} { // the stranger registers before the change is asked for, or after
+		owner, next := s.account(verifiedUser), uniqueEmail()
+		register := func() {
+			registered(s, map[string]any{"email": next})
+		}
+		if isFirst {
+			register()
+		}
+		s.mustWantEmail(s.login(owner.email, goodPassword), next)
+		s.idle()
+		if !isFirst {
+			register()
+		}
+		if got := confirmEmail(s, confirmationOf(s, next)); got.status != http.StatusOK {
+			t.Errorf("the stranger first: %t: got %d %s", isFirst, got.status, got.body)
+		}
+		if n := s.count("SELECT count(*) FROM users WHERE email = $1 AND deleted_at IS NULL", next); n != 1 {
+			t.Errorf("got %d accounts with the address", n)
+		}
+	}
+}
+
+// Whether a mail went to the wanted address would tell whether it belongs to somebody.
+func TestAnExportDoesNotTellWhoseAnAddressIs(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	taken := s.account(verifiedUser).email
+	kinds := map[string]string{}
+	for _, wanted := range []string{taken, uniqueEmail()} {
+		user := s.signedIn(query.UserRoleAUTHENTICATED)
+		s.mustWantEmail(user.token, wanted)
+		s.idle()
+		var export api.AccountExport
+		if err := json.Unmarshal(s.call(http.MethodGet, "/users/me/export", user.token, nil).body, &export); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range export.Mails {
+			kinds[wanted] += string(m.Kind) + " "
+		}
+		if export.PendingEmail.IsNull() || export.PendingEmail.MustGet() != wanted {
+			t.Errorf("got pending address %v, want %s", export.PendingEmail, wanted)
+		}
+	}
+	for wanted, got := range kinds {
+		if got != kinds[taken] || got == "" {
+			t.Errorf("%s: got mails %q, of a taken address %q", wanted, got, kinds[taken])
+		}
+	}
+}

@@ -25,6 +25,7 @@ func (s *Server) ExportOwnData(ctx context.Context, _ api.ExportOwnDataRequestOb
 			return fmt.Errorf("read facts: %w", err)
 		}
 		export.LastLoginAt, export.LoginCount, export.PasswordChangedAt = timeOrNull(facts.LastLoginAt), facts.LoginCount, timeOrNull(facts.PasswordChangedAt)
+		export.PendingEmail = orNull(facts.PendingEmail)
 		if export.Sessions, err = exportedSessions(ctx, q, user.ID); err != nil {
 			return err
 		}
@@ -52,7 +53,8 @@ func exportedSessions(ctx context.Context, q *query.Queries, userID uuid.UUID) (
 	sessions := make([]api.ExportedSession, len(rows))
 	for i, row := range rows {
 		sessions[i] = api.ExportedSession{
-			ID: row.ID, CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), EndedAt: timeOrNull(row.EndedAt),
+			ID: row.ID, CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), ExpiresAt: row.IdleExpiresAt.UTC(),
+			EndedAt: timeOrNull(row.EndedAt), IsRemembered: row.IsRemembered, AuthenticatedBy: api.SessionMethod(row.AuthenticatedBy),
 			Address: addressOrNull(row.Address), UserAgent: row.UserAgent, DeviceName: orNull(row.DeviceName),
 		}
 	}

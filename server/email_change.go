@@ -68,9 +68,9 @@ func (s *Server) requestEmailChange(ctx context.Context, q *query.Queries, tx pg
 	}
 	toNew := query.MailCreateParams{UserID: user.ID, Kind: query.MailKindEmailChange, TokenID: &confirmation, Recipient: &email.display}
 	owner, err := q.UserByEmail(ctx, email.canonical)
-	if err == nil {
+	if err == nil && owner.EmailVerified {
 		toNew = query.MailCreateParams{UserID: owner.ID, Kind: query.MailKindEmailChangeAttempt}
-	} else if !isNoRows(err) {
+	} else if err != nil && !isNoRows(err) {
 		return fmt.Errorf("look address up: %w", err)
 	}
 	within, _, err := s.count(ctx, q, limitMailHour, "email_change:"+email.canonical) // whoever asks
@@ -105,6 +105,9 @@ func (s *Server) ConfirmEmailChange(ctx context.Context, req api.ConfirmEmailCha
 		}
 		if user.IsLocked {
 			return invalidToken() // Z-08: nothing changes while staff keep the account shut
+		}
+		if err := s.evict(ctx, q, token.Address, time.Time{}); err != nil {
+			return err // a proof is more than a registration without one
 		}
 		if changed, err = s.setEmail(ctx, q, token); err != nil {
 			return err
@@ -161,6 +164,9 @@ func (s *Server) RevokeEmailChange(ctx context.Context, req api.RevokeEmailChang
 		if err := q.TokenSupersedeAllButLasting(ctx, user.ID); err != nil {
 			return fmt.Errorf("kill links: %w", err)
 		}
+		if err := s.cancelDeletion(ctx, q, tx, user); err != nil {
+			return err // whoever changed the address may have begun it
+		}
 		if err := q.TokenSupersedeNewer(ctx, user.ID, token.CreatedAt); err != nil {
 			return fmt.Errorf("kill later links: %w", err)
 		}
@@ -182,8 +188,8 @@ func (s *Server) bringEmailBack(ctx context.Context, q *query.Queries, tx pgx.Tx
 	return s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: user.ID, Kind: query.MailKindEmailChanged, Recipient: &user.Email})
 }
 
-// evict deletes an account that took an address since then and has not proven it: else a thief would register with the
-// address that is free after the change, and its owner could not have it back.
+// evict deletes an account that took an address since then and has not proven it: else whoever registers with an
+// address that is not theirs would keep its owner from having it. Staff can restore what they invited.
 func (s *Server) evict(ctx context.Context, q *query.Queries, canonical string, since time.Time) error {
 	found, err := q.UserByEmail(ctx, canonical)
 	if isNoRows(err) {

@@ -72,8 +72,10 @@ func (s *Server) replacePassword(ctx context.Context, current, hash string) erro
 		if _, err := q.SessionEndOthers(ctx, id, actorOf(ctx).sessionID); err != nil {
 			return fmt.Errorf("end other sessions: %w", err)
 		}
-		if err := q.TokenSupersede(ctx, id, query.TokenPurposeResetPassword); err != nil {
-			return fmt.Errorf("kill links: %w", err)
+		for _, purpose := range []query.TokenPurpose{query.TokenPurposeResetPassword, query.TokenPurposeConfirmEmailChange} {
+			if err := q.TokenSupersede(ctx, id, purpose); err != nil { // they were asked for by the older password
+				return fmt.Errorf("kill links: %w", err)
+			}
 		}
 		if err := s.enqueueMail(ctx, q, tx, query.MailCreateParams{UserID: id, Kind: query.MailKindPasswordChanged}); err != nil {
 			return err

@@ -40,7 +40,7 @@ type config struct {
 	AccessTTL              time.Duration   `name:"ACCESS_TTL" flag:"access-ttl" kind:"ttl" default:"15m" about:"How long an access token is valid; serve refuses more than 15m."`
 	SessionIdle            time.Duration   `name:"SESSION_IDLE" kind:"idle" default:"24h" about:"How long a session may rest before one has to sign in again."`
 	SessionIdleRemembered  time.Duration   `name:"SESSION_IDLE_REMEMBERED" kind:"idle" default:"720h" about:"The same for sessions that were opened with remember."`
-	SessionMax             time.Duration   `name:"SESSION_MAX" kind:"idle" default:"2160h" about:"How long a session lives at most, however often it is used."`
+	SessionMax             time.Duration   `name:"SESSION_MAX" kind:"idle" default:"2160h" about:"How long a session lives at most, however often it is used; SESSION_IDLE never extends it."`
 	RefreshGrace           time.Duration   `name:"REFRESH_GRACE" kind:"grace" default:"2m" about:"How long the answer to a refresh that was lost can be asked for again."`
 	KeyRotation            time.Duration   `name:"KEY_ROTATION" kind:"rotation" default:"2160h" about:"How long a key signs access tokens before the next one takes over, at least 24h (90 days are 2160h); 0 leaves it to usermanager keys rotate."`
 	CORSOrigins            []string        `name:"CORS_ORIGINS" flag:"cors-origins" kind:"origins" about:"Origins of browser frontends, separated by commas; dev allows every port of localhost too."`

@@ -94,7 +94,7 @@ func parseScalar(kind, text string) (any, error) {
 	case "idle":
 		return parseDuration(text, time.Minute, 366*24*time.Hour)
 	case "grace":
-		return parseDuration(text, time.Second, 10*time.Minute)
+		return parseDuration(text, 10*time.Second, 10*time.Minute)
 	case "rotation":
 		return parseRotation(text)
 	case "pause":

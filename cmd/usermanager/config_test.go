@@ -188,7 +188,7 @@ func TestEverySettingIsParsedAndChecked(t *testing.T) {
 		},
 		"REFRESH_GRACE": {
 			good: map[string]func(*config) bool{"30s": func(c *config) bool { return c.RefreshGrace == 30*time.Second }},
-			bad:  []string{"30", "11m", "-1s"},
+			bad:  []string{"30", "11m", "-1s", "5s"},
 		},
 		"KEY_ROTATION": {
 			good: map[string]func(*config) bool{

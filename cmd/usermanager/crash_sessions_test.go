@@ -12,7 +12,7 @@ func TestAKilledServerRevivesNoSession(t *testing.T) { //nolint:paralleltest // 
 	const email, password = "root@example.com", "Analytic*1843"
 	d := deploy(t, buildProgram(t), mailtest.Start(t))
 	d.kill()
-	d.env = append(d.env, "BOOTSTRAP_ADMIN_EMAIL="+email, "BOOTSTRAP_ADMIN_PASSWORD="+password, "REFRESH_GRACE=1s")
+	d.env = append(d.env, "BOOTSTRAP_ADMIN_EMAIL="+email, "BOOTSTRAP_ADMIN_PASSWORD="+password, "REFRESH_GRACE=10s")
 	d.start()
 	signIn := func() (access, refresh string) {
 		status, tokens := call(t, http.MethodPost, d.base+"/sessions", "", map[string]any{"identifier": email, "password": password})

@@ -51,7 +51,9 @@ func (q *Queries) ExportEvents(ctx context.Context, userID *uuid.UUID) ([]Export
 
 const exportFacts = `-- name: ExportFacts :one
 
-SELECT login_facts.last_login_at, coalesce(login_facts.login_count, 0)::bigint AS login_count, passwords.changed_at AS password_changed_at
+SELECT login_facts.last_login_at, coalesce(login_facts.login_count, 0)::bigint AS login_count, passwords.changed_at AS password_changed_at,
+    (SELECT t.email FROM one_time_tokens AS t WHERE t.user_id = users.id AND t.purpose = 'confirm_email_change'
+        AND t.used_at IS NULL AND t.superseded_at IS NULL AND t.expires_at > now()) AS pending_email
 FROM users
 LEFT JOIN login_facts ON login_facts.user_id = users.id
 LEFT JOIN passwords ON passwords.user_id = users.id
@@ -62,18 +64,24 @@ type ExportFactsRow struct {
 	LastLoginAt       *time.Time
 	LoginCount        int64
 	PasswordChangedAt *time.Time
+	PendingEmail      *string
 }
 
 // What is stored about one account, newest first. The bound is that of the contract.
 func (q *Queries) ExportFacts(ctx context.Context, userID uuid.UUID) (ExportFactsRow, error) {
 	row := q.db.QueryRow(ctx, exportFacts, userID)
 	var i ExportFactsRow
-	err := row.Scan(&i.LastLoginAt, &i.LoginCount, &i.PasswordChangedAt)
+	err := row.Scan(
+		&i.LastLoginAt,
+		&i.LoginCount,
+		&i.PasswordChangedAt,
+		&i.PendingEmail,
+	)
 	return i, err
 }
 
 const exportMails = `-- name: ExportMails :many
-SELECT kind, state, state_at FROM mails WHERE user_id = $1 ORDER BY id DESC LIMIT 10000
+SELECT kind, state, state_at FROM mails WHERE user_id = $1 AND kind <> 'email_change' ORDER BY id DESC LIMIT 10000
 `
 
 type ExportMailsRow struct {
@@ -82,6 +90,7 @@ type ExportMailsRow struct {
 	StateAt time.Time
 }
 
+// Without the mails to an address that is not theirs yet: whether there is one would tell whose it is.
 func (q *Queries) ExportMails(ctx context.Context, userID uuid.UUID) ([]ExportMailsRow, error) {
 	rows, err := q.db.Query(ctx, exportMails, userID)
 	if err != nil {
@@ -103,7 +112,7 @@ func (q *Queries) ExportMails(ctx context.Context, userID uuid.UUID) ([]ExportMa
 }
 
 const exportSessions = `-- name: ExportSessions :many
-SELECT id, created_at, last_seen_at, ended_at, address, user_agent, device_name
+SELECT id, created_at, last_seen_at, idle_expires_at, ended_at, address, user_agent, device_name, is_remembered, authenticated_by
 FROM sessions
 WHERE user_id = $1
 ORDER BY id DESC
@@ -111,13 +120,16 @@ LIMIT 10000
 `
 
 type ExportSessionsRow struct {
-	ID         uuid.UUID
-	CreatedAt  time.Time
-	LastSeenAt time.Time
-	EndedAt    *time.Time
-	Address    *netip.Addr
-	UserAgent  string
-	DeviceName *string
+	ID              uuid.UUID
+	CreatedAt       time.Time
+	LastSeenAt      time.Time
+	IdleExpiresAt   time.Time
+	EndedAt         *time.Time
+	Address         *netip.Addr
+	UserAgent       string
+	DeviceName      *string
+	IsRemembered    bool
+	AuthenticatedBy SessionMethod
 }
 
 func (q *Queries) ExportSessions(ctx context.Context, userID uuid.UUID) ([]ExportSessionsRow, error) {
@@ -133,10 +145,13 @@ func (q *Queries) ExportSessions(ctx context.Context, userID uuid.UUID) ([]Expor
 			&i.ID,
 			&i.CreatedAt,
 			&i.LastSeenAt,
+			&i.IdleExpiresAt,
 			&i.EndedAt,
 			&i.Address,
 			&i.UserAgent,
 			&i.DeviceName,
+			&i.IsRemembered,
+			&i.AuthenticatedBy,
 		); err != nil {
 			return nil, err
 		}
