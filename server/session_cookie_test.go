@@ -126,6 +126,7 @@ func TestPagesOfOtherSitesCannotUseTheCookie(t *testing.T) { // T-41
 	}
 	evil := []string{"Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site"}
 	s.call(http.MethodPost, "/logout", "", map[string]any{}, append(evil, "Cookie", cookie.Name+"="+cookie.Value)...).problem(t, api.ProblemCodeCrossOriginRefused)
+	s.call(http.MethodPost, "/logout", "", nil, append(evil, "Cookie", cookie.Name+"="+cookie.Value)...).problem(t, api.ProblemCodeCrossOriginRefused)
 	s.call(http.MethodPost, "/sessions", "", map[string]any{"identifier": user.email, "password": goodPassword, "cookie": true}, evil...).
 		problem(t, api.ProblemCodeCrossOriginRefused)
 	if got := s.call(http.MethodPost, "/sessions/refresh", "", map[string]any{}, "Cookie", cookie.Name+"="+cookie.Value); got.status != http.StatusOK {

@@ -189,6 +189,9 @@ func TestLogoutHoldsOnEveryServerAtTheNextRequest(t *testing.T) { // T-36
 		"refresh token": func(tokens api.TokenResponse) response {
 			return logout("", map[string]string{"refresh_token": tokens.RefreshToken.MustGet()})
 		},
+		"access token without a body": func(tokens api.TokenResponse) response {
+			return one.call(http.MethodPost, "/logout", tokens.AccessToken, nil)
+		},
 		"both": func(tokens api.TokenResponse) response {
 			return logout(tokens.AccessToken, map[string]string{"refresh_token": tokens.RefreshToken.MustGet()})
 		},
@@ -227,7 +230,7 @@ func TestLogoutHoldsOnEveryServerAtTheNextRequest(t *testing.T) { // T-36
 	if n := accepted.Load(); n != 0 {
 		t.Errorf("%d of 1000 requests were accepted after the logout", n)
 	}
-	if n := one.count("SELECT count(*) FROM audit WHERE action = 'session_ended'"); n != 4 {
+	if n := one.count("SELECT count(*) FROM audit WHERE action = 'session_ended'"); n != 5 {
 		t.Errorf("got %d audit rows, want one for each session", n)
 	}
 }
