@@ -34,7 +34,10 @@ func (s *Server) authenticate(r *http.Request) (*actor, error) {
 		return nil, fail(api.ProblemCodeAuthenticationRequired)
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || len(values) > 1 {
+	if !strings.EqualFold(scheme, "Bearer") && len(values) == 1 {
+		return nil, fail(api.ProblemCodeAuthenticationRequired) // another scheme is no bad token (RFC 6750, 3.1)
+	}
+	if !ok || len(values) > 1 {
 		return nil, fail(api.ProblemCodeInvalidAccessToken)
 	}
 	claims, err := s.verifier.Verify(token, time.Now())

@@ -65,6 +65,8 @@ func (w *contractWorld) provocations(op contractOperation, status int) []contrac
 	case status == 422 && isList:
 		r.path += "?sort=hash"
 		return []contractProvocation{{"an unknown parameter", r, false, api.ProblemCodeValidationFailed}}
+	case status == 422 && op.OperationID == "deleteUser":
+		return []contractProvocation{{"a long header", r.set("If-Match", strings.Repeat("1", 101)), false, api.ProblemCodeValidationFailed}}
 	case status == 422 && op.OperationID == "verifyEmailLink":
 		return []contractProvocation{{"nobody's token", r, false, api.ProblemCodeTokenInvalid}}
 	}

@@ -6,8 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -17,22 +17,30 @@ import (
 	"usermanager/gen/spec"
 )
 
-// docsRoutes serves the files of Swagger UI, which the page of showDocs loads.
+// docsFiles are the files of Swagger UI that the page of showDocs loads. The others that are embedded are pages of
+// their own, which our policy would leave blank.
+var docsFiles = []string{"/docs/favicon-32x32.png", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"}
+
+// docsRoutes serves them. Their ETag, which is not in quotes, is left out: they change with a release only.
 func (s *Server) docsRoutes(e *echo.Echo) {
 	if !s.Docs {
 		return
 	}
 	files := v5emb.New("", "", "/docs")
-	withHead{e}.GET("/docs/*", echo.WrapHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600")
-		if r.URL.Path == "/docs/swagger-ui.css.map" {
+	withHead{e}.GET("/docs/*", func(c echo.Context) error {
+		path, header := c.Request().URL.Path, c.Response().Header()
+		if path == "/docs/swagger-ui.css.map" {
 			// The style sheet names it, but it is not embedded: developer tools would report a failure on the console.
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"version": 3, "sources": [], "mappings": ""}`)
-			return
+			return c.JSON(http.StatusOK, map[string]any{"version": 3, "sources": []string{}, "mappings": ""})
 		}
-		files.ServeHTTP(w, r)
-	})))
+		if !slices.Contains(docsFiles, path) {
+			return fail(api.ProblemCodeNotFound)
+		}
+		header.Set("Cache-Control", "public, max-age=3600")
+		c.Response().Before(func() { header.Del("ETag") })
+		files.ServeHTTP(c.Response(), c.Request())
+		return nil
+	})
 }
 
 // ShowDocs is the page of Swagger UI. Nothing on it comes from another host, and its policy allows nothing else.

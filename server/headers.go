@@ -42,7 +42,7 @@ func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
 		AllowOriginFunc: func(origin string) (bool, error) { return s.isAllowedOrigin(origin), nil },
 		AllowMethods:    []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowHeaders:    []string{"Authorization", "Content-Type", "If-Match", "Accept-Language", idempotencyHeader},
-		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy",
+		ExposeHeaders: []string{"ETag", "Location", "Link", "Retry-After",
 			"WWW-Authenticate", "X-Request-Id", "Content-Disposition"},
 		MaxAge: corsMaxAge,
 	}
@@ -93,7 +93,8 @@ func isLocalhost(origin string) bool {
 func acceptTrailingSlash(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		u := c.Request().URL
-		if len(u.Path) > 1 && !strings.HasSuffix(u.Path, "//") && !strings.HasPrefix(u.Path, "/docs/") {
+		isFile := strings.HasPrefix(u.Path, "/docs/") && u.Path != "/docs/"
+		if len(u.Path) > 1 && !strings.HasSuffix(u.Path, "//") && !isFile {
 			u.Path = strings.TrimSuffix(u.Path, "/")
 			u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 		}

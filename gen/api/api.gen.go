@@ -2491,6 +2491,9 @@ type InternalError = Problem
 // InvalidCursor RFC 9457.
 type InvalidCursor = Problem
 
+// InvalidHeaders RFC 9457.
+type InvalidHeaders = Problem
+
 // InvalidParameters RFC 9457.
 type InvalidParameters = Problem
 
@@ -3058,7 +3061,7 @@ type ClientInterface interface {
 
 	// CheckNickname Ask whether a nickname is free
 	//
-	// For a form that checks while typing. Being free now is no promise.
+	// For a form that checks while typing. Being free now is no promise. Of what is longer than any nickname, the answer repeats the first 255 characters.
 	//
 	// Codes: `uri_too_long`, `internal_error`, `database_unavailable`.
 	//
@@ -3426,7 +3429,7 @@ type ClientInterface interface {
 	//
 	// The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
 	//
-	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `version_required`, `internal_error`, `database_unavailable`.
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
 	// Corresponds with DELETE /users/{user_id} (the `DeleteUser` operationId).
 	DeleteUser(ctx context.Context, userID UserIDPath, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3480,7 +3483,7 @@ type ClientInterface interface {
 
 	// ResendInvitation Mail an invitation again
 	//
-	// The older link stops working.
+	// The older link stops working. Three times an hour for an address.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -3511,7 +3514,7 @@ type ClientInterface interface {
 
 	// SendPasswordResetMail Mail a user a link to set a new password
 	//
-	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	// The same mail as by `POST /password/forgot`. Three times an hour for an address, whoever asks. Staff see neither the link nor the password, and the older password works until then.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -3596,7 +3599,7 @@ type ClientInterface interface {
 
 	// SendVerificationMail Mail a user's verification link again
 	//
-	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working. Three times an hour for an address, whoever asks.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -4140,7 +4143,7 @@ func (c *Client) Logout(ctx context.Context, body LogoutJSONRequestBody, reqEdit
 
 // CheckNickname Ask whether a nickname is free
 //
-// For a form that checks while typing. Being free now is no promise.
+// For a form that checks while typing. Being free now is no promise. Of what is longer than any nickname, the answer repeats the first 255 characters.
 //
 // Codes: `uri_too_long`, `internal_error`, `database_unavailable`.
 //
@@ -4848,7 +4851,7 @@ func (c *Client) EndOwnSession(ctx context.Context, sessionID SessionIDPath, req
 //
 // The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
 //
-// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `version_required`, `internal_error`, `database_unavailable`.
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
 // Corresponds with DELETE /users/{user_id} (the `DeleteUser` operationId).
 func (c *Client) DeleteUser(ctx context.Context, userID UserIDPath, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4962,7 +4965,7 @@ func (c *Client) DowngradeUser(ctx context.Context, userID UserIDPath, reqEditor
 
 // ResendInvitation Mail an invitation again
 //
-// The older link stops working.
+// The older link stops working. Three times an hour for an address.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -5023,7 +5026,7 @@ func (c *Client) LockUser(ctx context.Context, userID UserIDPath, body LockUserJ
 
 // SendPasswordResetMail Mail a user a link to set a new password
 //
-// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+// The same mail as by `POST /password/forgot`. Three times an hour for an address, whoever asks. Staff see neither the link nor the password, and the older password works until then.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -5198,7 +5201,7 @@ func (c *Client) UpgradeUser(ctx context.Context, userID UserIDPath, reqEditors 
 
 // SendVerificationMail Mail a user's verification link again
 //
-// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working. Three times an hour for an address, whoever asks.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -7995,7 +7998,7 @@ type ClientWithResponsesInterface interface {
 
 	// CheckNicknameWithResponse Ask whether a nickname is free
 	//
-	// For a form that checks while typing. Being free now is no promise.
+	// For a form that checks while typing. Being free now is no promise. Of what is longer than any nickname, the answer repeats the first 255 characters.
 	//
 	// Codes: `uri_too_long`, `internal_error`, `database_unavailable`.
 	//
@@ -8391,7 +8394,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
 	//
-	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `version_required`, `internal_error`, `database_unavailable`.
+	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8453,7 +8456,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResendInvitationWithResponse Mail an invitation again
 	//
-	// The older link stops working.
+	// The older link stops working. Three times an hour for an address.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -8486,7 +8489,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendPasswordResetMailWithResponse Mail a user a link to set a new password
 	//
-	// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+	// The same mail as by `POST /password/forgot`. Three times an hour for an address, whoever asks. Staff see neither the link nor the password, and the older password works until then.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -8585,7 +8588,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendVerificationMailWithResponse Mail a user's verification link again
 	//
-	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+	// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working. Three times an hour for an address, whoever asks.
 	//
 	// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 	//
@@ -11949,6 +11952,8 @@ type DeleteUserHTTPResponse struct {
 	ApplicationProblemJSON409 *ProtectedAccount
 	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationProblemJSON412 *PreconditionFailed
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidHeaders
 	// ApplicationProblemJSON428 the response for an HTTP 428 `application/problem+json` response
 	ApplicationProblemJSON428 *PreconditionRequired
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -11984,6 +11989,11 @@ func (r DeleteUserHTTPResponse) GetApplicationProblemJSON409() *ProtectedAccount
 // GetApplicationProblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
 func (r DeleteUserHTTPResponse) GetApplicationProblemJSON412() *PreconditionFailed {
 	return r.ApplicationProblemJSON412
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteUserHTTPResponse) GetApplicationProblemJSON422() *InvalidHeaders {
+	return r.ApplicationProblemJSON422
 }
 
 // GetApplicationProblemJSON428 returns the response for an HTTP 428 `application/problem+json` response
@@ -14322,7 +14332,7 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, body Logou
 
 // CheckNicknameWithResponse Ask whether a nickname is free
 //
-// For a form that checks while typing. Being free now is no promise.
+// For a form that checks while typing. Being free now is no promise. Of what is longer than any nickname, the answer repeats the first 255 characters.
 //
 // Codes: `uri_too_long`, `internal_error`, `database_unavailable`.
 //
@@ -14922,7 +14932,7 @@ func (c *ClientWithResponses) EndOwnSessionWithResponse(ctx context.Context, ses
 //
 // The account is gone at once and its e-mail address and nickname are free. It can be restored for 30 days, then it is erased.
 //
-// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `version_required`, `internal_error`, `database_unavailable`.
+// Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `last_admin`, `own_account`, `version_conflict`, `validation_failed`, `version_required`, `internal_error`, `database_unavailable`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -15020,7 +15030,7 @@ func (c *ClientWithResponses) DowngradeUserWithResponse(ctx context.Context, use
 
 // ResendInvitationWithResponse Mail an invitation again
 //
-// The older link stops working.
+// The older link stops working. Three times an hour for an address.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -15071,7 +15081,7 @@ func (c *ClientWithResponses) LockUserWithResponse(ctx context.Context, userID U
 
 // SendPasswordResetMailWithResponse Mail a user a link to set a new password
 //
-// As `POST /password/forgot` does. Staff see neither the link nor the password, and the older password works until then.
+// The same mail as by `POST /password/forgot`. Three times an hour for an address, whoever asks. Staff see neither the link nor the password, and the older password works until then.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -15224,7 +15234,7 @@ func (c *ClientWithResponses) UpgradeUserWithResponse(ctx context.Context, userI
 
 // SendVerificationMailWithResponse Mail a user's verification link again
 //
-// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working.
+// To the address that waits for its proof. Who was invited and has no password yet gets the invitation. The older link stops working. Three times an hour for an address, whoever asks.
 //
 // Codes: `authentication_required`, `invalid_access_token`, `missing_permission`, `rank_too_low`, `not_found`, `already_verified`, `too_many_requests`, `internal_error`, `database_unavailable`.
 //
@@ -18379,6 +18389,13 @@ func ParseDeleteUserHTTPResponse(rsp *http.Response) (*DeleteUserHTTPResponse, e
 		}
 		response.ApplicationProblemJSON412 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidHeaders
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 428:
 		var dest PreconditionRequired
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21516,6 +21533,8 @@ type GoneApplicationProblemPlusJSONResponse Problem
 type InternalErrorApplicationProblemPlusJSONResponse Problem
 
 type InvalidCursorApplicationProblemPlusJSONResponse Problem
+
+type InvalidHeadersApplicationProblemPlusJSONResponse Problem
 
 type InvalidParametersApplicationProblemPlusJSONResponse Problem
 
@@ -25696,6 +25715,22 @@ func (response DeleteUser412ApplicationProblemPlusJSONResponse) VisitDeleteUserR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser422ApplicationProblemPlusJSONResponse struct {
+	InvalidHeadersApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteUser422ApplicationProblemPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -30338,420 +30373,422 @@ var swaggerSpec = []string{
 	"GC7ADY3C4KjfZ1JeiZJ0Nc/BEy8lWma8awHNutisa5vlhZ/xKks8D7BbPicTEbNUyKId4UG4lytIs3QN",
 	"PJRyVuI4ZgHjKqSR9K9E32lQvRD5VjmDTuGUEzFsA6s/6vWBDfOg1iA/3ZpL4L7krkASx4wrq2pXrAI2",
 	"Ik6YXOVSYNOu0zS3HsWu/CuQdjsJ5YSq/qi0vczGUk6XRk+srVeUhvr5vmqWC9ah7uqX5ppjAVk+j9Iv",
-	"yorzKO1Y5s8jWB78mQSC4TqhKqg1QVAZ9AW0RS4VjZWxpYK9XK8mGMbAbn5v9mS73tLIeqdSjm7OMrzT",
-	"XMoUiwui8Gf9EIN60JzoWY2btE03bZNTEMggZFEgCY0ZrAeVmthzIkciiQJyzZ7jsYpLIwnYvdFvMalQ",
-	"+YXoRjQestLa82RyzWICZ6Ag0KawL39LWJzbmI0J/dToNPba7UZ+j0bhJFRfdWMuVBJ9a7OEAcpL5fDA",
-	"BRvETI4WqCYxtliqm5h2FcqJsfNAdCJELj9klaRIkpo7ME8hswihMpFsRbdG4Zk38Umfb2HazpfkBL3U",
-	"8HiE2K7k7EDT1S2dF8N4uWPWuANq+i9exWi093kw8Nt1vRX7t/FWGIPfIt+ESyLjm8hWzPFO/JawRG/N",
-	"nH/C9O/1TGTPNul82P/azof9e+F82L8vzof9++Z82L8nzof9++l82N/N7e4lRIqZZDw4dd/AkTmdbHJs",
-	"KG5RK1rBLfKz81rOK1Lub32fyNCI9LsKfsJH1sPx9vztv96cv7/cRFhTybuxp0/eH2fjS1Y4081vziE7",
-	"ZnOTORYNG53GyeX+o8cQLXCjV2QH/xrDSuzpfymwyR9jbBKGtTaaDa3KDp4enP948MP+p5d7L4ZPb5Lr",
-	"Z+qM7Q1fv/n95yeP2dOrRD5L3r2+ufj55H2j2dDdfOq+PPn9Ink2OXj8+uxtVyXs8aNnZ2+n//zweHo8",
-	"v1Th+F+//nT64fQRbZuMrTMq1VEwCQuqov6ZUP17KFVMlff+BscaNPJdrcFJU+rGWHalmDDBGWGRZPrS",
-	"jVe2B5G34iXNEn3RoRQQHVQTnwaHSgsoctsoldtFqeC4vkBMuqsIpll9C5XAbZDKNkjlIQapJLyepojt",
-	"8sPh21CVuw1VaVyOaMyCvG8CPKyU9EUUMTpMWONPHbNeEbpyoM9kTfCyySb9tdJYU4VF84ZGAxFPWHCB",
-	"mkixX/PUelM96tXEtulmbXJ+EHCmmyjja0ZiRoMWOR6x/hiGIudc0U9NSFQdQLT43OgJWqsKiJqFfVbh",
-	"MrGfLhvl859bwVfydV0ji+zvvsVYotCV1wbWPJQy5MN3LJ6EUpYQiMxjMs2ee1YdG3VzjdI1+JdIYqJ3",
-	"QOYWgYYKfCIPIsTJS4Vl5C4TRdP7rRFZRxhTHkahvky5JPe2cIjuZAMYxbCcSGLlq43Oyc9Mt+ruPQEs",
-	"JNo93Md/7FxjOqr9vicMyz6qDMSyI+n6I6PsY7hr6RYtor8CtymbLZKN9CvEXKWUvF9hV9ULlvFoaW2W",
-	"8GdhqWDlhXopEl7whr8VigzgZ896C9W1z1w5HzPjqYYAHYpb/d7hbBwu2PLurJdRMiWCJuL5jHtTyM5n",
-	"aTSih5BixrvZ06rzK9AbBQNGYyKyDlvkSI6dkEXXePEQ7BN52iwht0sqQ/B3GUpZjuAZ9tRDMktsUcy2",
-	"KGZ/RhQz3Mtm6mdh8f5xzpl14LsbOlRs8uVhzzYPc2ZClawUqAdxtuK2Svlwt+a4llqVGA+yNSsZln6p",
-	"A8KmZzEJVaOz315/QrfYWKuIDO/3FtFGH8ilbzrk4eyTskFRdifC9t2DXX1TeCbD3/GZHIdTMFUrobTY",
-	"3jP/6sYssqou+0T7eES+gy7zZvspwu+YfdT4mLTbB/3/CkRfH79kpCYR/MTwAZzU+IPuDH/cdX5twGfm",
-	"kaDBlRBnECGV+6J5mAVHebSgKbbpVgRZGfNBKLGDWB/VnDw+JD+FL+6LnrO36B7po8ESbadMEljQWEzE",
-	"soiaa9bX9wHT49Y381AAg1znDFgODXrv1kWzddF8iy4a0B7d0bz3ehuASy6Eo4TDi9uM5m1G8728Db05",
-	"env06uSiyv2TPV7d8XNB+VhrWWKWP/z176hciJlHvYopH6MiAY8rwYpt5sIMDU36NWthuqfGpUVKV4Eo",
-	"S/StHI2A1mntAK+VyckxNpndoUJVCpyasRADwDTKQHDvJrp5uWJlY5vr6U+rxS9vzJSUjyf+kraOysi8",
-	"1YPukGVQCB5HopSk7D4nfWzg2a1Oq27aqpjQgLhNYsp4uoUluZ67AfmCR/OHsVO9dFm2YT1kwkWAYZ7y",
-	"d/p+A3ah/BogTlfI8QJU2JjpGpi5ApvaVnnoLH3HsqhfeklUGEXkmkFmsojHLCCCtwhApIXq3kJoLTbQ",
-	"+6m1dGXKxMOVkUrENdJBUPkNIBoglOSagna2vcXebxysVevUbO+w2zvsFgtre3Pc3hy/MPLVZX/EJvQ8",
-	"UfBi/iTGZ0TYh2XVSEKLrtMipxZZ+EzItVWCXDMyCYexbvogQEPLBFii7RTpARSGyhAvElkI8cLfybV+",
-	"4KEsPO2apxlVhSATyrEOwE6o9X0EgjB65ANGaM3TYxmhHfIgkZUK+VAWSWx+dSPnHDiWrmR9wQPZ6Dxr",
-	"tzFCDGo//qfBeCN374Qs/W7E+FCNGp2DdrMxCXn2d7Mx1ZpdzBudxv/852jn33Tn9/bOs1+yf3Z3fvnu",
-	"vyHB30Ebcfvcf/Q43+nTZmMqorCvJwJFKmWYJuZBmRLZDcJhmDqL018jMWNxn0pWeiKnrB9qTa/wezKd",
-	"5t8wDbv9EY1pH3EZGv/1f//Xf//v//mYtNv7j7/769+arb9/bHT++Pz/0A+YeQCnsQiSfqrM6QOGvIH1",
-	"07xILudSsQlMI7u0NToAlItrOUpg2X4Qs0LooX1CAqwTUto05nnXPC/fkxGbQbr9OHvmYeyTAhGW7ZQc",
-	"TTR9r9inQlQF/JK5gQ1kcYcYxOJmA0AZTiDeoXBGwBPCzKPykphSKOnz/JIAGCIAMWADtDDeS/jDvUWR",
-	"2EUqLFmTPFE+WwKfusWAipdixNSCy2woCY3CG5YXa0r/YvYvTYIFdYHYp2mjs/fk8ZPH7UcQYR5qfQF/",
-	"OAQgshAiaKrer9BQoC6QVsqcWkAkVwmIuHV+iK/Kj1wlYEYm1/Xvv0hzszAvGI1BA9er42h/zlIAUIaP",
-	"1w2GRiWvZ889vO5iorXIsZjO4fSejURkoEFTMCCtzPqjny2Kx0DEE6qq4KFMUS/2SZOWQSrFZKU4aAMO",
-	"cl/xZ4qrUWvP2ebFhT4L+fgbX+wpBVzNP/NiX5i6Zp6VTh9VqIr6Djj/cXT9qh+ehz++fP/76d7b8FSe",
-	"TtT038enj09/PQnPjn9ss38e6eej4Fj9Fhz8Ixz8o8UO2q3+fsQbWcRgyI3Gmcfh6TSO/nH6w4ujV/96",
-	"/fOnx0evj46GR+Z/L46y/324iK4/PFX/fvWzup7vjf/9Ye/mrOK3DUlln+xMifpe+nWCCsxV7CuRi7SB",
-	"a2beJyImMZtGtM8Ccj1HrYDFD0wvqAee6hAGaSveUD4/Sg3GeQqba2BqT/YRWnR1m67TpnyPROt0ep1s",
-	"kQ80VE0tTDhR90wvPtx/tpDWZZosJXmRRA7ljbujivKxfbyA8k6bMuXtQ0x6CiUZhzz4FujvzLou/dNX",
-	"NP3f86gSZyLnGiqXZN56gx5KTGPCt5ATW1/Q1he09QVtfUH3xRf0nqfFid+wIKRXcHq7B7DTgkx0EwIn",
-	"fFkFSrKGXWjYNQ2L5QJtOgfeX21R5lz3TZLwvphMYyblvXEcHe49WqALVdJpiUJUQTZYHFxOf/yhvdBp",
-	"1Ugy8ipUr5NrvE9pRamPxaW/yRTYrxSjuE133aa7so0A+JiNvei2Ixm5DvUWnY7mCzf0F4oi3ga2bQPb",
-	"tpeZ7WVme5nZXmbuKy7e+2l1hWV3slvM2js8eB0YizswIZYLK29NiNtTd10pHtii7Mtld9o0P6a0g+3Z",
-	"uz17twWWc6dxHEKuMh8WDIoXpyYtFwZVMiPGocnDhce54PK0rOHAre4JwDCCp8AwT+8VLswisMECKZZZ",
-	"Cl3KAIWr7AdUEqnoYEAkY1DTbKvsbK0MW31na2XYWhm2ms7WynA7rEq9/GWUyqtcLVc/UOX25N2evNuT",
-	"d3vybk/e7cm7PXlXPHkzvOC91QTm3+G17/cwi1WOw+n37drcthZg8Ia+CEfu+p/cW+OTnH26xRf31/ii",
-	"PkprfnH5BkQtKSew8Kcy5nLj6P2/F+bRVPzWWBOo+WAhULMj2P68AOiuSrdZBPSVTqJNYqQ76/qlQdK/",
-	"2Om7WcVxVaR176C+OND6zzQKA/j5Jdyg8hs4e2pyrzxm75u0TTdtkwXOiom+XbIokITGDK6HFMrWzokc",
-	"iSQKyDV7TtDeTfRaScJof2QM5RN/mmnCx1zMeBc6rijkQ2TSH+GnV0okDqWtIXtf00t9i7LEAF9eI1h7",
-	"o+J4q/8UHzoLv+rdvFztqyIcUQuV+rdtMwW9gY4FH0RhvzwFCcCM9qmHebFJ12mS4920fLJBNMfkNxMA",
-	"PmGUq3DCWuSCUQcrkfKAxGzKqEI4Wnz33vh1FvJWmWTLWKtIQWdZLhCzJfAvS2yfVi+L06Qci39yRYdo",
-	"d5qLBColatFyOth5Q1V/dG/SEJ/WILczz5rkTt/4/PmzkWUMoW/+aBz1+2yqzsy96jWjAXrbAib7cTg1",
-	"YvBVeMMk6ZUvYj0yg4ROm+5giyACRXG727tak/Hnv33fbmnlMtSdjvBjzYa1t8FQduxYIMV7xCbUAAqd",
-	"GfigvXa7nU5dqjg0fsJjOOL+kbB4Xp5Azzkhe0TEMJeb7IcBoWDSxPqsyiKfDsJIEyo/m6N/2Bn8Bh9L",
-	"J2AO2YXjnoQ8/cE3ixMtFSsmceWUmWuS2YgqBrg/SpI+lSw/yrLA9Q05tf35Rrz/6LDmgO0BUDHwD1j0",
-	"dhqLG8azGYi4xCqmRnjVSLPjwh2yGdS1EBGjCAV0GrDJVCjG+/Of2LyKrd/QMZNaFks6gNJz0soL63QH",
-	"Id0B6/X+IRmJJJYZd/RpFLG4ScZsDnIcdsCQIW4ZmsllAlAL2A9WfrV1A0d0irjGBMG6iD0eBomkUaYC",
-	"jdlUmSL9lMSUB2Kiv9hEpYXqDt6/P/2hiSZ2rQ+ZwT/XMwsl6YvJFAoRU4m/NMlviVB65rwfJYFJPUo5",
-	"58lgv783aLOdR7R9vXMYtPs7z+ijg52DfnvweNAePKOP9qr2sEP3nZ/YvJqzHhU5y8UZ+6+d/++X//Pf",
-	"DR+7nQ5AYlet6NWIkZ4W9j0LWC5NGV57vnTI4f5T2OYiUSQsSKqPjf2PjcrJmeNiwQ5fMORzGCONVh36",
-	"cyLMmynwuphxmxj1JYb/VnBWl+omaKWPmDDmvB3RG9YhB+1DMhuFEbN8iVfi4gye/Pip/e+f9uKDm5/f",
-	"/2PavvnnB/7j4T8WTksPcPHc9tuHT/2zk2fgg6mQXPiQXM8x1MQrs6zzxiO0MhfPMnkl3zl2zIrBuE3W",
-	"GEnOtbRkPGf6Pl4xDDBtEcHNkZkbwZ7/63i9d78ZsAFNIqW5rtkwEECdRsjVAdjX6KdwkkwMT05Cbv5K",
-	"V1BfwYYGrMXWhn1H9Ur7eHNGIfPS3i1KB6VlLYMkZAadXkVSQMH0llIt1MocZoe36FC3n6pzqlec5M5o",
-	"vaN7VEP5uBARW7zoBtFDX8oKSlHhfuYboimFkw3vv9Ga8r92AQaSM67kLj6Vu1ALBxEwgWdPA//6ngZp",
-	"cWVsmB9XXQtdeflNd12AZapmgJR39S0BWdfS+OBx/lhr7zyjO4Nf/nj6eSf992GNf+/tf/YfhpfjcLpw",
-	"vZQgUyolETcsfg7ahBJDBnV0QdHtGQU4R7O2f/XAVuSduW/X5vZt27tvAUPIv6gvXfgwFkDCb1EJrwCU",
-	"OnpRz+A98686Albdbsdr2i9nV31jW5VX23v+UVtryP1k1M96WIhChndOvACcx6Vi7H3BFUPrEp1OoxDt",
-	"cLvmQvt/fpUIH2lIJlMDkynzXSFSbPNduKvgxz43i+Xcl72cH6yeVD1B9g4Hj3TIM8NRvpg7okmPGGHg",
-	"N80uSvq3tLq8iMm1UKOWnoKh5Jein/u5N4xy0ObujhRDoTzkKFnUgBCRVpXnP6fWxLVoQbEXxyi5jCCF",
-	"z26EFBAD7pDBXJudIksw5Rc0MEhea852QiMtE1hgUaqWTveNfcN+eGPzhatzVgoermx6kscxw0JDjtH2",
-	"AQmJprfGzrJOysV9vrq0eU7M1bNeQSB36RzE2TVWLswMCt0xm3djlsgaGzNv/7nAlz43PQ6oZT2VnF4b",
-	"WYuX6OYyqgBwP40ZmYRSakqKmMxiwYdwy6Nm3aDVjEoiGVfWUBlK0isYXXqG/EIfseEw5GBSWlso9nVH",
-	"XQE9deOsq4VU83x9MzyMVloxSKkiEeiTK2N3EOMQj4RjNC/YUKUPscnRWYcJDVStsVh0Xaj7xWyILxaG",
-	"sjmxaQZE7ID0jgTGAQq8FPF1GARrqwaGG7tTFsM/xXL59wZfeZe9sbG56ttjal4Cy2vqbSAwQgXbIT/z",
-	"F/MLigDIX23+zXxlyqXCP6t+uTk2QXJN6ByoFQiglDUh6VuicopkAgVfCc7WJFseBH7ZfHMI/J+bLoxu",
-	"rVffy03qXea+iZj0mT4CkL2Uz8lExChdTrm+LdHoJI5FvLZYwT66zHayRJi4n9zIlC/FhKE3YgZnihYd",
-	"RHBjTolv9A0VJmvFmLzFZFMZKmtN1v3kJgWm1CoNiwQfgn3EniNRKJU72Xc5N+kaE15d1Sh/eSPzBgsR",
-	"ydy+oGmYsJhU04Cpn1GpjiCgZb0pQ1AbtR0snGv2qY2trf56voIvkYrO8UQ4E8OQ382VKYtWSO9HVkP2",
-	"hCuUuyik//quQuR4xPpjuALKOVf0E7oSByImYzY3GTVS6d/ULOxn8SMOzn72uXKQVDqoEnR58U5WPzrq",
-	"qwZFtReBl/uWaUkoRXnVPtfnW+C9Jcyre/ddgOHdzR4yGb/aEwVj6jzMWni5EPDkOzlEolXyABzZUxEr",
-	"15veDQMSDsDfjvsyY1JT9sp+5l7UKlrEQiXKLeGfAiE3yDw1j3Do5rYXAqMgpmlruaR8Y1UoY5cbXiq8",
-	"vKBCO7ZoEcghhLAMxA71SbVhTLl6COWfS/RZwjEFcumFRysWFypnoMyW4AQNOVCaJYuTKa6DpxdnLc6n",
-	"JpwLMFbTQIRULyZzkaBVorKe1UNcHT/pliyRh5IbPhXce30cDkeqSa4TlKl2v5gzQ4ZDTkKe7fXbmd28",
-	"yut9jPWuqeD4gkNB7MAYNHnNZX+l+O+0yNa3Hv+9MabO2z1B6fHZPTM2fkfnkaDBlRBnNB6ua5KYYi9o",
-	"hLH9ZOxsPoIoNfC4zM7lLnx6uz699EMD0vP4MIfSs5hZv2ac9yLZ6KPOEh4qE+su1OUKYlvWuZ3ZO7VX",
-	"xCxgXIU0kkXlGRoQt4FPgy53U2CcgnvTOFo8Jt17fr7uLdSXfcRaqjSXabdhPnK6BkGUUhqjDGHJP3z4",
-	"sHPkpBmWgzouXh6Tx08etZvkIB/RgSXF9G0umnz/seFMEuIZawWZPPKFZX62TH41ioVS0dpsXq4UdS/q",
-	"cd1THv8Sdbo2dzNEUtsa5TOKwc4OZ18wFc93jgbKF9R7iSWk3VdTxn7crhVpVAoMe/r4cGlAZ8ra7zm9",
-	"oWFEr6N1j31bpr2b5LvK+PsHW8jdbVFmcW9HBTGuL9thn1mFPAZ1NVQyLRa/rIa53kpsMhUxjcNoXvjU",
-	"va/eXEHJJRvAS1jYAk4d9K9eXf5hr8wt6s9v9Kw1ZcrN/qBczlhMuJg9MKHkLyW0hnSqqIlzb+sS3d/b",
-	"yxetWLT5e4w+oK0bMhsiXGQ2ESF7f+Ncs4QMPVWhXoqEr6vIcqG6A/v+4gnaD23K85iHEQBjvJ3RGxGk",
-	"htr8e/+CbG8xnRdSoRxJeHJFh+UXj6SbZLVC9lSt28Zhu+q68VaoC0aD+YZ1sYVLZZUKVxVMF60rEgXg",
-	"Sku7uYT257a57mGUKBXyYTcQs+Vb4tK0/kE33pi/2pyHCpJQucjq5j6gM/EOzXMLV6T43c0GIlcblt7F",
-	"QOwwD4KyjoG9CIWwNA61gF6xkRn3bE5oz9bbV05UoRljaeIuVMMtph473dSZ+kUGY7DxqafWf5iqUKyv",
-	"clgnXywYptkQM96l2ZcXvng+43aQG9oBuZCPQHDmjQ68wPL+m7GwxthZF1OvagZJmRFACOBm5v5WS2Do",
-	"1IT/gfNTTzwKb9gDsQlesCEGP2lREYn1Fyd2Our2056W5C2UPr4Z9RE5Dy20Yso4ZmSH/CZU6NsSPJoD",
-	"Y16iEeaFMRt8bT0lb8RYrGNA2xd4797QYQZVg8BLn3oTZiIea6YeJBHmkMMt0Npu0oBqvJ0/FC3ErPrd",
-	"GQxXX/xNLeGDX5pwyE/vIPBocVoeNj8zoTPNzeWwVAXhLM8oeyvU5tMEV44PgTwu6k+ioXLMAhPT4+TR",
-	"4AreiTO1VgR4zvm3qTDwB+z2w/W4E7/fkmwL8Yby+VHmqdpEAsLD9VGB6nm7KCvMdQmzPpanu5gPnoV8",
-	"fEdZL+YiqFV/MSAiiTFRSMsFmcaaskiidIBBnccY1/O1qHGfMjt99HRyOdOAM0O9/J560Hv5XSxuNG/k",
-	"olce5MbOEec8NjkjX3F5mlknsTOYOp2kg/8ia2yYHPCeLIJZf4ROpAe09pta8a+7WEcPdx3ec5qokYjD",
-	"39cH88h0t5WsjUe59zKjYzPVYilgOq5mrzqCdzZrrsKQOhwNHjYPRIX9Ik70haviHcFmnQgLvLr5oqHr",
-	"zNotkrl0rtnXNpeMbxBAFI2HrKo2qYHCeg8lUL4agsu6dvjbIr98TTt+lhTmyXQ2g0qtf07m1dS6PmDx",
-	"fHj/XyQR+qtirrScrzkQ2aeptdlJIaYBesRo9C4WUxarUE/ZwHBOnZ/+aLiYIcVzlpHeq5MrsisZuJll",
-	"L0V6jZOIFeCnj8VkGkYs/m7v2SN9tqaHrVP3JIfqun9YlMLNxqed/oj1x1AMZ5bhmVj8ha+GyLccXC87",
-	"ef6TgvWl4/8lfUNc/8r6UMYOlw+5Lh3tH40JkxIrSZ0iQ9j4+z7lFvKhSSjMV28NgQhcM4qOhvzipp2V",
-	"gjUAmobxPjOGtSmLZRGjcvUBNJces3lC2fFV0Edv/x9MXUXg1dzkchUXS9DeFv7dSpEZ4kERFlNZRJbG",
-	"Kjf7O+3DXJWblIP1ObGjQgAxzcWkLJufO8QFczz5pI983ySoAbMSgJN9LRJFKM9cnsX1Zjda6FR0pNVt",
-	"6zmFmg5ON6ac0WIZhsNkwcmNqcQ4oZ9O8UWDrGkmSOOYzsEobd5YtEShzNCwPasCtYfcOudrrEqpUqV3",
-	"KHORIFaDDIecBSTkleNZlUt4EhmfDaql5fHB0NJDOT+612JGxECZIfpHt5dHK3586N5unrXbT/aePdt/",
-	"dPjksP3s2d5iCFT9Yhgt4qJc1i2hqoCgjyfDSiwFtfrqcJQVqV1TzGThcrr+RcAnU4tWtL3RFZ0yHoR8",
-	"aKqYeuGfrWBN8chnVKs/KRa5vt1ihVr932ksxKDlOYuWDwUh2ZetxfmMvzMtwUdsyjr5qBuzPCs+JyIK",
-	"iOAM3RYoYwnV93eIWudqtDJL2Mpdy7miIHRdoZNNvrgiRZmQ34N+RnOoYjdJ08pcr3g3tgJQz9CR7r/q",
-	"Pj3cO2yS/bJAhyQjuDrKbnozLPdxjic1GnYZDyAXOMfr/8kpI+lCZHvBr6U98glTdznKOzTkKhZyyvpw",
-	"8NnBeEqfvDu/vCK7WfM82nNFLbOsubtRkzgsbAxfuGizEUqZ+NagF0rZA+iaHk0CrLvimC9kjZGtM5xf",
-	"Z2PZ1Y294mGaXEdhH4B06lCmNWNRtAPoSbu64xbcedYYlcVEXs52bwVnHc15aaQxdTm+ghP9/Af5Arfl",
-	"PdkXS4Z8FEUob3FhAXtO0nlxr6DQ6GilpGq/uE1WG7dv4Bgp0rV5D9SqvIXbjojJlIlpEeXezxGB6Mt1",
-	"GMAA5S3buSAva21aaHn7kXQ1d3WxLuHCRT6GIo4ZggMGjbG4oPf/p8EFZxXrC49ux4+Fc8kInxJ9HTlQ",
-	"KT0X7MpmxSFRl3qeXVPFj74z7pjyPovsLW09G8TDu9t7KQGKwvmMg51vPUpg+VH/ecDphAVaidXHE9y+",
-	"oSSpVsOTYj2OGbsuM68LpU93fm/vPPvF/Le788t3ZYR81xxjBva52fCBzZYHC/dMc30FlEolMiyY3BJy",
-	"Gs1V2P9u7+nhQV2z0cKCIc3GAp2bs1mGVl6oYNKKxA2LaJ8VCpSlQ7KaY7EWWZlsQ7GzmI1KVLSjXshZ",
-	"WX3ztZjr/q9czupXPryNpVhw9pzIe2SeXL64ufbeNRZ8EMYTkB243ncjS6vws9SizXG/5CwUzzbXwzV3",
-	"AoQR5uo9mXZ5qv3E2NQgBboR+JCLjX2QkEvFaIBRi3LG9GSK5dtM38V6VoUa315zi63IAljJEs1l+FYz",
-	"5fYolHAm2MtpYe0C+hdJIjpVYlrk8SW1l1yGj0IOdoEQAhQHoe8adVJCjFmxgNRKRR6bjcWCzD69e6kV",
-	"swmbXFuKLGKoS0XnmdnEmnqCCM3w6KuswzpF1TJblCVeh+O0SP96O+c6FD5vwoDNUo+CfK6FDCPXMaNj",
-	"VMKhVmRuGQBDEYxaw5hO0MrF+DDkzNjDAgGqO/ukmXuOlruic6Eu7yr2CVWX+69dVaguaHPTm93JLhmK",
-	"4iE3jO9Ie2k2oG5ohaR6Fd4wTsol7I6Km3otiTMM1Si57poLdzeJPfQ55wSb6UmXr6Sys7ubPd9FYbPg",
-	"NlouA1o9TD0e/be+7kq9GbMPNX6xrgc/3V7SSRjNPYQ7M4roBqinuZgFWOZlIf1sw2oKzmazlttqN+R3",
-	"TEr3a0DMrAx7iQcZZzFVLMDKz/Ralmp4wu5YqojktDz7ObCiF4tMlwfx4vgdOXzSIhBsQQZa5+oVykeb",
-	"ytSZFw/SPGnAKmu/QpXqsrypzQh2tJknoDsN+yqJK3hBL7c+u2HZ/Zxg3pctR9RoVmhN4eMbZIfPttK+",
-	"c7KWijpWFeXg/ZLMxIRRcLy3yNG1uGEk1xsJFeGMBaaccl9MGenp3mRnpo8stHfxZKLZsziON0dvj16d",
-	"XDSajaMf3py+1QdwdSXKRWL3VQyVQS+wMOWnHXPWyx0YkClZaUZU9n9U3iN/MNac6jMfPUjFWxc5nzJ+",
-	"9O40hWXJccUfDTFlnE7DRqdx0Gq3DsByV/w2OI2P+krEvtNNkCAMNOeTHhfXIpj30GOXakpUEUrc5M8m",
-	"oRY1CWN7i0Yis0aSRQaUBcBZsPf8ypgmpSMv7+8uxR/Qvt9Im3O2N0HNE3GQFSk1trX8zkLnE5TlZgGr",
-	"Y1E2WranlOO7vGcxVKQPRePjomDf23/Sarfarb2Cf7OOU7HK77oxn3npi9fzpa7DjMeKm8IsFowbusoI",
-	"6NspOb90eeWrfM6W1CG32elSUcWWeZ3316bJOKwGlknxfqhUeh4/6bafEZ+I1X3pEhoXqQmftT0BTRcR",
-	"0Xpyy3Ssy8ImuVpfkahU9jbOgtJZeSuOdiKSg+5ybjPTegMWdczmZHRhsIuJecfZ3N1GWWhVOJLguofS",
-	"S5Z+RR1zKakYDxbNU4oJgzhGaGc+spGoCqzeJBeSmPFAkoRHUJMT1KuMX67ZAColeUn/+PakDz22iFMl",
-	"SRisVf55SW1cj3+7a20R3jAB3EZYYtk27NUzVcE1RjLGl7I3bFGMElSCDMIbRiYhT1TxsrpJlodCw3To",
-	"vd0foS6Hd+yM8fWpnx/QK7GjFdwdbLm7V5QiNayWsEqOHCjQLcfAzjbKDqPcVPJbubi8Honlk8IQXnwM",
-	"aHzlVQv7IzCWpwmAaTr/hDHV+sg/8h3NKjjDXocAOFwRmx4amcpNXXiKLfMAZPAA20JAM3gsex1irfr6",
-	"T92efZpirDc01SIB0tppFIlZYQwZJIxuhi8oIbpyJGLV65BL/V8b/d+bhLyXtYkEH/Y65MzJD+hN6Cen",
-	"hZzQKOp1yAsWiVnpdRoPYfRwhyi8OWAzpIPULRSJmN4T0EOuugDoemaeAoqxarW11yFvs0zXnp04trPJ",
-	"PrhNTFODmmgpB/B9+eZwKTCtKS9ie8Mh68T35t9NYudNei1FlChGctdE8v7iLL3Agr065AOB3ejbfGEF",
-	"cXrpDOG+X5ifvbbaLxO8WxP7O1F0mH/DXtbNGwda+hy0ScSUYrFskiAchko2SVePeqdJwKJFqGmgf4QW",
-	"LcPyAJKiB/sTm6rU1m6V99yX+yMa077+Sq9DjgVXsYhI9qPu2jQl73nYF4F53xZyTKZTFvepxN1A4M8d",
-	"/bcdW3Gv2Rc1PdMXCfxV6z2YKLwD/6psJ6esH9IIWpp/Z/MqvaU5vy8mE8HhhTT2ErgLYG4xdgUMqukb",
-	"GHkOH3lDg7SUprGO/EUSMTM3KDO2RCU0iuZd9qkfJTK80ZM/TgVBX0yuw+yUA9HSs2s6BcHc6xC0WE4E",
-	"GFUpB1NBXozhIQC8hOLLmIbBKmxGT8eMG/ngz2VJqTkBRC9kTBfKTPD0sybO0Mg3qGds4ChLjYMEM1xY",
-	"d8zm5oUxmxM6nTIaS1NrDb9tC4TliATB1h+5c012CpHkBHmj2ciEdQM1NHczNzAFGASu+Tckf5mftQS1",
-	"P9sSDTn5CFfyVPI1smRGowZkP1jztSOVGs1GUbg4DVLDV/ZTas+DeBrY4M7TbMfqc7+4N53f0m3n/AYb",
-	"yfnbbBczYdwW5g/L8bp1iZlhaMinzloYB0GzgUlf8BngKWhjWEfrCy5ngPZiC+jlLB7OapdUKdAX0spu",
-	"RTMxIwmfMIVKgxiACMeDPW8SKpSZsIuXL3ITWuSgpefRKtVv8Fufyz7fYOmtN9OVPmdjXSt3ZvX5Lcmc",
-	"cQlQYxJntvFnh04VRr8/ChdA/52yZOKiRMWUywgNq2A0baKopNLoOhBRC6pRjjswbs4dghM8l2mu6Zp6",
-	"s4OftfeIaWH1H0uh/FLsehxf3lkWdPmU3tlImjZM1fBGSttKxfvMWbQqlx7qsjMqXbul4fHfEhYjr6tR",
-	"mkSd38ymZXkji3go1C1Dhh6sx9RNsMirFKXAgy8Q7lVtk3dN/R5RA44MW0Z1MAChMQxvWAsURW6xvlJn",
-	"EqL26ps43shlSgRMo70xFtp1PBjZwxKvvWY00vTJpTJaIPSGGJfFsX24WJZhv5fYtkhU04WPqrn3PHFk",
-	"8wwuCFxCxCQKExtm6xJJjPN0EGMfCU7TyF1AU9ho9NYRL8EpOP7B+Y+j61f98Dz88eX730/33oan8nSi",
-	"pv8+Pn18+utJeHb8Y5v980g/HwXH6rfg4B/h4B8tdtBu9fcjnmfwp3vP9pfGu2Bgsf65O/JGiJ8OuYhZ",
-	"4OQGQFQh4AzkNp+LWLHM5VE7QOzH2bjAiTQaNjqNk8v9R4/BPnPT6DTe7eBfY8D239P/UlCt8hiNMPrL",
-	"IWzvRqcxeHpw/uPBD/ufXu69GD69Sa6fqTO2N3z95vefnzxmT68S+Sx59/rm4ueT941mQ3fzqfvy5PeL",
-	"5Nnk4PHrs7ddlbDHj56dvZ3+88Pj6fH8UoXjf/360+mH00e0Xd4cMN5y6sJQxKEaFZw4dla5082zaDDr",
-	"UqR8Et8U1sTSJRed73U9BFUWpTGbN7USYI5lWKm/SIKHV8Fg7zE/lz+l5uVP/cTmHo6C1VtGCljdPzyQ",
-	"bxS92rkekQmWdfnJQ1sh4iDkVLEmuaaSPT5M4ijf92pstZRO87UGsQqnLh1E0VGk5mbDaRLpESLj4Bo0",
-	"gdErtvAlU37N78mjvSdN8qhw4RizOVbWvO97/ZfSbsehF6f6Lkv/QgUAzvp5OTGtVlallom5dJX9Zekq",
-	"MCrf2ljXYGWAPZMK9UETVpxIFmO06sfGbARF5IkcYWoOoLTwv39sFJYTFLAKTyk6PRtIj/RqadyaDWn0",
-	"wnvisl3q0rrXLtzch6sjlGG1Z1QiRAEEcXAb6YQqgH7IBTY00ZxWvTKZVoXlzGJ2wCLioH4buDq9c6fD",
-	"mGK0hNaTu5kdJK1mnfD0nzIc8m6IYC9azGfpvN2YTSM6h1Zp3m/MJPMlAttMDfN34c8uFyrsF38tvuTM",
-	"IYWI0MsWJLYesfmxD9lVUdF+U6BViafyS19O4AMA7qDXwdIKsb5A6EUhvZipeB6CYyRdV1MPJAgDbE7H",
-	"jECJRGhpCiSSnkRzafE1JcQYA3vkOJxO06+i74NQPgczbGY5oE6KAhTxxoQPAmvUZ0GL9BCup9chBjIZ",
-	"ZMtQiMDDVjhV4CEcMCw72NLMgPRGRjifQlQQGtxKtA15Ub0c4S70Jz9q6Sd3UTRgqECn8erkqtFsaPmE",
-	"LA3H0pApJwVfDziywUklcYZfLGmIxjdTJyfTGVZ1uN5TvzHIzmOJ/An5OAuOyE/Wm3hkW6SRUjbczGTs",
-	"2uyViFGA/ytEdxbIt1RbAvounsIFi0qCU7/WxAVIKVGYnleSZtTwzh570kdmn0KOspnsLETsBMvWyDrv",
-	"zi/hP+/h/4+ujl83mo0fTs5Ork7yXIzNy0ws+uP1kwBiRmVVejKYKZ5neSuhXqkoyJbQCXtF0dwEeTAb",
-	"FWpGXY5ozII8oif4dCjpiyhidJiwW+QEYHx0aW1hYt71c6umeQw11oCAciuSeh3jOGTowulBPToAFkBo",
-	"w8NnWoX1ID7UMVObYaxpqO5ALo7mtEAQzj4VDGKbKIG/1JbN/P4FSxvsnYCnNDe4YvHdZUGStgygz5HB",
-	"uIrnmHiih5/3a8BPZcdGDrxgqREevSgFtdsLmWELFBbH+f7ibSoNRR8dgcXQ0VVrGubT7r2CMSt66Amm",
-	"CTnp/XPHSI6d0wDN/Oauj6f+X/TeHq4a8lQcnV9sywqj3uurq3cEH+Y+fLi/31yA/Pro2TMHDumw7QVE",
-	"ylVx9Mf7wsbAKiaYEZhpNIOYZTUFZR0wDBrQ7t6T5dFHLmcdlPnK1Jr0HTd6a6WhyfmFylAOTXHsOjxj",
-	"0U0r2Jd59nJVhcsyLuPS7xdNg6aSJkw/5RjHa5NuuNSh4/B8frlTGWKFVuXhUPcsLUiio0SN9rMjDiQb",
-	"+Wt2Shy2Dv7WIqggYZ+udLbJDESK1E3AAxoHJt5NAk96jhl46t3ixnibX6w6vGj6lKwfM7XBfjN8Cx8E",
-	"jWPJxyAuS8oCNIk/v3M/74f6q231t7//d+NrZpyWxR5mflRa2qnJTe5Trs/1GUb+S3Qg4Y+LKF/h9tX7",
-	"0x9HrOeb92ov86stm2NhE6efXpLRagFuj7DIURiFaC12jUlZzSSzB7M8MpN5bFXaNMAiX7g3k8j6H4f7",
-	"+I+d60bZmpcr0FQyOEF0UJg6/+FrtrDm8iDc6vS3I5nVyVmaWf3Ie+hbnX6RWmOJfYGtlx2NL/XJJ9Kc",
-	"Xi2wohDMBznD5eKDbwnuzsESO6YT8+OWRzfzzU9gEX9dVFx6PozmdkFF7ESkwtK6NzetBjgRPE4AUkWU",
-	"jm1Zmnw6pMSiUDv4sfRTN7Ix4ngfyv7O+9yPdv5t3e7pP9HzXgaSdXotuRjSsKkc4+mPL1C7lqDt5wde",
-	"95O3+2JKmxKuwfGbo539x/skZsMkojFhn6AIeSnUZBFNV1VinPk3Xfpn4/Rxq2MCqfAiw+WbSjgcxIyz",
-	"mEgGIQNlJaFOsv8dpPUvNZkvSrR5f3W8MZBPTxTU+pDD5Jr1aSKZQ/gZ1QraJtNj/LEwRxI8pUETDShY",
-	"YH9CQ0AygWBGPyJH9QHuP0PQxO3Wn6uOycmHo9iv5ublHHybQx9YSsO7ghtYGbbVp5u/f3/6w82TVS/W",
-	"7b31cok0DVDMUQ8R3hvvC1GCuC1XyCfaHCzCcoTlL4GDsPIaQ8TcAscaZCvFgFIJknNW2+GLldgWe3wX",
-	"KZTG/YzgPQkPf0vYyhg+Xs1tBRyFOjAIXrRjy4pdvPp3Eyj1sSBjsVfg9h5msRnv3cbk8xfCX1iZDS3E",
-	"wkJfiEBg6EW0fH913LQGHyAgC8LFmNuPbnMcm4rt5XG8ETdM4mGn+XUO40CnRO/kig57aa7Sb4koJibu",
-	"rwml7qsZ5ckOtE5b517inG6uYGyCAubdMX5WqpBy3jPNLHpZzi/dQaVzvpDxmGtqlyivO1nB59Ng33kl",
-	"wuurN2d5RvqYtNsH/f8KRB8SB0dqEsFPDB+A8Q9/0D3ij7vOr2X7h9cCYuOn34ko7HsCrHqwVSSY+3r6",
-	"Do5Kbz+iUjIIPc7SSpqkx0OpelAXHBG/4PPkr5fvyNN2e+fxwYu/tcgLoUbGtU0wcSS1LEmwtVflRzmX",
-	"TWdUwGtS5e+W+eeVs152w9x/9Dh/U3vabEwNpQrfsBgmJlPGiKL01yynpvjEZtIUf88yc2yxL2zo5vF0",
-	"Gv/1f//Xf//v/9FLvv/4u7/+rdn6+8dG54/P/w8ZwrDCSvddk8KHJnTIDJAG6v7ty5/ylw8gT/WVFI1u",
-	"61+DVxjJ09uOY5ry/0LPZH63fC4ve/k6iVmXdW4BPmYp91dKg1yt75TdfD5DMSC9Mpv1VvuCw7ieK3op",
-	"+7NW5z7e92qVIDUkodImdOalaq3tsmoUqOGd5gKbhoc43vUuMZRn5bzU8B41Ve78i5fH5Nnhoyd/avf8",
-	"1m2+dZtv3eZbt/nt3OYL5G4VKMkcoN6wkCeWBhsYUIp8SrstY9zrkMN2G33kADvUzyW6Y7zpj5fnb5uE",
-	"kjRDGrNUUlyGq5c7T5tOJXnUo9BUakDv8pgPSSxF7H4af4ERG7sBlLJ0Kl0iNsAgjMBzAd1VVAOGfvda",
-	"5K0g11jxFr27WMaqOBY3jcq+eZXWAwJ8SUMyPSCEoMHBhUpa2GhA0TOW6xGViN1UmHPMAGiYRtJ+5j0m",
-	"qLuYz4AXkN5YOoQzjAOOAkKnNC6M3WAzlQdfgNyWxOTCrzBum4s/ZTH8U+AHDsx6gW3tL8ZFHtH+2AF9",
-	"LC12DtA9141BZ0gjOLLC+jPIhso0LmokgwUuNLAUlI9N1dyZ27GpYasfw9ujcDhKISHQLihi+JXF2BPe",
-	"y7lQ6d3c7c8dYBwOR6pJrhOVK/FoEtaNYR4ZFEnbxVjNGv1hnio2z6XdQnf9WEjZFXE4DDW3w8a2nR6R",
-	"KR0yRFLHrSJDxUwRApCFYhwyi+XhZAT0I+F007s4eXV6eXVxdHV6/vZ78ywD2RmIhGPbw4x9RezskRD3",
-	"hsUtmlI1MvwEMboFLJvD9iNLDzVCx5ZsYhg8hvRaSCV3jSx0yGH7Gb5cAAi4XgIpki8C7HZknyzo4jnp",
-	"OaK6B7tmYD312H9WnNjtG0x68CvSXm/2kcB8HqwQoVd/LjOkEqfYsO3o0uYxa07TbNIkYBpigMDDJkJB",
-	"VvxEsuiGySbhEAgax6wPvBrGxJE3hkcjLefnea5/BinSeehXuCMDMBxq3MX06VYKdwWHGpjRhvo7aY/Z",
-	"wWQ9aYDU0jsN2GQqtDY/3/mJzXtYthMdgPo40SqOFr/cAt9AaR6UxLrzPXOIpAUZjNBTQhBhYbPwLbtl",
-	"vK/oAwKx12CC5fQJYhGOjGWu2zcFsKHL/RbpnQ523gBcjRUHLgaNeQu7mNJ5JGjQdfGwDvcOnJNY6983",
-	"zJYpmNhvu3XC4Z1DK/OL5bu9b3trq0M/j1opnJipCI2wYuCG7otALwVEibkHO6yLYdiSFqW73ddkQX2m",
-	"Bx4RaczK1zEQ3UE2wyUy54Z917ewPEP4EkksYb00U2YaCIssTFKYMVd3zObdmFkesL2X+c9qCiZm3hAF",
-	"FsWAIOa4wFU89p8WuaAE8zShfG6TmGBz7Oudjacasp75IFSttMqsPTGaIHKUgAqXBlorlK4OIUUS992q",
-	"Ee7rhWEYpkmHcYS8Yj9qu3I987bCuPmgqT/bH2UKj2Ixp1EXw/Y75JFW8s7EcGiBpZTDraF5Cy9x3etE",
-	"zuEVsxEgAwlmmeUxwIVHkkGKWhdQRa+pZN2Ep1FKbif2eQbQh9VGzJfh+twViQoMwBW82NsFufg7Gpw7",
-	"RrvRTWFrRYEFvsuuoKa/UQIldbqBmPGFvZkkL0Cd4AIqyEDAaQ5cqqSxu6BLoDXnwQxdhnSaFtACPFqp",
-	"82tOr3RwmTJdMD+IYsEeVytLXR6uaqWHnNONwA9S1m6K6YuokBjcK1BG0jyiApCVoyo0SnX/jaMITuNG",
-	"vqp/s1E8EN2bWnaoZSXi8BxK/zbDLp4QEHpUkPiNZsMV5pBx6ZPOujvPBTUnLhtQXcYj6ZyxuMhVRTnk",
-	"/maFApbUczazKW5n9qm+3Xp2XsMW2k+3lP7F3RR5b4qPwUt3/QvkyJXQQQpxaJOpmqdZtdlZYoxIqB+j",
-	"+AVgQzGEegKc9HKVaHtls2Z+t3jNV3gXR6nDAtAFaxaJenGU/W9ZoSjntxUrB3z2oc5fmMqP22I3K0A3",
-	"6WMXsamg2NQ0EnPIwhyBSnHDYhqRQQzqVdEI9jUr46Cww+MDcyehQA45FpMppBJan3/MhjQ2qZbLo962",
-	"9XO29XP+BPVznHivTjV2bq/b08dLb6dXjZ9LapTiqZOUUFmIpzIH53JpSchMGKB913rQ37786bhpLJWA",
-	"ZVpG6N9AGk91AclteaGvVF7Ii9O3JOPowlHn31T4MDDRx1TKtvWne1D6QdqlyQXs6Cf6BoG3gzze3NSf",
-	"BnLBPOQ9PXp7RGJmUTnBWGGPczY3KsZfe5JFg16T9FgQKv1fSKmHGin6L9ja+h/TmN3o/3L2Cf7Wwrj3",
-	"t6ZNt9M36hRwM19wR3cMfiLbr41zw4C2G6iJ+ski5KcxZDZQjGXwLvonMeP23yZsTd+5UnyXIl6MrYRp",
-	"YWWMVrBTWN0dwHixv/YjRuMdKMSzM6OhkvWqBF0wyXjws/OZNZX7EFkGkdpByqJPpIWBEzm41C1O58YU",
-	"s4orzxXi6YexNdp9lYq4Htkj2S0xXW9zfn65ksrNB1gVfum5cSPG7KtWeEab3/2v8VwBh/v2/O2/3py/",
-	"v0xPUDKiN8zxWRoPUcGbRnlaKsT4qTAWHE3UUEsP3KxoSAklEbEFqrQ4ufbLjeYmq/59bjYuDezX+Yz/",
-	"YCKkv1mo5hoF6AW5ZkQmMUtr14VQsOquizgvq+DuY1KnrpnPJqG5Toa8z1All2LCBAcw3LSsYdkQty2J",
-	"9lVKouXKrN+iLtoDLE/Wk2EAwFQAFl4EF/0SJcvMZvOLrjTKx4RzGgN7raDo+12zbLXcP/A6huqWOYCP",
-	"ytGOq5VOk/ejclqtcmkl6ZXjtkU5SEaOnYXSR5Qoslzp4FrQKLxhTQt/Czfd5wb7FB4rMhFSkf12k0gB",
-	"nn8IdhqJCGsNT8pnQbrGlbuiPv6vPauWZoSC79x3NTATps6487ku7SUpJssyTFbbD5qyt9gIe75kWPZJ",
-	"WX+0Z9VndC6xzpwPOmd57qfXpGe63cuRcm9Zsk4h7bDi2272Tsxu7m5qMvydLWAZYbRqTYH689x3GcYf",
-	"Xj4Op5Wzaee+tIw324WPLaeoEsqXJPRazLDUWbr1F804n1u6fMbw0a617i3j+ivd+sI2Lglc2Ah2IqW+",
-	"zapagWD41xA9v1fy7FVDrlbhoGriKefML2iG5i7m6Ph9MZlQHnTBWfNLBdpX+crFFGCfimjNG3iddGm3",
-	"rksJZlT/6KcPml38Qh9MMBk4buqYRWx1zVeyiKLuRMx0JesLHkjIYcZqUpDb+Z8G3sFd19DGQISci943",
-	"mzYaJH3roGxoviJvIDMDXOaXc6nYpBACZE36Zegw73KV5So8MKpHvjIM0VpIngtgtauF39PHhzWOZsss",
-	"xbFYt5O0hgXZJBl4gydFp0adl/wxvQS0ohZYGSQxF9ixThZr9mJulUsYhHSSlq00LUnIkRxgBdCis3CR",
-	"qGSUGmlmLictw68ueKpKmZnuxAp9N10h6qAVWGZo+vnVJ9eu2CePTvmvo2JOv94WdBp2yEGr3TrwZej7",
-	"KAIRVVn5Ja9JBgqHPH683yT7rf0WOblhsakBdZ0o0qN9Fd4wjHhOosiEh+OWQkOUCbrU+8tjtYHX/TVl",
-	"WAC6atNE+JjcG8j9c5JY9N/WY6s13KG+I9S65NKkAmkplDJhcZPMRkKmhWslkSN9Hylaibwg8SV2rGkD",
-	"WYCNhSQ1d7kmZAwYcYamsr1nT/Ka296Tx08etx8dFqVYbViOWtpcuMxAgCa7+gM+fHTHA5ZeJSGnF9zV",
-	"CseiKj0SMqmotWtxMWumNZ61IlRAZC3axguwrMuvHX5I1PTCCKPJoJOaRLIpxcCU6zm5jigfF6SyCWDo",
-	"xIwGxP4xi0OV3bg7YsaNfawTpjJnzWuTD303SAPXfQiDNa1wBavb8qEk14uGkshi3a6aoGOrjiOrLFd5",
-	"sXsB+ZD50eBva7DQYnxbe+jVgLla8qXCsWvOC8vCTRfs1iEBClOUTrhGKO5x+yMDNatvEybSGAsaVoPt",
-	"N8mj1t6Ci8NGSgxa613IjUZaiDi+i+hhIx9utatdhrRstlBv9wUM//jhKvWjF0KxTVE8KJcHqBPtx09B",
-	"JbHhWr0UqbvXSTG9LfCDDSwquk7uoCRkpa8j5EuuKNmxfzeXkyWx6y9FGodlV3vXvNJrQuH356jzmYqp",
-	"JqCe2nTTLx3j/tCPvSUyfbHBasz4lW5YFpi51J9ick9RZlrGtMSqlI5X3pMG7FCCTGMmsfoQc0KAjBXK",
-	"yIJfvMeQ54rimuLKPjj2ifZVD1I3elR1I0alMqGcExEbZPu9Nmm32wTqvrtDgZehhhu+mB+UfVoa03vA",
-	"acsAg9cLWzuC6F6LSCMVnTdJT/Nwj0BAnawTvnaPEy0Wb0df4sVdRfrXH8m9ivyvP+yvmgmwOnXvX2bA",
-	"LUi9QqbAEWR5TrN8gfycwIaBvtk14/u3kfB3Egm/Gnd4o0/xyFilcNyqhwVB7rJR0CZP/Jo5UA1DGnKt",
-	"yaQ46n+6E6YK5t3iZGgqmRBPSB53NkAWQplwFUZG3/UgsTeGMe2z1khMpyx+WClx24Nye1A+gIMSNtjO",
-	"aHtOfoPnpGTxsvoriJMlGduWXtmWXrnPpVcggaQLeXEZ1IbnYHGR7aQtRqjXAZdEiRkFAHNA/akfnbW/",
-	"d/jk8OnB48Mny6KjtkVivkaRGAN+Uw4NQQTA6zlKunpVYb5E0RnLydViZI7x4Lk0jY3EgC+vB6MHaCXJ",
-	"wohWU+F/W0rnvpTS0fugGy8oEpgDxgzXO36Rd7UA7cL9zVcTQF/rUKVTBOzB4INHGLQc8Bpmm+groCaK",
-	"iuf6iQVyhGt2i3yg+sxkHDZyBsv4nGDiNeDUcRPBrj8oDM72RnbDtjrRtjrRitWJdNuu5v6cLlQ7UHdb",
-	"3mhb3mgT5Y08bFjUPqo0a4+Qd/Ws/EHjagyLAu/1hdSfzXRuM5HEAMJ8ZD6HaaWsJHi/lO5R64yFG/Py",
-	"0N+K7KT38OHK1KS9O0pNghghFg5H1yLRmxYDfTG4c3Y/0pYyeDTdDAl0zYYhlybqQfBUnG0yr+ltMrlm",
-	"cZqsAN8F89OeG20xpUMIwZ0b8PyvmQWVUUo3C0ViRq3Vmzyt0o2xqUyp9959U5sQ6+VJ4UeNDph+uPbq",
-	"fPmMKpQuEP3wHOxmvXzKUq9+ppVnfN9estXP5uQ5MrCw1VejHEiztRIN6Q0rRAUaG5fHPlU0P+Eal6vs",
-	"C2/gL+TwhkFdM0Up/m4BtJCBBfEintyBmc3EqOrp1zKu1brhrHOPWamipyW/12joA2O6E2tSYcvYUXlV",
-	"SqPcFZajchfMAXTnbuB27h8MUZkM+hBg/SQO1fxSLz7OTNBEjfYrEsz7YsrQCQ4SIkXNli3S+7QDmDk9",
-	"IjWzY5UTiDocUfPncxcdPGD9MGASffaEKqwSZoAcmqgWqFL2gBox3iJHLiAFDOfHD1eyiQ4qwPUZMTCo",
-	"YPzs0yf7j6AIJ1yKIzErIV7hxOBXJ+qx0WlcMIplRsSM2yDIVnYTwXjIRqeB0E2+lkCUtN2r8AanBGNJ",
-	"4yixbJMB29ITYKagZwopYBXx3Gtixj3v6AG4UADlAM1O40iO9XGOBUAK2YKhzDKa4JsdA77XafyANTn0",
-	"12ImlVYS0lFhUwDeQzsvNEOLULGVS10aRcXHFuPP0Auqm9Kx1cOyi5pTogxftGQ+5TehsqwAK2O+YCNP",
-	"38f6yNqFS1XOW4fc32wYbtYsgQBOmBeX8UaRB3JTy4+nOK0crQo0zjNMYa3LHONb3V+aDjIVVEXLH63L",
-	"Z1L4qPcTFuDqi9FlHUp8/vwZSgIOBJZp5Ir2QdQvzsz9XAxRclMmmxZIzAWRbFofV9MghwHvS4BVSyvj",
-	"YImUj/y776CYofzuO5BdPTrF6mOh4LumcNv/+VUK3iN/tTUn/9Yivb4IMBkRqkYYj26T9LASGzyhheqR",
-	"HzmWj3xOKDnc368sU2KNtAALb2qaGOckxfo4UKyLhArvsYiJG7Mpo0rqz8jkehIqxQJyQ6OEtcgJVJec",
-	"stgib0sl09p1MsXx6mvhY2tWaMpchkOu7xch/+67TjFEv0f++uPl+du/wRjMM9jCPfJXuIOJeKIl5fmR",
-	"3sV/Mz0Tmi+XZpIuPnJ/1gVmXRYqjcF4qxIGsNJFi4DqbBNEzdUecu/0Sadp/JG7h1x2xjkBAE6SnBQA",
-	"198fQ4U6NhHIaJRYqxJW8zGA/ogZY43tSMwzTXXDZWCF6JCBiCIxIz24ISCgqHOR6LWIfouP9VuCAxmM",
-	"j0D3AeaL7/S18Lu8BeMjd5GIDI9rZYoPv/uOcMbQGWALBWVAhFiKT9qjyxgqr6k+PaRTb8b0ecFUHDKp",
-	"WYMSWI0U9ky6wSpYeoTycgkcIKvLfdcMK+JgBKFJ97AlDfQYP/JISIWFbJAz08omnHVAeYG2kkjWj5mS",
-	"YA1G/cfRd8aMTaEaSl9M58/Jr4lUBbeKIRtPJpr6IU/71aTXU+xg7SbcYrjdJyEXeiNGjErWIi+BI4yk",
-	"gFnORWJjPMbAVUNhnDbELfKpvw3pz3rBITWM9GmsaV2oT/qcGAklzfYHAkinPlbQa0FdRRigLQyRumFM",
-	"oBFqiVgQJgr7zOSiGbH85vQKSohEjv8A1hhYsSXi4a55aVffjLPqnNUZ9KnZvNFu7bXa+h2TV97oNGxi",
-	"+ZSqERz5u60Zi6IdKAO3ixrEjqsvDpny5xSlxXxMIU5J/vqxcUQ+6N5+gqJy7y/OQAKBxqj5yeIKyI+N",
-	"JvlwcPy3DokYDcAj1zs7fftT9/j10dtXJ913R5eXH84vfuhZpGVhCiANU2k/EPFQKMW4WxbpIz/WMrcD",
-	"DIskTwXzqVbDcILvnDI3hgeAFgdtz23g1GrjaLhEyQnNz0S/Ip/lygy2Rgbyrh3+Ls6o4d5oDEAH3FcN",
-	"hkjmMfEVNP3sXnVQI5LJZELjeWbhE1ZRpMRFiaFDiO9LafOL7irHHb/OxrL1q/HvVvJFmmgPmxI0h3ke",
-	"V8/xo9ZZsyFTP87GsrhY++221XQMdpurXNhhGurDGzKBUVSZBWzT3R9n40tmbo0p6RcZEtIXStqUZoQx",
-	"m2t1fMHCGFuHbuisxCUSUmugn3b6tD9iOykmykG7XVoeUOh3qHvQ76BErlwvrXM9Pdw77BiIdGpXjwxC",
-	"49WGUWH1MMYDW2TfHGIgnuHG1gulxIrOPZoEPVv7E3dOCsWghKi54jl95RJn8cUYwPfx+tzgf9vLGhOm",
-	"aEAVXcweb0wra6G0d1dN0xX5xepTu33K+wifPxU+t9gVnPsQrmdVMK2qYMJoi5ziia5PeaxzyN119ZQo",
-	"bhZrPjZz5RybvmKKzcpSh01focJmsfpg01ckr1mqbtesqD7nPT+AbBaoOCsr9kIE8/rM6JjVNmElq82Z",
-	"x7nRW3Pg57wVTZ85n0tb7XChdRTLnoLN4RB3pW8YaZe7L2iK3a5f2avxyiuBwfSHewfLG79DXroS4gyK",
-	"tMF7j5a/9z5jtzea2zAXt9k43N9f/jIk1J7HUMJfnpqSbvDyszovizeUzy9s2bbPzcajOpQ8NbwM12x8",
-	"qwZ9jKh471R8WySAfmJs6t45jFbtlvR05NB5ZhU0SkRB6uz+Aa98rjyWTCFkuGgJzsh1opTgLXImBERc",
-	"mSuN4DKZYDXIEVbnzCRQrsKqbyfLkZjZnYD7Ispgn2I6YQiE9h8/KbMmuOzvqBo1Pv+y9IRS7JPaHalJ",
-	"tO7R9A4SB2rveNPce/igggpb47DG1ohDvZ2EsbpXqjImlKLgGVjMHqIvK3nhckaHQxaT96fWSDMTMXCB",
-	"PWdZi5wPBvi098P58eX34Mfo5fghq3xdyQx6FA90Ads1FvCtUC+h2uai5fvBlARGU5bxwpYUDFg18D3t",
-	"4FVity/4IIwn1frEOe+zphUcjqEpX6IhVC0CjiUuZjbawK1t75bJfW6MexZBDMIwbUF3LTUQH1COWQB3",
-	"RqievERFcYuTfysaC66MU3XjwWktpRmspLnc1SXBDCuLL6i/qYuRCRX7O8/5DAxiqSN/TVWrXUMXOcJv",
-	"QM7cVj97APqZYUVjM80Xf1l48vpk+JraGYpb04fcvK7mbH8z3a26tll1DesmiaKoqc9AMdR3uq0OUC7T",
-	"lMvhR+cCnu34HFCDRuhQuqb9cVExgIAB+CWiisUfuTF/QvVecuUU1sdrbAcKBdkC/mii+vPpDXGxWNdD",
-	"Uxsqq41twt5hj+RCPbHtobw9lK1ovVQCEoUSHghCrc/FyNp1z2jclbc6oqUSU2kHZmy82PudHtp6O/a3",
-	"R/bdHdk5UbSQo9zwuKqzOsMLH5R8ejNqQAF9wRwk5FIxCtC5EJuo+QmCA8Ihpwor26XuP3LE5zncbyoh",
-	"BsS6oVIONvW5xKyGo8Gpe6QPTSvq8UAECdN18RQ3dSTf4rDNVuQqRXisc9R+2pnNZjuaAjtJHDHeFwFG",
-	"ZXvO3ttiotbeEaf5ydyLy7oHIr/+Fve+XNrwH/JYr6EkMxGrEWZar6sY7NU5fq3LlwX3+6z/Od01CJbx",
-	"1c/rLAT8P96QypzcrRNH7BpLMUgyFbm2OrfcpRAWVC16L5mJH0yvJVBDI4akVydDxfpiXb20T3kWajVQ",
-	"LAbMkQftm8UQhu51IucryVQk86lbFn3t+0sWEFUq+vw1rjZHhandCxFbNmrekTnU4fGtx/mBXZ5eJHK+",
-	"ULtF1tYCNnR3rpWqGc9Lj2SteS2yjiFpytykAYQbv//kpM/20rNRt3JN/tDH8u+VHHElkv7Iv8ILgtPO",
-	"whvG8Zb1hYTra0YjzQq1Vyh9obRGR5jwtIjap9LmH4GOU1Jtcn5gTCyqNvpCgkKmywxjylWLvOcQtGh1",
-	"GZNGMosFoAiYMGGsHGsDq2kUjtlzIniEFuQ4HI5U1nHEaMxzVeEsmGPCU/BcERsAotZHfqT1I9J7c/TP",
-	"7tn5q9O33aOrq5M3764ue0RrLUmc5o8YbApADZJNMozFTEsJSGoAT7Mgg3CgGONp1eRCnYsOeUFl2IfM",
-	"lXDIRcyC5UqZvaz2Yxbo+yyNZGZs5kKliZ9w6cX5GpiMzSltRkez8Byb1dGQdzZ52wX2svVKnPBmR4Mr",
-	"Fs/PauCUMqJrb7czPZH7c9NNi96seMl13qtSwdJLT33dC4izxs3WEHWgbyH40kHNl16K+DoMAmspr/va",
-	"ukocvHwrTQ56WFWDg5euRrFQapXbNLy2mvZmJljT8I26eeVdGLO4qk+MExt5nit9zwo3bl6sJJQiU+XT",
-	"2UKMIoIoZX3EmEZY3MaEqUO6jj5rJNNn06mSiBZjs9dC+ZHHyIctcmVzGEzh87QsIqF8jtVK8GcC4rFF",
-	"PhgsKloeWaiywZkMrYgNFBFJjWClfiyk7Io4HIa8a4Z3D2yZZnlvcdu+89JYK/gQYSRFO2Ytd6GpfamX",
-	"Mp82dMnUzjGwn8fsziapmQdZ1GRmYDltKAjNC2lF3e5rIdVOjmrfPyf67vD97nPyhn7aORqy79vPyWul",
-	"puc8mj8nl3rvsufkkk7YZajY95cqDqFMzkrJRmtaNWtInGPN3OfA2+4JsLVtrueL1CIZd6VfJltoEbn7",
-	"h/3n54VZXhQzkDHoZ8T6YwC+iBhR86m+SJEXDFVkxtArBAmh01hMQsmqL9K3jHXUA3mboaSsduO2L9a9",
-	"dG9KY7PfPcK5hZFewPqKW8XrHv8E2q7RU6cXxgK1zfUZtt6V/T4xec5An9autJN1WN+FODD8bxJkF2c3",
-	"vrOFvvFWiCcveC2hcFw+wHiB+eAcP/ajXMMsdDp4KziDTPHXcKR8SU610eErcKfzivdGEZjnhTPy5IoO",
-	"ywuAkQTShZLP3s4OxI+NJz9+av/7p7344Obn9/+Ytm/++YH/ePiPj43bJtc2Gwc1Q+3fiAAxmRZxLNYr",
-	"NnMgVEIyec2MvsftHOPOKRr//FYuAO2LjOUTi2iSIeOaL0WM0AQtsmH2/pce0Rdnb0uHta7OUF6o/o0Z",
-	"m2/ZeiFbr8bOxWT4lSz5LnofuEyFhBoXCDpag3nlSMxewoerEAIehOl9mR19YPW3AoCCHwWgWZUhbOOP",
-	"QkngDon9cjISSYy20VBJEjB9N47nLXKkyERIg75DjaXUpJJrNVGFE0QywQ6ws9TXDe1mjKt52vAjzz6V",
-	"Qbw/d6KhYHwY8Gayxoy7HCFPTHa61GoClItBa6/7SQSSJ4BLaWFc+iMWNFOoLqkFt1Zel9/Yv/LNfFBm",
-	"7TVv6FVAmLW5OL/LVjKc7t9V0j94Hq1oW8EPD6+U9uNpHk10RF3UnqbmfxpGmgMFovDM6Hx9b/b2VrzO",
-	"heENhOCmQZQQ9Y8ly5bCoqTnVMwkU4tTHloELJq5pISm+RPqUECgDhkUCghB2gLtj2yscN/iLlLjiDJZ",
-	"jRLha5uQ+8iFhdHi2JX8yDOIBnKqPHFEWuVzAaVsSkbmNmuS2UhIK1RTj5sW/CIM/pTRRbDumxCl9yy0",
-	"6MKd120zJownIFNs3c21jd351mJ3LksCdAlSxEKhul40T4nLNh7Tk20OLfm3YT13ixZRYJGY0WBeHc5z",
-	"jJZouEMbSQ4noT4lcZJNzQfuNQRvoDk28B4C+qyAHroiUVABBX4aJUqFfNgNxIz3KgwiF4wG4YONF9Kj",
-	"R9W0lrB4K2C+iyXFMeXWuSoRljK+YUFliFEMBlvEMavQsywsphPrk2an8ACYSzq6HmhBrhKE90LXaDxm",
-	"U0XCQc5ebmxmLNAPKBTzbn3kHwB55OLk1enl1cXR1en52+7x+dvjk6OzHn4ivW3ut/dTE7XKV6TEcCgR",
-	"a8H03IJbYwURah9yRoZMSXN5WK53xY6hu9uPhNG3CtmqdtLZLynAJRQaGuohbuz6moGUdsdMa2dWC7xz",
-	"hc3w0KoSGy95tlqwtUo2l5sys5n+xOY5a+aGb935yp+mpKdTFNEtdlgqSVEZGLWCyoiUXUlb3LsjwWcH",
-	"w4J3Juetvgw8n/HspUUh6HCR6lPORQZsmxaSqagzWws3NKvBk4Uv1sEQBfzw3ZpVKW5pKn4wFphjfcLT",
-	"iAUdLa3dhTGhNlrybNgSU+eEdN2PxyCUayeBH8cMXxN8EIX9e279saP9Nm43WsVw7CSL/ckWOH0ZwCbl",
-	"hVRwBDq3UrpFLFL1IJEUmJQC8nkOER5DzPSxPWGTaxb3ctFzEzrXzB4GERq59eWGxc8NXhoGGfUIJdex",
-	"mEkWf+RGHweruAwVSyE3PKF11EYpYWo5zE9a0aiVdbRE9XLBSRAFzZNIazDWKbDfzgqAQNQ3RNShp0JL",
-	"t05q1ZeKDAWTdx4+fZfhdXccVo31Gi+RnrcxTgVMbw1HsfiLJBGdKjFtNBshUHUQar18Y8rEsTv0e6FR",
-	"3GlAtQHENluOs5ndBWuoDHbDm9ON8QBr49ZTHiYsq/awXJHYa99OkWgujIL84IqmpkfyaCFIeibwsZeT",
-	"QVwYMQTiR4KqpuVFZoQ0gu4v+iceiFmTJDzSotcRoDMqiWSqRqDlpoNTs8DN+xKtWSNS/zIc8tOVQ/Xx",
-	"rdVj9e+NK6uWNoOzXD1M/45tta5pvhh2lAsNLdaAqYMZnt+tRrpdi2Bu6zkYiM5CMD6UozGVQMBkhyJa",
-	"xBZOPmZTfY+VABR6yW5YTCOi6LUJx0+Lq2jd5SPHr+sZhpwoxo2tT5IhU46KYz/ynEhBABKH2hgp6DXS",
-	"+klmx0FEFDUTNtfLxAlgfJXTHwgRrQdB3sBHfsTnBDHFEsnQrmPmYyzjaSX5zEtojZdoCwolUSICq7pW",
-	"YjpEigkD596IStIX05AFtXBOrWqUV8vub06BGecGNJp7n1vwjWaOQT5NXtvxazpbveAb0gsMj6+qGGyT",
-	"PzYZ5vIqdcu6GXQLznvwaFUjspvab5D/YeqdCfBQWBtoiP7YFnmDpgcI9TThgebQrBlKfGnH8sWEYPrF",
-	"+vLPecUr+uIEaqAuWqIL3SQtFh+waSTmqwfPwkWuctneshlU4oPi7RDsbU1AWA8PYFTxFzkOpz2STPXC",
-	"7rVJu91G99ggjJSt0sY+0T761vpich0WUFJT24vtex1QNqi4y4fdrPguaB2FfKGN5y+GUkFt+JU9RWfh",
-	"JFT/SFg8r+MfOgbS1G5+OQ6ntRsD7mLt1jaDqPYLFyKq3/hUnoFNbbXBW0ygFT7zzimXa177cqkxmmPO",
-	"QrlK/oDzSklunPOsgJxrBgr52B+JzVk4HF2LRB/qWAATK6o+3X/69G+FPIKk3T7oL7AF/R2inb/f0w33",
-	"H2th8H0bXmLPScyi7z82JIsGHxtNsoGuQB6t29devi+tZK7b1X6+q4jqUa1i5LqNamU8JCgS1kf+q6M8",
-	"FMwtK+f71VKIzHzeZeLzPkH9OVWaCxh/ejti/Wzn5MXDAM7dmEVQUiOKLA5kc1lAinXkAoyqmDDBGdpA",
-	"nLAUF+zKRiK7AIBONb0s0+LJPiRKyDvBQ/UfvfczcOQ2CcPgbdAL/A2EhQxj2meLAkNexaUYkKH5KRZw",
-	"NOSrp6/otNFkvBceGyyJH8CyrnYcL4v7+JbiOL4YHu3qp9KfIhTinh2HszhUrHge4k4yLviFRyJIgEZ2",
-	"Dd2dsOooXXNYrXEu3ULWD5lyAry+2MUgF1S2uUg0g+heK7/4yilHH3LyWyIUk8Xc4v1NpBGvJSDuzUYw",
-	"NPVqhheMBjYqN4XTrwDZz7aFvieBjkhVf+TJYIAIYjKAHBAoPqO1qiSKeqQfMRrLFtFX7WYxRsjgQae3",
-	"XVPaPoWjwlSxoJT3vDH1sKz5Gf7q9o04vgdOo2QaUMVye35VMAIAIjiH5aLRJnS161Bo9UDLWggOHcZ0",
-	"gokrjA9DbissBALWkX3S95E5+huGoRol113DZd0kjhodzSv1FZwCPe6F0wkHFdyhiMxVp9icvDzYjLz8",
-	"UjpYDY3KmgGdEkM1NJt3MVihw0JkxNZXc5sTyKuMHdsE4BUPIRaEKq+ZpQWZkfcjpljtCvAZnqHg4Orp",
-	"G/QSX0Ldl9XwsLr0+Yzn6rOvW8b8W9BkvHwE1bwtF5WjmfP1ghahfzgQyyymEjC5yUGbBHQum+hKgix3",
-	"4As82EKt5ghAc77WPBQqjHFJuAojPSjAxDQRjKBcANN1bCIpAo7wNGEQnFaYPy/DIdffCXnrI/dl3INv",
-	"DeGaRYtcsKm+kukXFvPwpnQmxyUWM6661rinn0GyDg0mIX8gEcb6nAuSiBU325pqUZEm68cPX5YHdi/0",
-	"HFPbIiXWSikuhTd90H6wb2ZhFEHoL+zGL1t1qFZcBy6zzen9EFufQh315IxKdaS3yDcaJ2qyXo7Mfv16",
-	"caK1DxJgSVb7KMlpIMZo/Udjmqgqj2ZagtZmvWL2rltnGA4Qj3Nk/9A4R8j77GTBmgYM7tyAF6VPe32a",
-	"JJI91/vHfIYLFfbZRw4nmPtVRJLKCiY2nTKKFscFCy6RIz1+FqcQ0mnkagZOJTjLoVFBN5BSSOc2S/gj",
-	"L1TjdXPX9FewYoKRnxnuAqwEJgsVgGUyHC4P6tYXP/ju7Ki742xiXP/zGYdghTs9+ppu3m8rMqm868Fu",
-	"HeeG/SeA3fJleiph7AGbyPf84kflN3/wncdfP/Gz9hF4JMcGqRAj+1eo65sdhZ80yReibc9GAmoUzKiW",
-	"6jbcUsT6nxNxw1rEMops2ihrfa0aszlahe2lC4DoRkxiFR3It8BaBVMaKyyy+hUv8EgJrbpTRRtfWjc/",
-	"wXVYWTNP3/OXBE2vvE1QCdIQzLwl8hintfNDKKdChn638hHhFqpSWUhfiPJ6vP/4cSHKiypF+6MJ4+o5",
-	"NNRvfv+xYT3Zml71LZj7fz6Hz8kSy8WE1dvd2bleoes6pgqUITaPEzZwGEXShUayJZhFEgUEcLIgF2ot",
-	"RfCK6c7ViH3kerg2rejbUQLvQN/bBORfDZWPs1m3EhlwdXVvU4B+2GGgry16PxhGhTQawbdK1NZ6cAt3",
-	"xlLM1VKe+iLvRdkADPioucTTUNrr+dfUeXhwrsX+pZ1UnX14grn9D/4AtivZETNe5A9bswZXEasgsUjW",
-	"cHgZnvjcrMpfwuC8ULoeDInlmkJeUNO+HmdEodS6cDVj3GHIkvnoihkN+be8Tnm74jUTG0KJIJ9ZLsNz",
-	"UwoLCwqBxrRieoMrQnxpDRsJ+v9WdyVEyFuZLTPWXBoIZVr6JfnuH+Zf3TD4vEise0rzkbQy3wkPtLoO",
-	"Lj6tJI+oRBQUwyxYj++WG5oL1R2IhAcbkPvpPls5NMm8dxpUQclu/tA4rFki5KUmzoPh5xMeuEgUq3G1",
-	"PWgynv5D/2cZExd850P9fWoBaQ3ggyfiLwUnpTEDPFILQ0iumb4K4u10IOLMB28d6qmH/rbc788LiSkf",
-	"m5zMWWmP5H3bYsa7Zu5VYYP2t/x41t5ouApr5Xjol+wWa9YNF6yuW+TZk+hCu9WuXCW6/sX8gvLxWru5",
-	"lo/2XSwU6ysWGNPYbaPI9p+u9uqFPbfvX3y9EQZ+F+ryAPslOu3Gt/SmjrkhU7feel82i3dDKUN6Qb+F",
-	"6Px10nceqqJQnRgK4f/Ld+nt4/2PSF/EMcjQog6g1Vkl9GGfQZwPacg7bvRcPueMHL09f/uvN+fvL9OC",
-	"MKYkMQQepHEIFlnqC+aSLtQZliaarqxUbMLGvGHFBPMTvpJicpv8Bc2xHszxFRMRVk4XveMUhA3LfkLB",
-	"tTI3DtY/b+bBfdJP9aLhcufTRv8keQ7fkj69yKew/KAu5kSk9/ZdOIh3AFh7B8qsLcC7tFt9QudExXM8",
-	"ju1VXp/lkeiPTVJB/YDzL3PE3ibPQpPoTFPoAxDoYej2x3rUGxfzD+Dmfs82rt4TPiscbtq/SFPc0FsU",
-	"cWEKemnjevd3IGZ8GNOAVe/rb2enppN9QHfwH+yYt1v1a2/VZIo7pbBbr+iYmWD6cg76Ne2PFxqy0v3n",
-	"3Z4ZENLic7eyvvOX3580gqp0uXISNcPPVyo3yoPTjDib3cv7d4nEA91c6p43E+Ktl9/By/IFcj/4i8oR",
-	"8pRFQbzfpXNur7djJeYcDBro0o4gyVgpJ04ceeGVJ6BtVEqScpQQ1pkxmkilpzmNnCRu4CTmvAoTZhQz",
-	"KgW/Lxa1hQazrwzUoddoMwrK2qDwVGLB4pG+IuSw94jJAgPQPzpMWH0715mZ172wciEI692oVH9GU5Lf",
-	"1blFvdjovVAzbQ1rDrzqFf92F+9AqPxOmnTqPQ2OpK2rllaiHoh4KFQPcjNb5FLRwYBIBnC7aRFXUEK5",
-	"ycnIIDupqUVSKJqv9VTpeGy+gsK6aeVUq6a5qthvMCfyIWioeqgb1k0ry0nea5n3zWuXxiuTloCWpWr1",
-	"i0SMT5B4JY4JxKqWMv8/e9fWm7oRhP/Kipe+pER5qapznnx6IZWS5pSTBvVIVbvAHrBi76L1goOq/Pdq",
-	"Z2bNGl8wBBIcyFu47C72zHgu38w3QD6iDKNFJCPWVBSpII1PSp3yhGaixIJLYBzqsj7sBwT3+AvTqUK8",
-	"o8HBPWJ8BDmsjQXdl8XG9oq3KMXVJ7De6SW4mgW/KP93ujCRrBWYLrq7jGf6V+6/lJsPhSFJaavgtYrG",
-	"QP9aEaN2WVDKgG9WxGwqEixFVGhSQlRdEdm+YhTbmqg1QWRbX+0wWXJvgSuO7b4Nfg96v/Q721DWuLMf",
-	"RXD6WatYmVMKT8+BaQsCU6teFT5lL1xYC69VbgJjwW2E90sNfZMmxvuNqciP3tg7gh+g79euOqWQoPpe",
-	"q9s+3bhD9MKcWkEw66GJueQTUdqsSQFIvmfzBaB2bNSkVYciUmnWo2MF8YBdm68r/Y5x7EDif0iw/Lvu",
-	"E23Cw3GUnaRn81TVteo+h/TLm+H8xa7V4hO8cfPqq/SnvuWD+8A49jdpej1rUmm/rBuq0UiPavpkL+ey",
-	"QYmeI5KWyzFV61Pu5m2uQwSrUhiocrRQpnld5h66jnNhpGKBg85bpYh4GdvUagcHPoP8jrLuijengWaT",
-	"9pZr9mwDzrYi11iLlPdoE1uJyKWL0iZFnZ3RuMeMxqX7w4zK4XFrtXZWg8DF6gEKzgbAxL3KDdvFyYSA",
-	"3v+mNFQYZlqpb102mCqoXobIzAhKbJ/BMHiUgBFLQQO4TQ7f6XeqngzcNxFy/ODdhzOg4gzzfV9AjO8S",
-	"5hsaVO11zG/BcBVtE5gweHn5vai3Vj8pmcxjKoTSSFUwBB8Yl36nPFVNwRhZgdMKgRaeV5IiiMMIyeJQ",
-	"zg2M0E9SoXH1hMeCkcZsrp3CIf4RTzNnrfAFx2+8n/GodkWygoewWHgLXjwNH87Z+dAJ/vjt509B76/r",
-	"h6cfgusgmATu79Pj18HV4mbQj4aDH83X3oMZLq+Kr6XNi6EPq6MfRTHUWYOsfrfdL8l9s47NGEZH2bCZ",
-	"hbvPbr1q8JWekuK4q5D3Vuzu9K8wmMPj6G2lMc6Z3M9aLYS1b5WT6ftiEiYGVZlAKb49vcTWoxrULNGJ",
-	"4PgyMoeEfi0QjNCwfHcMQsmmQprl+ge1ijHTpOZ6JD56WNoSN9DnUQk9GwzMmpAxyu0ICBjOojC2tpwn",
-	"TAs+mooG80/eGHSCN8N3DTt7YI7nY74bn0i/cJwT4BQpiXAybpH9sIqc0Ro72bpbTPOKBp7lJqO3Cof/",
-	"A5fkuZKeI8DCI3QJWXM1nBujJMbC1mDCzCYcNozy02U3Sj1CKstAgsu5pWX5rFzkOdchRaVyUh42TlUK",
-	"fsyagThkUQYenU1zUkY8mcupiaOdgWJ8sg1JMH28nB6YT0R3t9DuqsEX/tSh1U2YOF/3fLbCQ8NHPZqH",
-	"alGtIuS8CR+Fa1/xRflfYuK0G4AoO/pMJ46V4rYhLMlJ4yuHGDd4iY5Grt+B67+1Dmzl+G+pMNu47afg",
-	"rrPhEpyKetNQnZTBPAxwn6CqAHt85xJkm1ZbNyh3MyGx4JJJjXWdZ1otMAmyPqS427no0Di43MGssuWX",
-	"7gkDiRRkqrpgWkiRItOOiGGXSbjI/odi7GrtL1joLVn2Cy2b7+rx7N9q3qGCchP3Ta63RUY8UdwDKJ0g",
-	"orDLxHzJxirbINQ+Eaa3oD8/umLNBHoL3WK0RNJlt1CG1wnjIxtjZe+sAHGhBjjcBQOgPF53pcER5VHk",
-	"nQLTacX9A7ekWR1EzYQEHxeQU/699Rvxi2tdCx6Z6QUwjxHl8liN5rHIXQ/Sis7z38//BwAA//8=",
+	"yorzKO1Y5s8jWB78mQSC4TqhKqg1QVAZ9AW0RS4VjZWxpYK9XK8mGMbAbn5v9mS73tLIeqdSjm7OMryG",
+	"WKOCHPxZP8GIHrQlepbiJm3TTdvktAMyCFkUSEJjBotBpab0nMiRSKKAXLPneKbiukgCRm90Wkwq9H0h",
+	"unpBfdtSCUEis6GdvYihVO5ubEzop0ansdduN/Ib83Sw8wY2/ef7qhz6lmXJwpdXyVn7d5omTD2o5afx",
+	"kJXWnyeTaxanbKDbFPjgt4TF81psEIWTUP15eOCCDWImRwvU0hhbLNVLTbsKxdTY+CAyFaLWH7I6WiRJ",
+	"Tembp5BZhFCZKMaiS6vwzJv0pnWbMG3nS3CDXmp4u0JsV3J0odnylo6rYbzcKW9cQTV9V69idNj4vFf4",
+	"7bqeqv3beKqMsXeRX8olkfFLZSvmeKZ+S1iit2bON2X693qlsmebdDztf23H0/69cDzt3xfH0/59czzt",
+	"3xPH0/79dDzt7+Z29xIixUwyHpy6b+DInE42OTYUt6gVreAS+9l5LecRK/e3vj9saET6XQW+4SPr3Xp7",
+	"/vZfb87fX24ipK3k2drTJ++Ps/ElK5zp5jfnkB2zuckajIaNTuPkcv/RY4gUudErsoN/jWEl9vS/FPhj",
+	"jjEuDUOaG82GVmUHTw/Ofzz4Yf/Ty70Xw6c3yfUzdcb2hq/f/P7zk8fs6VUinyXvXt9c/HzyvtFs6G4+",
+	"dV+e/H6RPJscPH599rarEvb40bOzt9N/fng8PZ5fqnD8r19/Ov1w+oi2TbbeGZXqKJiEBVVR/0yo/j2U",
+	"KqbKe3eHYw0aee9vI0aiUjfGqi/FhAnOCIskI/ofoAs8iJwlL2mW6IsOpYDooJr4NDhUWkCR20Yo3S5C",
+	"Ccf1BfIRXEUwzehcqARuA5S2AUoPMUAp4fU0RWyXHw7fhindbZhS43JEYxbk/VLgXaekL6KI0WHCGn/q",
+	"fIWKsKUDfSZrgpdNNumvlcaaKhyiNzQaiHjCggvURIr9mqfWk+5Rrya2TTdrk/OBQSCFiTC/ZiRmNGiR",
+	"4xHrj2Eocs4V/dSEJOUBZArMjZ6gtaqAqFnYZxXuMvvpskMm/7kV/GRf1y22yPfiW4wlCl15bWDNQylD",
+	"PnzH4kkoZQl9yjwm0+y5Z9WxUTfXKF2Df4kkJnoHZC4xaKjAH/Ygwtu8VFhG7jJRNL3fGpF1hPkEYRTq",
+	"y5RLcm8Lh+hOJohRDMtJRFa+2sis/Mx0q+7eE8DBot3DffzHzjWmItvve0Lw7KPKIDw7kq4/Ks4+hruW",
+	"btEi+itwm7KZQtlIv0K8XUrJ+xVyV71gGY+W1mYJfxaWClZeqJci4YVIiLdCkQH87Flvobr2mSvnY2ai",
+	"FCA4i+JWv3cYK4cLtrw762WUTImgiXg+4970wfNZGonqIaSY8W72tOr8CvRGwWDhmIiswxY5kmMnXNU1",
+	"XjwE+0SeNkvI7ZLKEPxdhlCXI3iGO/aQzBJbBLstgt2fEcEO97KZ+llYvH+cc2Yd+O6GDhWbfHnIu81D",
+	"3JkwNSsF6sHbrbitUj7crTmupVYlxoNszUqGpV/qAPDpWUxC1ejst9ef0C021ioiw/u9RbTRB3Lpmw55",
+	"OPukbECc3YmwffdgV98Unsnwd3wmx+EUTNVKKC2298y/ujGLrKrLPtE+HpHvoMu82X6K0EtmHzU+Ju32",
+	"Qf+/AtHXxy8ZqUkEPzF8ACc1/qA7wx93nV8b8Jl5JGhwJcQZREjlvmgeZsFRHi1oim26FUFWxnwQSuwg",
+	"1kc1J48PyU/hi/ui5+wtukf6aLBE2ymTBBY0FhOxLKLmmvX1fcD0uPXNPBSwKNc5A5ZDg9y8ddFsXTTf",
+	"oosGtEd3NO+93gbgkgvhKOHw4jabfZvNfi9vQ2+O3h69Ormocv9kj1d3/FxQPtZalpjlD3/9u0lCmHnU",
+	"q5jyMSoS8LgSqNpmrczQ0KRfsxame2pcWqR0FYiyRN/K0QhondaN8FqZnPxyk9UfKlSlwKkZCzEAPKsM",
+	"APluopuXK1Y2trme/rRa/PLGTEn5eOIvaeuojMxbPegOWQaF4HEkSgnq7nPSxwae3eq06qatigkNiNkl",
+	"poynW1iS67kbkC94NH8YO9VLl2Ub1kMmXAQY5il/p+83YBfKrwFitIUcL0CFjZmugZkrsKltlYdN03cs",
+	"i/iml0SFUUSuGWSli3jMAiJ4iwA8XqjuLXzaYgO9n1pLV6ZMPFwZqURcIx0Eld8AogFCSa4paGfbW+z9",
+	"xkBbtUbR9g67vcNucdC2N8ftzfELo55d9kdsQs8TBS/mT2J8RoR9WFaNJLToOi1yapGFToVcWyXINSOT",
+	"cBjrpg8CMLZMgCXaTpEeQGGoCvIikYUQL/ydXOsHHsrC0655mlFVCDKhHGtA7IRa30cQEKNHPmB03jw9",
+	"lhHaIQ8SWamQD2WRxOZXN3LOgeLpStYXPJCNzrN2GyPEoO7nfxqMN3L3TsjS70aMD9Wo0TloNxuTkGd/",
+	"NxtTrdnFvNFp/M9/jnb+TXd+b+88+yX7Z3fnl+/+GxL8HaQZt8/9R4/znT5tNqYiCvt6IlCgVIZpYh6U",
+	"qJHdIByGqbM4/TUSMxb3qWSlJ3LK+qHW9Aq/J9Np/g3TsNsf0Zj2EZeh8V//93/99//+n49Ju73/+Lu/",
+	"/q3Z+vvHRuePz/8P/YCZB3AaiyDpp8qcPmDIG1g/zYvkci4Vm8A0sktbowMgybiWowSW7QcxK4Qe2ick",
+	"wBoxpU1jnnfN8/I9GbEZpNuPs2cexj4pEGHZTsnRRNP3in0qRFXAL5kb2MBVd4hBq242AJThBOIdCmcE",
+	"PCHMPCoviSmDkz7PLwkAYQIQAzZAC+O9hL7cWxSJXaTCkjXJE+WzJfCpWwiqeClGPDW4zIaS0Ci8YXmx",
+	"pvQvZv/SJFhQE4p9mjY6e08eP3ncfgQR5qHWF/CHQwChCyGCpur9Cg0FakJppcypA0VyVaCIW+OJ+Co8",
+	"yVUCZmRyXf/+izQ3C/OC0Rg0cL06jvbnLAUAZfh43WBoVPJ69tzD6y4eXosci+kcTu/ZSEQGFjYFgtLK",
+	"rD/62aJ4DEQ8oaoKGswUdGOfNGkZpFJMVoqDNuAg9xV/prgatfacbV5c6LOQj7/xxZ5SwFT9My/2halp",
+	"51np9FGFqqjvgPMfR9ev+uF5+OPL97+f7r0NT+XpRE3/fXz6+PTXk/Ds+Mc2++eRfj4KjtVvwcE/wsE/",
+	"Wuyg3ervR7yRRQyG3GiceRyeTuPoH6c/vDh69a/XP396fPT66Gh4ZP734ij734eL6PrDU/XvVz+r6/ne",
+	"+N8f9m7OKn7bkFT2yc6UqO+lXyeowNvFvhK5SBu4ZuZ9ImISs2lE+ywg13PUClj8wPSCesC5DmGQtuIN",
+	"5fOj1GCcp7C5Bqb2ZB+hRVe36TptyvdItE6n18kW+UBD1dTChBN1z/Tiw/1nC2ldpslSkhdJ5FDeuDuq",
+	"KB/bxwso77QpU94+xKSnUJJxyINvgf7OrOvSP31F0/89jypxJnKuoXI57q036KHENCZ8Czmx9QVtfUFb",
+	"X9DWF3RffEHveVqY+g0LQnoFp7d7ADstyEQ3IXDCl1WgJGvYhYZd07BYKtKmc+D91RbkznXfJAnvi8k0",
+	"ZlLeG8fR4d6jBbpQJZ2WKEQVZIPFweX0xx/aC51WjSQjr0L1OrnG+5RWlPpYWPybTIH9SjGK23TXbbor",
+	"2wiAj9nYi247kpHrUG/R6Wi+cEN/oSjibWDbNrBte5nZXma2l5ntZea+4uK9n1ZX13Ynu8WsvcOD14Gx",
+	"uAMTYrmo9taEuD1115XigS3Iv1x2p03zY0o72J6927N3W1w7dxrHIeQq82HBoHhxmhZM85kR47Drr7XG",
+	"spKWA7eyKwDDCJ4Cwzy9V7gwi8AGC6RYZil0KQMUrrIfUEmkooMBkYxBTbOtsrO1Mmz1na2VYWtl2Go6",
+	"WyvD7bAq9fKXUSqvcnV8/UCV25N3e/JuT97tybs9ebcn7/bkXfHkzfCC91YTmH+H177fwyxWOQ6n37dr",
+	"c9tagMEb+iIcuet/cm+NT3L26RZf3F/ji/oorfnF5RsQtaScwMKfypjLjaP3/16YR1PxW2NNoOaDhUDN",
+	"jmD78wKguyrdZhHQVzqJNomR7qzrlwZJ/2Kn72YVx1WR1r2D+uJA6z/TKAzg55dwg8pv4Oypyb3ymL1v",
+	"0jbdtE0WOCsm+nbJokASGjO4HlIoWzsnciSSKCDX7DlBezfRayUJo/2RMZRP/GmmCR9zMeNd6LiikA+R",
+	"SX+En14pkTiUtobsfU0v9S3KEgN8eY1g7Y2K463+U3zoLPyqd/Nyta+KcEQtVOrfts0U9AY6FnwQhf3y",
+	"FCQAM9qnHubFJl2nSY530/LJBtEck99MAPiEUa7CCWuRC0YdrETKAxKzKaMK4Wjx3Xvj11nIW2WSLWOt",
+	"IgWdZblAzJbAvyyxfVq9LE6Tciz+yRUdot1pLhKolKhFy+lg5w1V/dG9SUN8WoPczjxrkjt94/Pnz0aW",
+	"MYS++aNx1O+zqToz96rXjAbobQuY7Mfh1IjBV+ENk6RXvoj1yAwSOm26gy2CCBTF7W7vak3Gn//2fbul",
+	"lctQdzrCjzUb1t4GQ9mxY4EU7xGbUAModGbgg/ba7XY6dani0PgJj+GI+0fC4nl5Aj3nhOwREcNcbrIf",
+	"BoSCSRPrsyqLfDoII02o/GyO/mFn8Bt8LJ2AOWQXjnsS8vQH3yxOtFSsmMSVU2auSWYjqhjg/ihJ+lSy",
+	"/CjLAtc35NT25xvx/qPDmgO2B0DFwD9g0dtpLG4Yz2Yg4hKrmBrhVSPNjgt3yGZQ10JEjCIU0GnAJlOh",
+	"GO/Pf2LzKrZ+Q8dMalks6QBKz0krL6zTHYR0B6zX+4dkJJJYZtzRp1HE4iYZsznIcdgBQ4a4ZWgmlwlA",
+	"LWA/WPnV1g0c0SniGhME6yL2eBgkkkaZCjRmU2WK9FMSUx6Iif5iE5UWqjt4//70hyaa2LU+ZAb/XM8s",
+	"lKQvJlMoREwl/tIkvyVC6ZnzfpQEJvUo5Zwng/3+3qDNdh7R9vXOYdDu7zyjjw52DvrtweNBe/CMPtqr",
+	"2sMO3Xd+YvNqznpU5CwXZ+y/dv6/X/7Pfzd87HY6AIldtaJXI0Z6Wtj3LGC5NGV47fnSIYf7T2Gbi0SR",
+	"sCCpPjb2PzYqJ2eOiwU7fMGQz2GMNFp16M+JMG+mwOtixm1i1JcY/lvBWV2qm6CVPmLCmPN2RG9Yhxy0",
+	"D8lsFEbM8iVeiYszePLjp/a/f9qLD25+fv+Pafvmnx/4j4f/WDgtPcDFczvYf/L4qXd28gx8MBWSCx+S",
+	"6zmGmnhllnXeeIRW5uJZJq/kO8eOWTEYt8kaI8m5lpaM50zfxyuGAaYtIrg5MnMj2PN/Ha/37jcDNqBJ",
+	"pDTXNRsGAqjTCLk6APsa/RROkonhyUnIzV/pCuor2NCAtdjasO+oXmkfb84oZF7au0XpoLSsZZCEzKDT",
+	"q0gKKJjeUqqFWpnD7PAWHer2U3VO9YqT3Bmtd3SPaigfFyJiixfdIHroS1lBKSrcz3xDNKVwsuH9N1pT",
+	"/tcuwEByxpXcxadyF2rhIAIm8Oxp4F/f0yAtrowN8+Oqa6ErL7/prguwTNUMkPKuviUg66ZC53H+WGvv",
+	"PKM7g1/+ePp5J/33YY1/7+1/9h+Gl+NwunC9lCBTKiURNyx+DtqEEkMGdXRB0e0ZBThHs7Z/9cBW5J25",
+	"b9fm9m3bu28BQ8i/qC9d+DAWQMJvUQmvAJQ6elHP4D3zrzoCVt1ux2vaL2dXfWNblVfbe/5RW2vI/WTU",
+	"z3pYiEKGd068AJzHpWLsfcEVQ+sSnU6jEO1wu+ZC+39+lQgfaUgmUwOTKfNdIVJs8124q+DHPjeL5dyX",
+	"vZwfrJ5UPUH2DgePdMgzw1G+mDuiSY8YYeA3zS5K+re0uryIybVQo5aegqHkl6Kf+7k3jHLQ5u6OFEOh",
+	"POQoWdSAEJFWlec/p9bEtWhBsRfHKLmMIIXPboQUEAPukMFcm50iSzDlFzQwSF5rznZCIy0TWGBRqpZO",
+	"9419w354Y/OFq3NWCh6ubHqSxzHDQkOO0fYBCYmmt8bOsk7KxX2+urR5TszVs15BIHfpHMTZNVYuzAwK",
+	"3TGbd2OWyBobM2//ucCXPjc9DqhlPZWcXhtZi5fo5jKqAHA/jRmZhFJqSoqYzGLBh3DLo2bdoNWMSiIZ",
+	"V9ZQGUrSKxhdeob8Qh+x4TDkYFJaWyj2dUddAT1146yrhVTzfH0zPIxWWjFIqSIR6JMrY3cQ4xCPhGM0",
+	"L9hQpQ+xydFZhwkNVK2xWHRdqPvFbIgvFoayObFpBkTsgPSOBMYBCrwU8XUYBGurBoYbu1MWwz/Fcvn3",
+	"Bl95l72xsbnq22NqXgLLa+ptIDBCBdshP/MX8wuKAMhfbf7NfGXKpcI/q365OTZBck3oHKgVCKCUNSHp",
+	"W6JyimQCBV8JztYkWx4Eftl8cwj8n5sujG6tV9/LTepd5r6JmPSZPgKQvZTPyUTEKF1Oub4t0egkjkW8",
+	"tljBPrrMdrJEmLif3MiUL8WEoTdiBmeKFh1EcGNOiW/0DRUma8WYvMVkUxkqa03W/eQmBabUKg2LBB+C",
+	"fcSeI1EolTtZtHXLNWe7up5R+OyGTks0luePBfOldzk/8Jeco/PljUwTTGAk82uDKmXiflJVCqZ+RqU6",
+	"goid9aYMUXvUdrBwrtmnNsa8+uv5EsVEKjrHI+9MDEN+N3fCLBwjvQDaK4AnHqPcRSG/2XfXI8cj1h/D",
+	"HVfOuaKf0Fc6EDEZs7lJGZJK/6ZmYT8LkHEKCWSfK0eBpYMqYbMXL531w7++atRXexE6u2+ZlsSKlFft",
+	"c32+Bd5bwry6d98NH97d7Cma8as9MjFo0MOshZcLEV2+o1Ek+s4RgKd+KmLlhgt0w4CEAwgowH2ZMamp",
+	"62U/cy+KMS1ioRLllvBPgZAbZJ6aOgp0c9sbj9GA07y8HOqAMZuUwdkNLxVeXlCCHlu0CCRJQtwJgqP6",
+	"pNowplw9hPrWJfos4ZgCufTCo5mOC5WzwGZLcIKWKqg9kwUCFdfB04uzFudTE68GILJppEWq+JO5SNDs",
+	"Ulmw6yGujp90S5bIQ8kNnwqu4SIOhyPVJNcJylS7X8yZIcMhJyHP9vrt7Ipe5fU+BrPXVHB80a8gdmAM",
+	"mrzGmrFSgHtaRexbD3DfGFPnDbug9PgMuxkbv6PzSNDgSogzGg/XtblMsRe0Mtl+MnY2H0EYHnhcZudy",
+	"Fz69XZ9e+qFBIXp8mIMhWsysXzOQfZFs9FFnCQ+ViXUX6nIFsS3r3M6unxpkYhYwrkIayaLyDA2I28Cn",
+	"QZe7KTBOwX9rPEkem/U9P1/3FurLPmItVZrLtNswHzldgyBKKT3K7FsfPnzYOXLyKMtRKxcvj8njJ4/a",
+	"TXKQD1nBmmn6NhdNvv/YcCYJAZu1omge+eJOP1smvxrFQqlobTYvl8K6FwXH7imPf4lCZJu7GSKpbRH2",
+	"GcVoboezL5iK5ztHA+WLWr7EGtnuqyljP27XCqUqRb49fXy4NGI1Ze33nN7QMKLX0brHvq1D303yXWX8",
+	"/YOtVO+2KLO4t6OCGNeX7bDPrEIeg7oaKplWw19WpF1vJTaZipjGYTQvfOrel6euoOSSDeAlLGwBp9D7",
+	"Vy+f/7BX5hYF9jd61po67GZ/UC5nLCZczB6YUPLXSlpDOlUU/bm3hZfu7+3li5Zk2vw9Rh/Q1s+aDREu",
+	"MpsIAb6/gbxZxomeqlAvRcLXVWS5UN2BfX/xBO2HNuV5zOMkgDHezuiNCFJDbf69f0E6u5jOC7lejiQ8",
+	"uaLD8otH0s0iWyE9rNZt47Bddd14K9QFo8F8w7rYwqWySoWrCqaL1hWJAvSopd1cQvtz21z3MEqUCvmw",
+	"G4jZ8i1xaVr/oBtvzF9tzkMFWbZcZIWBH9CZeIfmuYUrUvzuZiOtqw1L72IgdphHeVnHwF7EelgaaFuA",
+	"59jIjHs26bWHEsxEiZqwSTPG0sRdLIpbTD12uqkz9YsMp2HjU0+t/zBVoVhf5cBcvlgwTLMhZrxLsy8v",
+	"fPF8xu0gN7QDciEfgeDMG/54wQYxk6PNWFhj7KyLuWU1g6TMCCDGcTNzf6slMHRq4hvB+aknHoU37IHY",
+	"BC/YEIOftKiIxPqLEzsddftpT0sSM0of34z6iJyHFloxZRxTzkN+Eyr0bQkezYExL9EI88KYDb62npI3",
+	"YizWMaDtC7x3b+gwg7JI4KVPvQkzEY81Uw+SCJPk4RZobTdpxDjezh+KFmJW/e4Mhqsv/qaW8MEvTTjk",
+	"p3cQeLQ47xCbn5nQmebmknSqgnCWp8y9FWrzeZArx4dAohr1ZwlROWaBielxEoVwBe/EmVorxD3n/NtU",
+	"nPsDdvvhetyJ329JOol4Q/n8KPNUbSLD4uH6qED1vF2UFSbzhFkfy/N5zAfPQj6+o7QecxHUqr8YEJHE",
+	"mAml5YJMY01ZJFE6wKDOY4zr+VrUuE+pqz56OsmqacCZoV5+Tz3ovfwuFjeaN3LRKw9yY+eIcx6bnJGv",
+	"uDzNrJPYGUydTtLBf5E1NkwOgFYWoq0/QifSA1r7Ta34112so4e7Du85TdRIxOHv66OVZLrbStbGo9x7",
+	"mdGxmWqxFEArV7NXHcE7mzVXYUgdjgYPmweiwn4RJ/rCVfGOYLNOhAVe3XxV1HVm7VYBXTrX7GubQxsw",
+	"ECeKxkNWVXzVYH29hxovXw2iZl07/G2hbb6mHT9LCvOkcptBpdY/J/Nqal0fsHi+ggZfJBH6q4LKtJyv",
+	"ORjgp6m12UkhpgF6xGj0LhZTFqtQT9ngjE6dn/5ouKAoxXOWkd6rkyuyKxm4mWUvhbKNk4gV8LWPxWQa",
+	"Riz+bu/ZI322poetU9glB1u7f1iUws3Gp53+iPXHUO1nlgG2WICJrwY5uBw9MDt5/pOiEabj/yV9Q1z/",
+	"yvpQpw+XD7kuHe0fjQmTEktlnSJD2Pj7PuUW06JJKMxXbw2BEGMzio6G/OKmnZWCNQB7h/E+M4a1KYtl",
+	"EYRz9QE0lx6zeULZ8VXQR2//H0zhSODV3ORyJSVL2OUW395KkRkCXhEWU1mEzsYyPvs77cNcGZ+Ug/U5",
+	"saNCQGnNxaQsm587xAVzPPmkj3zfJKhB6xIABH4tEkUoz1yexfVmN1roVHSk1W3rOYWiFU43pl7TYhmG",
+	"w2TByY0pNTmhn07xRQMdaiZI45jOwSht3li0RKHM4L49qwLFldxC7musSqkUp3coc5EgVoMMh5wFJOSV",
+	"41mVS3gSGZ8NqqXl8cHQ0kM5P7rXYkbEQJkh+ke3l4djfnzo3m6etdtP9p492390+OSw/ezZ3mKMV/1i",
+	"GC3iolzWLaGqUCIAT4aVWAqKEdbhKCtSu6Zay8LldP2LAMCmFq1oe6MrOmU8CPnQlGn14ltbwZoCrs+o",
+	"Vn9SsHV9u8USvPq/01iIQctzFi0fCmLOL1uL8xl/Z1qCj9jUrfJRN2Z5VnxORBQQwRm6LVDGEqrv7xC1",
+	"ztVoZZawpcmWc0VB6LpCJ5t8cUWKMiG/B/2M5lDFbpKmlble8W5sBaCeoSPdf9V9erh32CT7ZYEOSUZw",
+	"dZTd9GZY7uMcT2o07DIeQC5wjtf/k1NG0oXI9oJfS3vkE6bucpR3aMhVLOSU9eHgs4Px1HZ5d355RXaz",
+	"5nk464pibVlzd6MmcVjYGL5w0WYjlDLxrUEvlLIH0DU9mgRYWMYxX8gaI1tnOL/OxrKrG3vFwzS5jsI+",
+	"AOnUoUxrxqJoB9CTdnXHLbjzrDEqC/q8nO3eCs46mvPSSGPqcnwFJ/r5D/IFbst7si+WDPkoilDe4sIC",
+	"uJ6k8+JeQaHR0UpJ1X5xm6w2bt/AMVKka/MeqFV5C7cdEZMpE9MijL+fIwLRl+swgEECXLZzQV7W2rTQ",
+	"8vYj6Wru6mLhxYWLfAxVKjMEBwwaY3FB7/9PgwvOKtYXHt2OHwvnkhE+Jfo6cqBSei7Ylc2KQ6Iu9Ty7",
+	"pooffWfcMeV9Ftlb2no2iId3t/dSAhSF8xkHO996lMD6qv7zgNMJC7QSq48nuH1DzVWthifFgiMzdl1m",
+	"XrdWAN35vb3z7Bfz3+7OL9+VSwC45hgzsM/Nhg9NtzxYuGea6yvAcCqRYcHklpDTaK7C/nd7Tw8P6pqN",
+	"FlZEaTYW6NyczTI49kKJllYkblhE+6xQgS0dktUci8XWymQbip3FbFSioh31Qs7KCrivxVz3f+VyVr/y",
+	"4W0sxYKz50TeI/Pk8sXNtfeuseCDMJ6A7MD1vhtZWoWfpRZtjvslZ6E6uLkerrkTIIwwV9DKtMtT7SfG",
+	"pgYp0I3Ah1xs7IOEXCpGA4xalDOmJ1OsT2f6LhbsKhQx95pbbMkZAIOWaC7Dt5opt0ehhDPBXk4LaxfQ",
+	"v0gS0akS0yKPLyku5TJ8FHKwC4QQoDgIfdeokxJizIoVslaqYtlsLBZk9undS62YTdjk2lJkEUNdKjrP",
+	"zCbW1BNEaIZHX2Ud1imqltmiLPE64OZ5L1m83s65DoXPmzBgs9SjIJ9rIcPIdczoGJVwKIaZWwbAUASj",
+	"1jCmE7RyMT4MOTP2sECA6s4+aeaeo+Wu6Fyoy7uKfULV5f5rVxWqC9rc9GZ3skuGonjIDeM70l6aDSiM",
+	"WiGpXoU3jJNyjb6j4qZeS+IMQzVKrrvmwt1NYg99zjnBZnrS5Sup7OzuZs93UdgsuI2W65xWD1OPR/+t",
+	"r7tSb8bsQ41frOvBT7eXdBJGcw/hzowiugHqaS5mAdaxWUg/27CagrPZrOW22g35HZPS/RoQM6szX+JB",
+	"xllMFQuwtDW9lqUipbA7lioiOS3Pfg6s6MUq2uVBvDh+Rw6ftAgEW5CB1rl6hfrYpvR25sWDNE8asMri",
+	"tlCGuyxvajOCHW3mCehOw75K4gpe0Mutz25Ydj8nmPdlyxE1mhVaU/j4BtlBH3QiyqtqpaqVVVVHeL8k",
+	"MzFhFBzvLXJ0LW4YyfVGQkU4Y4GpF90XU0Z6ujfZmekjC+1dPJlo9iyO483R26NXJxeNZuPohzenb/UB",
+	"XF1qc5HYfRVD6dMLrLz5acec9XIHBmRqcpoRlf0flffIH4w1p/rMRw9S8dZFzqeMH707TWFZclzxR0NM",
+	"GafTsNFpHLTarQOw3BW/DU7jo74Sse90EyQIA835pMfFtQjmPfTYpZoSVYQSN/mzSahFTcLY3qKRyKyR",
+	"ZJEBZQFwFuw9vzKmSenIy/u7S/EHtO830uac7U1Q80QcZFVYjW0tv7PQ+QR1x1nA6liUjZbtqVX5Lu9Z",
+	"DBXpQ1X8uCjY9/aftNqtdmuv4N+s41Ss8rtuzGde+uL1fKnrMOOx4qYwiwXjhq4yAvp2Ss4vXV75Kp+z",
+	"JXXIbXa6VFSxZV7n/bVpMg6rgWVSvB8qlZ7HT7rtZ8QnYnVfuoTGRWrCZ21PQNNFRLSe3DId67KwSa7W",
+	"VyQqlb2Ns6B0Vt6Ko52I5KC7nNvMtN6ARR2zORldGOxiYt5xNne3URZaFY4kuO6htpSlX1HHXEoqxoNF",
+	"85RiwiCOEdqZj2wkqgLLU8mFJGY8kCThERQdBfUq45drNoBSUF7SP7496UOPLeJUSRIGa9W3XlL81+Pf",
+	"7lpbhDdMALcR1pC2DXv1TFVwjZGM8aXsDVsUowSVIIPwhpFJyBNVvKxukuWhkjIdem/3R6jL4R07Y3x9",
+	"6ucH9ErsaAV3B1vu7hWlSA2rJaySIwcKdMsxsLONssMoN5X8Vi4ur0di+aQwhBcfAxpfedXC/giM5WkC",
+	"YJrOP2FMtT7yj3xHswrOsNchAA5XxKaHRqZyUxeeYss8ABk8wLYQ0Awey16HWKu+/lO3Z5+mGOsNTbVI",
+	"gLR2GkViVhhDBgmjm+ELSoiuHIlY9TrkUv/XRv/3JiHvZW0iwYe9Djlz8gN6E/rJaSEnNIp6HfKCRWJW",
+	"ep3GQxg93CEKbw7YDOkgdQtFIqb3BPSQqy4Aup6Zp4Bqs1pt7XXI2yzTtWcnju1ssg9uE9PUoCZaygF8",
+	"X745XApMa8qL2N5wyDrxvfl3k9h5k15LESWKkdw1kby/OEsvsGCvDvlAYDf6Nl9YQZxeOkO47xfmZ6+t",
+	"9ssE79bE/k4UHebfsJd188aBlj4HbRIxpVgsmyQIh6GSTdLVo95pErBoEWoa6B+hRcuwPICk6MH+xKYq",
+	"tbVb5T335f6IxrSvv9LrkGPBVSwikv2ouzZNyXse9kVg3reVKpPplMV9KnE3EPhzR/9tx1bca/ZFTc/0",
+	"RQJ/1XoPJgrvwL8q28kp64c0gpbm39m8Sm9pzu+LyURweCGNvQTuAphbjF0Bg2r6Bkaew0fe0CCtFWqs",
+	"I3+RRMzMDcqMLVEJjaJ5l33qR4kMb/Tkj1NB0BeT6zA75UC09OyaTkEw9zoELZYTAUZVysFUkBdjeAgA",
+	"L6H4MqZhsAqb0dMx40Y++HNZUmpOANELGdOFMhM8/ayJMzTyDQo2GzjKUuMgwQwX1h2zuXlhzOaETqeM",
+	"xtLUWsNv2wJhOSJBsPVH7lyTnUIkOUHeaDYyYd1ADc3dzA1MAQaBa/4NyV/mZy1B7c+2RENOPsKVPJV8",
+	"jSyZ0agB2Q/WfO1IpUazURQuToPU8JX9lNrzIJ4GNrjzNNux+twv7k3nt3TbOb/BRnL+NtvFTBi3hfnD",
+	"crxuXWJmGBryqbMWxkHQbGDSF3wGeAraGNbR+oLLGaC92AJ6OYuHs9olVQr0hbSyW9FMzEjCJ0yh0iAG",
+	"IMLxYM+bhAplJuzi5YvchBY5aOl5tEr1G/zW57LPN1h66810pc/ZWNfKnVl9fksyZ1wC1JjEmW382aFT",
+	"hdHvj8IF0H+nLJm4KFEx5TJCwyoYTZsoKqk0ug5E1IJqlOMOjJtzh+AEz2Waa7qm3uzgZ+09YlpY/cdS",
+	"KL8Uux7Hl3eWBV0+pXc2kqYNUzW8kdK2UvE+cxatyqWHuuyMStduaXj8t4TFyOtqlCZR5zezaVneyCIe",
+	"CnXLkKEH6zF1EyzyKkUp8OALhHtV2+RdU79H1IAjw5ZRHQxAaAzDG9YCRZFbrK/UmYSovfomjjdymRIB",
+	"02hvjIV2HQ9G9rDEa68ZjTR9cqmMFgi9IcZlcWwfLpZl2O8lti0S1XTho2ruPU8c2TyDCwKXEDGJwsSG",
+	"2bpEEuM8HcTYR4LTNHIX0BQ2Gr11xEtwCo5/cP7j6PpVPzwPf3z5/vfTvbfhqTydqOm/j08fn/56Ep4d",
+	"/9hm/zzSz0fBsfotOPhHOPhHix20W/39iOcZ/Ones/2l8S4YWKx/7o68EeKnQy5iFji5ARBVCDgDuc3n",
+	"IlYsc3nUDhD7cTYucCKNho1O4+Ry/9FjsM/cNDqNdzv41xiw/ff0vxRUqzxGI4z+cgjbu9FpDJ4enP94",
+	"8MP+p5d7L4ZPb5LrZ+qM7Q1fv/n95yeP2dOrRD5L3r2+ufj55H2j2dDdfOq+PPn9Ink2OXj8+uxtVyXs",
+	"8aNnZ2+n//zweHo8v1Th+F+//nT64fQRbZc3B4y3nLowFHGoRgUnjp1V7nTzLBrMuhQpn8Q3hTWxdMlF",
+	"53tdD0GVRWnM5k2tBJhjGVbqL9JUNS8Y7D3m5/Kn1Lz8qZ/Y3MNRsHrLSAGr+4cH8o2iVzvXIzLBsi4/",
+	"eWgrRByEnCrWJNdUsseHSRzl+16NrZbSab7WIFbh1KWDKDqK1NxsOE0iPUJkHFyDJjB6xRa+ZMqv+T15",
+	"tPekSR4VLhxjNsfKmvd9r/9S2u049OJU32XpX6gAwFk/Lyem1cqq1DIxl66yvyxdBUblWxvrGqwMsGdS",
+	"oT5owooTyWKMVv3YmI2giDyRI0zNAZQW/vePjcJyggJW4SlFp2cD6ZFeLY1bsyGNXnhPXLZLXVr32oWb",
+	"+3B1hDKs9oxKhCiAIA5uI51QBdAPucCGJprTqlcm06qwnFnMDlhEHNRvA1end+50GFOMltB6cjezg6TV",
+	"rBOe/lOGQ94NEexFi/ksnbcbs2lE59AqzfuNmWS+RGCbqWH+LvzZ5UKF/eKvxZecOaQQEXrZgsTWIzY/",
+	"9iG7Kirabwq0KvFUfunLCXwAwB30OlhaIdYXCL0opBczFc9DcIyk62rqgQRhgM3pmBEokQgtTYFE0pNo",
+	"Li2+poQYY2CPHIfTafpV9H0Qyudghs0sB9RJUYAi3pjwQWCN+ixokR7C9fQ6xEAmg2wZChF42AqnCjyE",
+	"A4ZlB1uaGZDeyAjnU4gKQoNbibYhL6qXI9yF/uRHLf3kLooGDBXoNF6dXDWaDS2fkKXhWBoy5aTg6wFH",
+	"NjipJM7wiyUN0fhm6uRkOsOqDtd76jcG2XkskT8hH2fBEfnJehOPbIs0UsqGm5mMXZu9EjEK8H+F6M4C",
+	"+ZZqS0DfxVO4YFFJcOrXmrgAKSUK0/NK0owa3tljT/rI7FPIUTaTnYWInWDZGlnn3fkl/Oc9/P/R1fHr",
+	"RrPxw8nZydVJnouxeZmJRX+8fhJAzKisSk8GM8XzLG8l1CsVBdkSOmGvKJqbIA9mo0LNqMsRjVmQR/QE",
+	"nw4lfRFFjA4TdoucAIyPLq0tTMy7fm7VNI+hxhoQUG5FUq9jHIcMXTg9qEcHwAIIbXj4TKuwHsSHOmZq",
+	"M4w1DdUdyMXRnBYIwtmngkFsEyXwl9qymd+/YGmDvRPwlOYGVyy+uyxI0pYB9DkyGFfxHBNP9PDzfg34",
+	"qezYyIEXLDXCoxeloHZ7ITNsgcLiON9fvE2loeijI7AYOrpqTcN82r1XMGZFDz3BNCEnvX/uGMmxcxqg",
+	"md/c9fHU/4ve28NVQ56Ko/OLbVlh1Ht9dfWO4MPchw/395sLkF8fPXvmwCEdtr2ASLkqjv54X9gYWMUE",
+	"MwIzjWYQs6ymoKwDhkED2t17sjz6yOWsgzJfmVqTvuNGb600NDm/UBnKoSmOXYdnLLppBfsyz16uqnBZ",
+	"xmVc+v2iadBU0oTppxzjeG3SDZc6dByezy93KkOs0Ko8HOqepQVJdJSo0X52xIFkI3/NTonD1sHfWgQV",
+	"JOzTlc42mYFIkboJeEDjwMS7SeBJzzEDT71b3Bhv84tVhxdNn5L1Y6Y22G+Gb+GDoHEs+RjEZUlZgCbx",
+	"53fu5/1Qf7Wt/vb3/258zYzTstjDzI9KSzs1ucl9yvW5PsPIf4kOJPxxEeUr3L56f/rjiPV8817tZX61",
+	"ZXMsbOL000syWi3A7REWOQqjEK3FrjEpq5lk9mCWR2Yyj61KmwZY5Av3ZhJZ/+NwH/+xc90oW/NyBZpK",
+	"BieIDgpT5z98zRbWXB6EW53+diSzOjlLM6sfeQ99q9MvUmsssS+w9bKj8aU++USa06sFVhSC+SBnuFx8",
+	"8C3B3TlYYsd0Yn7c8uhmvvkJLOKvi4pLz4fR3C6oiJ2IVFha9+am1QAngscJQKqI0rEtS5NPh5RYFGoH",
+	"P5Z+6kY2RhzvQ9nfeZ/70c6/rds9/Sd63stAsk6vJRdDGjaVYzz98QVq1xK0/fzA637ydl9MaVPCNTh+",
+	"c7Sz/3ifxGyYRDQm7BMUIS+Fmiyi6apKjDP/pkv/bJw+bnVMIBVeZLh8UwmHg5hxFhPJIGSgrCTUSfa/",
+	"g7T+pSbzRYk276+ONwby6YmCWh9ymFyzPk0kcwg/o1pB22R6jD8W5kiCpzRoogEFC+xPaAhIJhDM6Efk",
+	"qD7A/WcImrjd+nPVMTn5cBT71dy8nINvc+gDS2l4V3ADK8O2+nTz9+9Pf7h5surFur23Xi6RpgGKOeoh",
+	"wnvjfSFKELflCvlEm4NFWI6w/CVwEFZeY4iYW+BYg2ylGFAqQXLOajt8sRLbYo/vIoXSuJ8RvCfh4W8J",
+	"WxnDx6u5rYCjUAcGwYt2bFmxi1f/bgKlPhZkLPYK3N7DLDbjvduYfP5C+Asrs6GFWFjoCxEIDL2Ilu+v",
+	"jpvW4AMEZEG4GHP70W2OY1OxvTyON+KGSTzsNL/OYRzolOidXNFhL81V+i0RxcTE/TWh1H01ozzZgdZp",
+	"69xLnNPNFYxNUMC8O8bPShVSznummUUvy/mlO6h0zhcyHnNN7RLldScr+Hwa7DuvRHh99eYsz0gfk3b7",
+	"oP9fgehD4uBITSL4ieEDMP7hD7pH/HHX+bVs//BaQGz89DsRhX1PgFUPtooEc19P38FR6e1HVEoGocdZ",
+	"WkmT9HgoVQ/qgiPiF3ye/PXyHXnabu88PnjxtxZ5IdTIuLYJJo6kliUJtvaq/CjnsumMCnhNqvzdMv+8",
+	"ctbLbpj7jx7nb2pPm42poVThGxbDxGTKGFGU/prl1BSf2Eya4u9ZZo4t9oUN3TyeTuO//u//+u///T96",
+	"yfcff/fXvzVbf//Y6Pzx+f8hQxhWWOm+a1L40IQOmQHSQN2/fflT/vIB5Km+kqLRbf1r8AojeXrbcUxT",
+	"/l/omczvls/lZS9fJzHrss4twMcs5f5KaZCr9Z2ym89nKAakV2az3mpfcBjXc0UvZX/W6tzH+16tEqSG",
+	"JFTahM68VK21XVaNAjW801xg0/AQx7veJYbyrJyXGt6jpsqdf/HymDw7fPTkT+2e37rNt27zrdt86za/",
+	"ndt8gdytAiWZA9QbFvLE0mADA0qRT2m3ZYx7HXLYbqOPHGCH+rlEd4w3/fHy/G2TUJJmSGOWSorLcPVy",
+	"52nTqSSPehSaSg3oXR7zIYmliN1P4y8wYmM3gFKWTqVLxAYYhBF4LqC7imrA0O9ei7wV5Bor3qJ3F8tY",
+	"FcfiplHZN6/SekCAL2lIpgeEEDQ4uFBJCxsNKHrGcj2iErGbCnOOGQAN00jaz7zHBHUX8xnwAtIbS4dw",
+	"hnHAUUDolMaFsRtspvLgC5Dbkphc+BXGbXPxpyyGfwr8wIFZL7Ct/cW4yCPaHzugj6XFzgG657ox6Axp",
+	"BEdWWH8G2VCZxkWNZLDAhQaWgvKxqZo7czs2NWz1Y3h7FA5HKSQE2gVFDL+yGHvCezkXKr2bu/25A4zD",
+	"4Ug1yXWiciUeTcK6McwjgyJpuxirWaM/zFPF5rm0W+iuHwspuyIOh6HmdtjYttMjMqVDhkjquFVkqJgp",
+	"QgCyUIxDZrE8nIyAfiScbnoXJ69OL68ujq5Oz99+b55lIDsDkXBse5ixr4idPRLi3rC4RVOqRoafIEa3",
+	"gGVz2H5k6aFG6NiSTQyDx5BeC6nkrpGFDjlsP8OXCwAB10sgRfJFgN2O7JMFXTwnPUdU92DXDKynHvvP",
+	"ihO7fYNJD35F2uvNPhKYz4MVIvTqz2WGVOIUG7YdXdo8Zs1pmk2aBExDDBB42EQoyIqfSBbdMNkkHAJB",
+	"45j1gVfDmDjyxvBopOX8PM/1zyBFOg/9CndkAIZDjbuYPt1K4a7gUAMz2lB/J+0xO5isJw2QWnqnAZtM",
+	"hdbm5zs/sXkPy3aiA1AfJ1rF0eKXW+AbKM2Dklh3vmcOkbQggxF6SggiLGwWvmW3jPcVfUAg9hpMsJw+",
+	"QSzCkbHMdfumADZ0ud8ivdPBzhuAq7HiwMWgMW9hF1M6jwQNui4e1uHegXMSa/37htkyBRP7bbdOOLxz",
+	"aGV+sXy3921vbXXo51ErhRMzFaERVgzc0H0R6KWAKDH3YId1MQxb0qJ0t/uaLKjP9MAjIo1Z+ToGojvI",
+	"ZrhE5tyw7/oWlmcIXyKJJayXZspMA2GRhUkKM+bqjtm8GzPLA7b3Mv9ZTcHEzBuiwKIYEMQcF7iKx/7T",
+	"IheUYJ4mlM9tEhNsjn29s/FUQ9YzH4SqlVaZtSdGE0SOElDh0kBrhdLVIaRI4r5bNcJ9vTAMwzTpMI6Q",
+	"V+xHbVeuZ95WGDcfNPVn+6NM4VEs5jTqYth+hzzSSt6ZGA4tsJRyuDU0b+ElrnudyDm8YjYCZCDBLLM8",
+	"BrjwSDJIUesCqug1layb8DRKye3EPs8A+rDaiPkyXJ+7IlGBAbiCF3u7IBd/R4Nzx2g3uilsrSiwwHfZ",
+	"FdT0N0qgpE43EDO+sDeT5AWoE1xABRkIOM2BS5U0dhd0CbTmPJihy5BO0wJagEcrdX7N6ZUOLlOmC+YH",
+	"USzY42plqcvDVa30kHO6EfhBytpNMX0RFRKDewXKSJpHVACyclSFRqnuv3EUwWncyFf1bzaKB6J7U8sO",
+	"taxEHJ5D6d9m2MUTAkKPChK/0Wy4whwyLn3SWXfnuaDmxGUDqst4JJ0zFhe5qiiH3N+sUMCSes5mNsXt",
+	"zD7Vt1vPzmvYQvvpltK/uJsi703xMXjprn+BHLkSOkghDm0yVfM0qzY7S4wRCfVjFL8AbCiGUE+Ak16u",
+	"Em2vbNbM7xav+Qrv4ih1WAC6YM0iUS+Osv8tKxTl/LZi5YDPPtT5C1P5cVvsZgXoJn3sIjYVFJuaRmIO",
+	"WZgjUCluWEwjMohBvSoawb5mZRwUdnh8YO4kFMghx2IyhVRC6/OP2ZDGJtVyedTbtn7Otn7On6B+jhPv",
+	"1anGzu11e/p46e30qvFzSY1SPHWSEioL8VTm4FwuLQmZCQO071oP+tuXPx03jaUSsEzLCP0bSOOpLiC5",
+	"LS/0lcoLeXH6lmQcXTjq/JsKHwYm+phK2bb+dA9KP0i7NLmAHf1E3yDwdpDHm5v600AumIe8p0dvj0jM",
+	"LConGCvscc7mRsX4a0+yaNBrkh4LQqX/Cyn1UCNF/wVbW/9jGrMb/V/OPsHfWhj3/ta06Xb6Rp0CbuYL",
+	"7uiOwU9k+7VxbhjQdgM1UT9ZhPw0hswGirEM3kX/JGbc/tuErek7V4rvUsSLsZUwLayM0Qp2Cqu7Axgv",
+	"9td+xGi8A4V4dmY0VLJelaALJhkPfnY+s6ZyHyLLIFI7SFn0ibQwcCIHl7rF6dyYYlZx5blCPP0wtka7",
+	"r1IR1yN7JLslputtzs8vV1K5+QCrwi89N27EmH3VCs9o87v/NZ4r4HDfnr/915vz95fpCUpG9IY5Pkvj",
+	"ISp40yhPS4UYPxXGgqOJGmrpgZsVDSmhJCK2QJUWJ9d+udHcZNW/z83GpYH9Op/xH0yE9DcL1VyjAL0g",
+	"14zIJGZp7boQClbddRHnZRXcfUzq1DXz2SQ018mQ9xmq5FJMmOAAhpuWNSwb4rYl0b5KSbRcmfVb1EV7",
+	"gOXJejIMAJgKwMKL4KJfomSZ2Wx+0ZVG+ZhwTmNgrxUUfb9rlq2W+wdex1DdMgfwUTnacbXSafJ+VE6r",
+	"VS6tJL1y3LYoB8nIsbNQ+ogSRZYrHVwLGoU3rGnhb+Gm+9xgn8JjRSZCKrLfbhIpwPMPwU4jEWGt4Un5",
+	"LEjXuHJX1Mf/tWfV0oxQ8J37rgZmwtQZdz7Xpb0kxWRZhslq+0FT9hYbYc+XDMs+KeuP9qz6jM4l1pnz",
+	"Qecsz/30mvRMt3s5Uu4tS9YppB1WfNvN3onZzd1NTYa/swUsI4xWrSlQf577LsP4w8vH4bRyNu3cl5bx",
+	"ZrvwseUUVUL5koReixmWOku3/qIZ53NLl88YPtq11r1lXH+lW1/YxiWBCxvBTqTUt1lVKxAM/xqi5/dK",
+	"nr1qyNUqHFRNPOWc+QXN0NzFHB2/LyYTyoMuOGt+qUD7Kl+5mALsUxGteQOvky7t1nUpwYzqH/30QbOL",
+	"X+iDCSYDx00ds4itrvlKFlHUnYiZrmR9wQMJOcxYTQpyO//TwDu46xraGIiQc9H7ZtNGg6RvHZQNzVfk",
+	"DWRmgMv8ci4VmxRCgKxJvwwd5l2uslyFB0b1yFeGIVoLyXMBrHa18Hv6+LDG0WyZpTgW63aS1rAgmyQD",
+	"b/Ck6NSo85I/ppeAVtQCK4Mk5gI71slizV7MrXIJg5BO0rKVpiUJOZIDrABadBYuEpWMUiPNzOWkZfjV",
+	"BU9VKTPTnVih76YrRB20AssMTT+/+uTaFfvk0Sn/dVTM6dfbgk7DDjlotVsHvgx9H0Ugoiorv+Q1yUDh",
+	"kMeP95tkv7XfIic3LDY1oK4TRXq0r8IbhhHPSRSZ8HDcUmiIMkGXen95rDbwur+mDAtAV22aCB+TewO5",
+	"f04Si/7bemy1hjvUd4Ral1yaVCAthVImLG6S2UjItHCtJHKk7yNFK5EXJL7EjjVtIAuwsZCk5i7XhIwB",
+	"I87QVLb37Elec9t78vjJ4/ajw6IUqw3LUUubC5cZCNBkV3/Ah4/ueMDSqyTk9IK7WuFYVKVHQiYVtXYt",
+	"LmbNtMazVoQKiKxF23gBlnX5tcMPiZpeGGE0GXRSk0g2pRiYcj0n1xHl44JUNgEMnZjRgNg/ZnGosht3",
+	"R8y4sY91wlTmrHlt8qHvBmngug9hsKYVrmB1Wz6U5HrRUBJZrNtVE3Rs1XFkleUqL3YvIB8yPxr8bQ0W",
+	"Woxvaw+9GjBXS75UOHbNeWFZuOmC3TokQGGK0gnXCMU9bn9koGb1bcJEGmNBw2qw/SZ51NpbcHHYSIlB",
+	"a70LudFICxHHdxE9bOTDrXa1y5CWzRbq7b6A4R8/XKV+9EIotimKB+XyAHWi/fgpqCQ2XKuXInX3Oimm",
+	"twV+sIFFRdfJHZSErPR1hHzJFSU79u/mcrIkdv2lSOOw7Grvmld6TSj8/hx1PlMx1QTUU5tu+qVj3B/6",
+	"sbdEpi82WI0Zv9INywIzl/pTTO4pykzLmJZYldLxynvSgB1KkGnMJFYfYk4IkLFCGVnwi/cY8lxRXFNc",
+	"2QfHPtG+6kHqRo+qbsSoVCaUcyJig2y/1ybtdptA3Xd3KPAy1HDDF/ODsk9LY3oPOG0ZYPB6YWtHEN1r",
+	"EWmkovMm6Wke7hEIqJN1wtfucaLF4u3oS7y4q0j/+iO5V5H/9Yf9VTMBVqfu/csMuAWpV8gUOIIsz2mW",
+	"L5CfE9gw0De7Znz/NhL+TiLhV+MOb/QpHhmrFI5b9bAgyF02CtrkiV8zB6phSEOuNZkUR/1Pd8JUwbxb",
+	"nAxNJRPiCcnjzgbIQigTrsLI6LseJPbGMKZ91hqJ6ZTFDyslbntQbg/KB3BQwgbbGW3PyW/wnJQsXlZ/",
+	"BXGyJGPb0ivb0iv3ufQKJJB0IS8ug9rwHCwusp20xQj1OuCSKDGjAGAOqD/1o7P29w6fHD49eHz4ZFl0",
+	"1LZIzNcoEmPAb8qhIYgAeD1HSVevKsyXKDpjOblajMwxHjyXprGRGPDl9WD0AK0kWRjRair8b0vp3JdS",
+	"OnofdOMFRQJzwJjhescv8q4WoF24v/lqAuhrHap0ioA9GHzwCIOWA17DbBN9BdREUfFcP7FAjnDNbpEP",
+	"VJ+ZjMNGzmAZnxNMvAacOm4i2PUHhcHZ3shu2FYn2lYnWrE6kW7b1dyf04VqB+puyxttyxttoryRhw2L",
+	"2keVZu0R8q6elT9oXI1hUeC9vpD6s5nObSaSGECYj8znMK2UlQTvl9I9ap2xcGNeHvpbkZ30Hj5cmZq0",
+	"d0epSRAjxMLh6FoketNioC8Gd87uR9pSBo+mmyGBrtkw5NJEPQieirNN5jW9TSbXLE6TFeC7YH7ac6Mt",
+	"pnQIIbhzA57/NbOgMkrpZqFIzKi1epOnVboxNpUp9d67b2oTYr08Kfyo0QHTD9denS+fUYXSBaIfnoPd",
+	"rJdPWerVz7TyjO/bS7b62Zw8RwYWtvpqlANptlaiIb1hhahAY+Py2KeK5idc43KVfeEN/IUc3jCoa6Yo",
+	"xd8tgBYysCBexJM7MLOZGFU9/VrGtVo3nHXuMStV9LTk9xoNfWBMd2JNKmwZOyqvSmmUu8JyVO6COYDu",
+	"3A3czv2DISqTQR8CrJ/EoZpf6sXHmQmaqNF+RYJ5X0wZOsFBQqSo2bJFep92ADOnR6RmdqxyAlGHI2r+",
+	"fO6igwesHwZMos+eUIVVwgyQQxPVAlXKHlAjxlvkyAWkgOH8+OFKNtFBBbg+IwYGFYyfffpk/xEU4YRL",
+	"cSRmJcQrnBj86kQ9NjqNC0axzIiYcRsE2cpuIhgP2eg0ELrJ1xKIkrZ7Fd7glGAsaRwllm0yYFt6AswU",
+	"9EwhBawinntNzLjnHT0AFwqgHKDZaRzJsT7OsQBIIVswlFlGE3yzY8D3Oo0fsCaH/lrMpNJKQjoqbArA",
+	"e2jnhWZoESq2cqlLo6j42GL8GXpBdVM6tnpYdlFzSpThi5bMp/wmVJYVYGXMF2zk6ftYH1m7cKnKeeuQ",
+	"+5sNw82aJRDACfPiMt4o8kBuavnxFKeVo1WBxnmGKax1mWN8q/tL00Gmgqpo+aN1+UwKH/V+wgJcfTG6",
+	"rEOJz58/Q0nAgcAyjVzRPoj6xZm5n4shSm7KZNMCibkgkk3r42oa5DDgfQmwamllHCyR8pF/9x0UM5Tf",
+	"fQeyq0enWH0sFHzXFG77P79KwXvkr7bm5N9apNcXASYjQtUI49Ftkh5WYoMntFA98iPH8pHPCSWH+/uV",
+	"ZUqskRZg4U1NE+OcpFgfB4p1kVDhPRYxcWM2ZVRJ/RmZXE9CpVhAbmiUsBY5geqSUxZb5G2pZFq7TqY4",
+	"Xn0tfGzNCk2Zy3DI9f0i5N991ymG6PfIX3+8PH/7NxiDeQZbuEf+CncwEU+0pDw/0rv4b6ZnQvPl0kzS",
+	"xUfuz7rArMtCpTEYb1XCAFa6aBFQnW2CqLnaQ+6dPuk0jT9y95DLzjgnAMBJkpMC4Pr7Y6hQxyYCGY0S",
+	"a1XCaj4G0B8xY6yxHYl5pqluuAysEB0yEFEkZqQHNwQEFHUuEr0W0W/xsX5LcCCD8RHoPsB88Z2+Fn6X",
+	"t2B85C4SkeFxrUzx4XffEc4YOgNsoaAMiBBL8Ul7dBlD5TXVp4d06s2YPi+YikMmNWtQAquRwp5JN1gF",
+	"S49QXi6BA2R1ue+aYUUcjCA06R62pIEe40ceCamwkA1yZlrZhLMOKC/QVhLJ+jFTEqzBqP84+s6YsSlU",
+	"Q+mL6fw5+TWRquBWMWTjyURTP+Rpv5r0eoodrN2EWwy3+yTkQm/EiFHJWuQlcISRFDDLuUhsjMcYuGoo",
+	"jNOGuEU+9bch/VkvOKSGkT6NNa0L9UmfEyOhpNn+QADp1McKei2oqwgDtIUhUjeMCTRCLRELwkRhn5lc",
+	"NCOW35xeQQmRyPEfwBoDK7ZEPNw1L+3qm3FWnbM6gz41mzfarb1WW79j8sobnYZNLJ9SNYIjf7c1Y1G0",
+	"A2XgdlGD2HH1xSFT/pyitJiPKcQpyV8/No7IB93bT1BU7v3FGUgg0Bg1P1lcAfmx0SQfDo7/1iERowF4",
+	"5Hpnp29/6h6/Pnr76qT77ujy8sP5xQ89i7QsTAGkYSrtByIeCqUYd8sifeTHWuZ2gGGR5KlgPtVqGE7w",
+	"nVPmxvAA0OKg7bkNnFptHA2XKDmh+ZnoV+SzXJnB1shA3rXD38UZNdwbjQHogPuqwRDJPCa+gqaf3asO",
+	"akQymUxoPM8sfMIqipS4KDF0CPF9KW1+0V3luOPX2Vi2fjX+3Uq+SBPtYVOC5jDP4+o5ftQ6azZk6sfZ",
+	"WBYXa7/dtpqOwW5zlQs7TEN9eEMmMIoqs4BtuvvjbHzJzK0xJf0iQ0L6Qkmb0owwZnOtji9YGGPr0A2d",
+	"lbhEQmoN9NNOn/ZHbCfFRDlot0vLAwr9DnUP+h2UyJXrpXWup4d7hx0DkU7t6pFBaLzaMCqsHsZ4YIvs",
+	"m0MMxDPc2HqhlFjRuUeToGdrf+LOSaEYlBA1Vzynr1ziLL4YA/g+Xp8b/G97WWPCFA2ooovZ441pZS2U",
+	"9u6qaboiv1h9ardPeR/h86fC5xa7gnMfwvWsCqZVFUwYbZFTPNH1KY91Drm7rp4Sxc1izcdmrpxj01dM",
+	"sVlZ6rDpK1TYLFYfbPqK5DVL1e2aFdXnvOcHkM0CFWdlxV6IYF6fGR2z2iasZLU58zg3emsO/Jy3oukz",
+	"53Npqx0utI5i2VOwORzirvQNI+1y9wVNsdv1K3s1XnklMJj+cO9geeN3yEtXQpxBkTZ479Hy995n7PZG",
+	"cxvm4jYbh/v7y1+GhNrzGEr4y1NT0g1eflbnZfGG8vmFLdv2udl4VIeSp4aX4ZqNb9WgjxEV752Kb4sE",
+	"0E+MTd07h9Gq3ZKejhw6z6yCRokoSJ3dP+CVz5XHkimEDBctwRm5TpQSvEXOhICIK3OlEVwmE6wGOcLq",
+	"nJkEylVY9e1kORIzuxNwX0QZ7FNMJwyB0P7jJ2XWBJf9HVWjxudflp5Qin1SuyM1idY9mt5B4kDtHW+a",
+	"ew8fVFBhaxzW2BpxqLeTMFb3SlXGhFIUPAOL2UP0ZSUvXM7ocMhi8v7UGmlmIgYusOcsa5HzwQCf9n44",
+	"P778HvwYvRw/ZJWvK5lBj+KBLmC7xgK+FeolVNtctHw/mJLAaMoyXtiSggGrBr6nHbxK7PYFH4TxpFqf",
+	"OOd91rSCwzE05Us0hKpFwLHExcxGG7i17d0yuc+Ncc8iiEEYpi3orqUG4gPKMQvgzgjVk5eoKG5x8m9F",
+	"Y8GVcapuPDitpTSDlTSXu7okmGFl8QX1N3UxMqFif+c5n4FBLHXkr6lqtWvoIkf4DciZ2+pnD0A/M6xo",
+	"bKb54i8LT16fDF9TO0Nxa/qQm9fVnO1vprtV1zarrmHdJFEUNfUZKIb6TrfVAcplmnI5/OhcwLMdnwNq",
+	"0AgdSte0Py4qBhAwAL9EVLH4IzfmT6jeS66cwvp4je1AoSBbwB9NVH8+vSEuFut6aGpDZbWxTdg77JFc",
+	"qCe2PZS3h7IVrZdKQKJQwgNBqPW5GFm77hmNu/JWR7RUYirtwIyNF3u/00Nbb8f+9si+uyM7J4oWcpQb",
+	"Hld1Vmd44YOST29GDSigL5iDhFwqRgE6F2ITNT9BcEA45FRhZbvU/UeO+DyH+00lxIBYN1TKwaY+l5jV",
+	"cDQ4dY/0oWlFPR6IIGG6Lp7ipo7kWxy22YpcpQiPdY7aTzuz2WxHU2AniSPG+yLAqGzP2XtbTNTaO+I0",
+	"P5l7cVn3QOTX3+Lel0sb/kMe6zWUZCZiNcJM63UVg706x691+bLgfp/1P6e7BsEyvvp5nYWA/8cbUpmT",
+	"u3XiiF1jKQZJpiLXVueWuxTCgqpF7yUz8YPptQRqaMSQ9OpkqFhfrKuX9inPQq0GisWAOfKgfbMYwtC9",
+	"TuR8JZmKZD51y6KvfX/JAqJKRZ+/xtXmqDC1eyFiy0bNOzKHOjy+9Tg/sMvTi0TOF2q3yNpawIbuzrVS",
+	"NeN56ZGsNa9F1jEkTZmbNIBw4/efnPTZXno26lauyR/6WP69kiOuRNIf+Vd4QXDaWXjDON6yvpBwfc1o",
+	"pFmh9gqlL5TW6AgTnhZR+1Ta/CPQcUqqTc4PjIlF1UZfSFDIdJlhTLlqkfccghatLmPSSGaxABQBEyaM",
+	"lWNtYDWNwjF7TgSP0IIch8ORyjqOGI15riqcBXNMeAqeK2IDQNT6yI+0fkR6b47+2T07f3X6tnt0dXXy",
+	"5t3VZY9orSWJ0/wRg00BqEGySYaxmGkpAUkN4GkWZBAOFGM8rZpcqHPRIS+oDPuQuRIOuYhZsFwps5fV",
+	"fswCfZ+lkcyMzVyoNPETLr04XwOTsTmlzehoFp5jszoa8s4mb7vAXrZeiRPe7GhwxeL5WQ2cUkZ07e12",
+	"pidyf266adGbFS+5zntVKlh66amvewFx1rjZGqIO9C0EXzqo+dJLEV+HQWAt5XVfW1eJg5dvpclBD6tq",
+	"cPDS1SgWSq1ym4bXVtPezARrGr5RN6+8C2MWV/WJcWIjz3Ol71nhxs2LlYRSZKp8OluIUUQQpayPGNMI",
+	"i9uYMHVI19FnjWT6bDpVEtFibPZaKD/yGPmwRa5sDoMpfJ6WRSSUz7FaCf5MQDy2yAeDRUXLIwtVNjiT",
+	"oRWxgSIiqRGs1I+FlF0Rh8OQd83w7oEt0yzvLW7bd14aawUfIoykaMes5S40tS/1UubThi6Z2jkG9vOY",
+	"3dkkNfMgi5rMDCynDQWheSGtqNt9LaTayVHt++dE3x2+331O3tBPO0dD9n37OXmt1PScR/Pn5FLvXfac",
+	"XNIJuwwV+/5SxSGUyVkp2WhNq2YNiXOsmfsceNs9Aba2zfV8kVok4670y2QLLSJ3/7D//Lwwy4tiBjIG",
+	"/YxYfwzAFxEjaj7VFynygqGKzBh6hSAhdBqLSSghYBczbENJ9AWaxVjhSUtQ+33MOTLJqTb/OoWfIvuP",
+	"HpGsYnX11fyW0ZN6am8z3JXV7vD2xbrX+E3pgPa7Rzi3MNIsUV8VrHjd4/FAazj6/vRSW+i3uT4V1zMC",
+	"3KdtkzP5p4xpJ+tsJhc0wewok3K7OF/ynS0djvdMPMvBDwql6PIhywsMEuf4sR/lGoam08FbwRnknr+G",
+	"Q+pLcqqNN1+BO51XvHeUwDwvnLonV3RYXgCMTZAuOH32dnbEfmw8+fFT+98/7cUHNz+//8e0ffPPD/zH",
+	"w398bNw2XbfZOKgZvP9GBIjytIhjsQKymQOhEtLTa+YIPm7nGHdO0Zzot5uBHI6MLRXLcpIh45ovRYxg",
+	"By2yYfb+lx7RF2dvS4e1LuNQsKj+HRybb9l6IVuvxs7F9PqVfAMuHiA4YYWEqhkIY1qDeeVIzF7Ch6sw",
+	"Bx6EMX+ZZX5gNcICJIMfV6BZlXNsI5pCSeBWiv1yMhJJjNbWUEkSMH3bjuctcqTIREiD50ON7dUkp2vF",
+	"U4UTxEbBDrCz1HsO7WaMq3na8CPPPpWBxj934qtgfBhCZ/LQjAMe9VST7y61mgAFaNB+7H4SoekJIF1a",
+	"YJj+iAXNFPxLasGtldflNoCvfNcflFl7zTt/FbRmbS7O77KVTLH7dwUjAL5MK9pW8OzDK6X9eJrHJx1R",
+	"FweoqfmfhpHmQIG4PjM6X98/vr1nr3NheANBvWlYJuQRYBG0pUAr6TkVM8nU4iSKFgEbaS7NoWn+hMoW",
+	"EPpDBoWSRJAIQfsjG33ct0iO1Li2TJ6kREDcJmRTcmGBuTh2JT/yDPSBnCpPZJJW+VyIKpvkkTnimmQ2",
+	"EtIK1dSHpwW/CIM/ZbwSrPsmROk9C1a6cOd12xwM41vIFFt3c22jgb61aKDLkgBdgj2xUKiuFx9U4rKN",
+	"Rwllm0NL/m2g0N3iTxRYJGY0mFcHCB2jbRvu0EaSw0moT0mcZFPzgXsNwRtojg28h4A+K6CHrkgU1FSB",
+	"n0aJUiEfdgMx470Kg8gFo0H4YCOQ9OhRNa0lLN4KmO9iSXFMuXXXSgS6jG9YUBm0FIPBFpHRKvQsC7Tp",
+	"RA+l+S48AOaSjq4HWpCrBOG90DUaj9lUkXCQs5cbmxkL9AMK5cFbH/kHwDK5OHl1enl1cXR1ev62e3z+",
+	"9vjk6KznekVCSfbb+6mJWuVrXGKAlYi1YHpu4bKxJgm1DzkjQ6akuTws17tix9Dd7UfC6FuF/Fc76eyX",
+	"FDITShcN9RA3dn3NYE+7Y6a1M6sF3rnCZnhoVYmNlzxbf9haJZvLTZnZTH9i85w1c8O37nwtUVMk1Cmz",
+	"6JZPLBW5qAy1WkFlRMqupC3u3ZHgs4NhwTuTRVdfBp7PePbSoqB2uEj1Kecig8pNS9NUVK6thUSaVfXJ",
+	"AiLroJICIvluzToXtzQVPxgLzLE+4WnEgo6W1u7CmOAdLXk2bImpc0K67sdjEMq108qPY4avCT6Iwv49",
+	"t/7Y0X4btxutYjh2ksX+ZAvFvgyyk/JCcjlCp1sp3SIW+3qQSApMSgFLPYcxj0Fr+tiesMk1i3u5eLwJ",
+	"nWtmD4MIjdwYwfHcILBh2FKPUHIdi5lk8Udu9HGwistQsRTEwxOsR23cEyarw/ykFY1aWUdLVC8X7gRx",
+	"1TyJtAZjnQL77aykCMSRQ4weeiq0dOukVn2pyFAweecB2XcZsHfHgdpYAfIS6Xkb41TA9NZwFIu/SBLR",
+	"qRLTRrMRAlUHodbLN6ZMHLtDvxcaxZ2GaBuIbbPlOJvZXbCGymA3vDndGA+w2m495WHCsvoRyxWJvfbt",
+	"FInmwrjKD65oanokjxaCpGdCKXs5GcSFEUMgfiSoalpeZEZII+j+on/igZg1ScIjLXodATqjkkimaoRu",
+	"bjrcNQsFvS/xnzVi/y/DIT9dOfgf31o9+v/euLJqaTM4y9UD/+/YVuua5othR7lg02JVmToo5PndaqTb",
+	"tQjmtkKEAf0shPdDgRtTWwRMdiiiRWwB6mM21fdYCdCjl+yGxTQiil6bAP+0XIvWXT5y/LqeYciJYtzY",
+	"+iQZMuWoOPYjz4kUBEB2qI2Rgl4jrZ9kdhzEWFEzYbPHTJwAxlc5/YEQ0XoQZCJ85Ed8ThClLJEM7Tpm",
+	"PsYyntamz7yE1niJtqBQEiUisKprJaZDpJgwcO6NqCR9MQ1ZUAs51apGebXs/mYpmHFuQKO599kK32gu",
+	"GmTo5LUdv6az1Qu+Ib3A8PiqisE2nWSTYS6vUresm5O34LwHj1Y1xrupJgcZJaaCmgAPhbWBhuiPbZE3",
+	"aHqAUE8THmgOzZqhxJd2LF9MCKZfrC//nFe8oi9OoKrqoiW60E3S8vMBm0ZivnrwLFzkKpftLZtBbT8o",
+	"Bw/B3tYEhBX2AJgVf5HjcNojyVQv7F6btNttdI8NwkjZum/sE+2jb60vJtdhAXc1tb3YvteBeYMavnzY",
+	"zcr5gtZRyBfaeEZkKBVUm1/ZU3QWTkL1j4TF8zr+oWMgTe3ml+NwWrsxIDnWbm0ziGq/cCGi+o1P5RnY",
+	"1FYbvEUZWuEz75wCvOa1L5caoznmLJSr5A84r5TkxjnPStK5ZqCQj/2R2JyFw9G1SPShjiU1sUbr0/2n",
+	"T/9WyCNI2u2D/gJb0N8h2vn7Pd1w/7EWBt+34SX2nMQs+v5jQ7Jo8LHRJBvoCuTRun3t5fvSSua6Xe3n",
+	"u4qoHtUqRq7bqFbGQ4IiYX0swTrKQ8HcsnK+Xy2FyMznXSY+7xN4oFP3uYAaqLcjVuR2Tl48DODcjVkE",
+	"RTqiyCJLNpcFpFhHLgCzigkTnKENxAlLceGzbCSyCyno1OfLMi2e7EOihLwThFX/0Xs/A0dukzAM3ga9",
+	"wN9AWMgwpn22KDDkVVyKARman2IBR0O+HvuKThtNxnvhscEi+wEs62rH8bK4j28pjuOLIdyufir9KUIh",
+	"7tlxOItDxYrnIe4k44JfeCSCBGhk19DdCauO0jWH1Rrn0i1k/ZApJ8Dri10MckFlm4tEMxjxtfKLr5wC",
+	"9yEnvyVCMVnMLd7fRBrxWgLi3mwEQ1OvZnjBaGCjclOA/grY/mxb6HsS6IhU9UeeDAaIICYDyAGBcjZa",
+	"q0qiqEf6EaOxbBF91W4WY4QMwnR62zXF8lOAK0wVC0p5zxtTD8uan+Gvbt+I43vgNEqmAVUst+dXBSMA",
+	"IIJzWC4abUJXuw6FVg+0rIXg0GFMJ5i4wvgw5LZmQyBgHdknfR+Zo79hGKpRct01XNZN4qjR0bxSX8Ep",
+	"0ONeOJ1wUMEdishcvYvNycuDzcjLL6WD1dCorBnQKVpUQ7N5F4MVOixERmx9Nbc5gbzK2LFNAF7xEGJB",
+	"qPKaWVriGXk/YorVrimfISQKDq6evkEv8SXUfVkND+tVn894ruL7uoXRvwVNxstHUB/cclE5mjlfgWgR",
+	"+ocD2sxiKgHlmxy0SUDnsomuJMhyB77Agy3Uao4AfOhrzUOhwhiXhKsw0oMClE0TwQjKBTBdxyaSIuAI",
+	"TxMGwWmF+fMyHHL9nZC3PnJfxj341hAAWrTIBWDUwQuLeXhTOpPjEosZV11r3NPPIFmHBpOQP5AIY33O",
+	"BUnEipttTbWoSJP144cvywO7F3qOqZaREmulFJfCmz5oP9g3szCKIPQXduOXrWNUK64Dl9nm9H6IrU+h",
+	"jnpyRqU60lvkG40TNVkvR2a/fr040doHCbAkq32U5DQQY7T+ozFNVJVHMy1qa7NeMXvXrVwMB4jHObJ/",
+	"aJwj5H12smCVBAZ3bsCL0qe9Pk0SyZ7r/WM+w4UK++wjhxPM/SoiSWUlGJtOYUaL44IlnMiRHj9AoSIo",
+	"dRq5moFTCc5yaFTQDaQU0rnNEv7IC/V93dw1/RWswWDkZ4a7ACuByUIFYJkMh8uDuvXFD747O+ruOJsY",
+	"1/98xiFY4U6Pvqab99uKTCrverBbx7lh/wlgt3yZnkoYe8Am8j2/+FH5zR985/HXT/ysfQQeybFBKsTI",
+	"/hUqBWdH4SdN8oX43bORgKoHM6qlug23FLH+50TcsBaxjCKbNspaX6vGbI5WYXvpAiC6EZNYlwfyLbD6",
+	"wZTGCsu2fsULPFJCq+5U0caX1s1PcB1W1szT9/xFRtMrbxNUgjQEM2+JPMZp7fwQyqmQod+tfES4hapU",
+	"FtIXorwe7z9+XIjyokrR/mjCuHoODfWb339sWE+2pld9C+b+n8/hc7LEcjFh9XZ3dq5X6LqOqQJliM3j",
+	"hA0cRpF0oZFsUWeRRAEBnCzIhVpLEbxiunM1Yh+5Hq5NK/p2lMA70Pc2AflXQ+XjbNatRAZcXd3bFKAf",
+	"dhjoa4veD4ZRIY1G8K0StbUe3MKdsRRztZSnvsh7UTYAAz5qLvE0lPZ6/jV1Hh6ca7F/aSdVZx+eYG7/",
+	"gz+A7Up2xIwX+cNWwcFVxLpKLJI1HF6GJz43q/KXMDgvlK4HQ2IBqJAX1LSvxxlRKLUuXM0YdxiyZD66",
+	"YkZD/i2vU96ueM3EhlAiyGeWy/DcFNfCEkWgMa2Y3uCKEF9aw0aC/r/VXQkR8lZmy4w1lwZCmZZ+Sb77",
+	"h/lXNww+LxLrnmJ/JK31d8IDra6Di08rySMqEQXFMAtW+LvlhuZCdQci4cEG5H66z1YOTTLvnQZVULKb",
+	"PzQOa5YIeamJ82D4+YQHLhLFalxtD5qMp//Q/1nGxAXf+VB/n1pAWgP44In4S8FJacwAj9TCEJJrpq+C",
+	"eDsdiDjzwVuHeuqhvy33+/NCYsrHJidzVtojed+2mPGumXtV2KD3fmcb5ge59u7DpVkr8UO/ZPdds24M",
+	"YXUxI89GRb/arbbqKiH3L+YXlI/X2uK1HLfvYqFYX7HA2MtuG1q2QgLaa6NhwGtPV/vihdUB7l+svhEs",
+	"fnfs8mD9JfrxxsXDpo7MIVO33rFfNiN4Q+lHekG/hUj/dVKBHqrSUZ1kCqkEy3fp7XMHjkhfxDGI3qI+",
+	"oVVjJbTikMGlD2nIO24kXj5/jRy9PX/7rzfn7y/T4jKmYDIEMaQxDRal6gvmpS7UP5Ymra6soGzCXr1h",
+	"fQZzHb6SPnObXAjNsR788hWTGlZOPb3jdIYNy35CwU0zN87aP28Ww31Sa/Wi4XLnU1D/JDkT35I+vcg/",
+	"sfygLuZXpDaAXTiIdwCkewdKti3AzrRbfULnRMVzPI6tWUCf5ZHoj02CQv3g9S9zxN4mZ0OT6ExT6AMQ",
+	"6GHo9sd61BsX8w/gwn/PNq7eEz6LHm7av0hTKNFbYHFhOntp43r3dyBmfBjTgFXv629np6aTfUB38B/s",
+	"mLdb9Wtv1WSKO6WwW6/omJnA/HI++zXtjxcastL9592eGajS4nN3Ua3oZYWpv8IephFUwcuVr6gZ7r5S",
+	"eVMenGYE3Ox+379L5B/o5lL3vJmQcs0iDj6XL3D8wV9mjpCnLOri/S7Vc3vdHis/52DXQN92hE3GSjmR",
+	"48gUr8wBjaRS2pSjkrCujdFWKj3baaQmcQM1McdWmLCmmFEp+H2xui00qn1lYBC9RptRYtYGoacSCySP",
+	"9DUih/VHTNYZgAzSYcLq28LOzLzuhSUMQV/vRu36M5qb/F7ULcrGRu+OmmlrWHzgVa/4t7t4B0Lzd9Ik",
+	"10rd8/9n7/p+EzeC8L+y4qUvlCgvVXX35OsPUilpruQa1JOq3gILWMFetF5wUJX//bQzY7PGa2MIJDZw",
+	"b5fAemPvfJ4f38wHEiRYmokMrpOwWyqFPZZqIvW3Kq5oO20TwunrD5qPxywSMBw4lZwFNzekDpL1gFFO",
+	"yikbEv/GE46smtA7uLuHdm2NY5vR8L7DDs4m+Ldmqwf2bAvFL2uNmCfvm1LdJxWsjnLa+mUA5YIhJ14R",
+	"bawYo/qonpQyykgSxUBFXrhS2xLaMY9ogksgeAj6SB3Wg+uBHD/+hfFUIjtT45ghMapBlmxryfh1kbW5",
+	"4w1KovWIWnh+KbRqoTOe/3uVm5/WCNYYPV3GU/tzez9u+JAY0DgbG2/kbARitQURbod5Tr1+vZaRkzPB",
+	"YuSwRg5Z7YK4+A1j4MbEvBFy53pyjzmYBwt7ccj4nfen1/2t19pFYCfZey1C289KBlKfU3B7CWsbENYa",
+	"8yrwKbv+0iC8kpl5kTm3EX7vBPoqLZdftiYyP1pD+ojggL5fsyqhIgTTtxrzDunGHaNz59xKjmnHT8BD",
+	"PhHO1lIKQLIdpq+gzWNbKa06EDMZpx1F5iAescf0bU9/oo92pON/TDr+SXe1VlENqWXf6wWeinpsk8+h",
+	"WPT2hoF8j23+DV651fZNumnf88V9ZKb8u7ToXizJ2d2bjACpZEclXb1Xi7BCgZ8jV5eHI6r1xzyZDrpJ",
+	"QixKYaDJ0UKp5XVY8tJNFCKGMhA4lr1Rhoi3sUnNfLDhC42wllVbfDgVLJus123Z8y1M3oJcYykX3xJ5",
+	"bCTnl25Kkwx1fuH71pnvS8+HaZlh/JZa7byE44vVAzw42+gWMjMaGOcoQn/AWCqoMMyVlOMO608lVC99",
+	"1JEEIzbvYBiTSsSIlaBx4TrDDrV7YfcjFG+wOE6TXhyJcPRoPbkLBeNCKz4t6sYPEbOhCcFgk2Ocg7o8",
+	"mgHowY9XP4pyfPtFhtEioNIpjYwFIPhg4MXq3qc6K8CXOXBKIjXD8mNipH1oEbLADxca4CqKhcLVgbVG",
+	"FrO92gqb+E88zxO0wh8k+s2HGf9qViQUPAZi4SN49bR/2GfrQ8v7649fP3ndf24en3/ybjxv4iX/Pj19",
+	"7V8vb/u92aD/s/7afdSD1XX+Z3H18unjeuu1KJ8maJBW/Hb7SzLfLFNrhtFYJtBm/v6zaa8rfKUrQ1Hv",
+	"uuUXc+zu1e8wLMTSIG4kGGcg97OSS2HwrXDyfk9M/EijKRONxcbTK2x1KobVRC4Fx7MRHBJfdrszB5+L",
+	"RahXmx9UMsDclFyoofhosW/djmOqE+NbGAzKoZBjylwRODOczfzAYDmPmBJ8OBUVZrK8M00FH4btGrYO",
+	"oIzPR3w/vZRebjtnoJniiIlS7ZTDqKZc+B17Yd0dJoZFBc9yG+itA+j/wSV5KZQf8bBUCV1JBq4GC61l",
+	"iNGzAUyYI4XDlKkjlt1K+QTJLw0pscQtdWXAMpHnQvkUlYYTd9g4lTH4MRsAccwyDrw6q2axtHjWV1Md",
+	"zPamlvHJLiLI9HG3/DGfiM5+od11hS/8rXxjmzBRv+z9bA4PDVe1ZCyKj2qR4Oit/ySS7hj7KH8jpVFz",
+	"ATjKiTyoq0F7o7GkNCzJnMY3DjFu8RbV5lyfgOu/sw3s5PjvaDC7uO3n4K6zwQqcinJoKE7KYB4GtF3Q",
+	"VEAdv3UFZ5tW2wSU+7kIsUSTnhrjOs+VXGISZHMIc6fVbtGIuszGjLFll+4KDYkUVOJqMyVCEaOSkAjg",
+	"KhN/mf4fyrfrtR+wNOxY9oGWzfYBWfi3nsEooUDFbci1LpEKa+SvAZJVEFGYZQK+YiOZXsBXttCntaA9",
+	"H7tgzQi6EZPFaImow+6gcK8ixocmxkp/s6bQ+QoIdG0G1Hq871KBI8pnM2sXmE7LX99LltTrjci5CMHH",
+	"Ba6V/Wztxv/8WjeCz/S0DcpqJCk9ksNFIDL3g6yi9fLvy/cAAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

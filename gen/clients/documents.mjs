@@ -74,6 +74,15 @@ function between(text, mark, path, content) {
 /** Files of a folder that an adopter has no use for: what pins and checks the tools here. */
 const onlyForProof = /^(\..*|(tsconfig|steps)\.json|go\.(mod|sum)|mypy\.ini|requirements\.(in|txt)|generate\.sh|smallest\.yaml)$/;
 
+/** An installation with the versions that are proven here. */
+function pinned(install) {
+  const { devDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
+  return install.split(' ').map((word) => {
+    const name = word.replace(/(?<=.)@[^/@]*$/, '');
+    return devDependencies[name] ? `${name}@${devDependencies[name]}` : word;
+  }).join(' ');
+}
+
 /** How an adopter gets a client from one generator: install, generate, call. */
 function howTo({ name, folder, generator, install, generate, usage, unavailable }) {
   if (unavailable) {
@@ -90,7 +99,7 @@ function howTo({ name, folder, generator, install, generate, usage, unavailable 
   const use = snippetsOf(folder).get('use');
   return [
     `### ${generator}\n`,
-    '```sh', ...(install ? [install] : []), usage ?? generate, '```',
+    '```sh', ...(install ? [pinned(install)] : []), usage ?? generate, '```',
     ...(use ? [use] : []),
     `\nThe whole: ${links}\n`,
   ].join('\n');
