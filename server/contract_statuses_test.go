@@ -170,7 +170,7 @@ var contractNeeds = map[string]string{
 	"listOwnSessions": "sessions", "endOwnSession": "sessions", "endOtherSessions": "sessions",
 	"listUserSessions": "users", "endUserSession": "users", "endUserSessions": "users",
 	"setUserRole": "audit", "lockUser": "mails", "unlockUser": "login_failures", "resendInvitation": "one_time_tokens",
-	"scheduleOwnDeletion": "login_failures", "cancelOwnDeletion": "one_time_tokens", "cancelDeletion": "rate_counters", "exportOwnData": "mails",
+	"scheduleOwnDeletion": "login_failures", "cancelOwnDeletion": "sessions", "cancelDeletion": "rate_counters", "exportOwnData": "mails",
 	"forgotPassword": "audit", "resetPassword": "rate_counters", "changeOwnPassword": "login_failures", "changeOwnEmail": "login_failures",
 	"confirmEmailChange": "rate_counters", "revokeEmailChange": "rate_counters",
 	"sendVerificationMail": "one_time_tokens", "sendPasswordResetMail": "one_time_tokens", "clearLoginWaits": "login_failures",
