@@ -93,7 +93,7 @@ func TestKilledConnectionsAreNeverAnInternalError(t *testing.T) {
 	close(registered)
 	for email := range registered {
 		if n := s.count(`SELECT count(*) FROM users JOIN passwords ON passwords.user_id = users.id JOIN one_time_tokens ON one_time_tokens.user_id = users.id
-			JOIN mails ON mails.user_id = users.id JOIN audit ON audit.subject_id = users.id AND audit.action = 'user_registered' WHERE email = $1`, email); n != 1 {
+			JOIN mails ON mails.user_id = users.id JOIN audit ON audit.subject_id = users.id AND audit.action = 'user_registered' WHERE users.email = $1`, email); n != 1 {
 			t.Errorf("%s was acknowledged and is there %d times", email, n)
 		}
 	}
