@@ -161,7 +161,7 @@ func (w *exampleWorld) caller(op contractOperation) string {
 		return ""
 	}
 	for _, role := range []query.UserRole{query.UserRoleAUTHENTICATED, query.UserRoleMANAGER, query.UserRoleADMIN} {
-		if slices.Equal(missingScopes(role, op), nil) && w.callers[role] != "" {
+		if missingScopes(role, op) == nil && w.callers[role] != "" {
 			return w.callers[role]
 		}
 	}

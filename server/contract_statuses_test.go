@@ -75,13 +75,9 @@ func (w *contractWorld) provocations(op contractOperation, status int) []contrac
 
 func (w *contractWorld) lackingScope(r contractRequest) []contractProvocation {
 	for _, role := range []query.UserRole{query.UserRoleAUTHENTICATED, query.UserRoleMANAGER} {
-		r.token = w.callers[role].token
-		roles, _ := closedSpec().Components.SecuritySchemes["oauth2"].Value.Extensions["x-roles"].(map[string]any)
-		held, _ := roles[string(role)].([]any)
-		for _, scope := range r.op.scopes() {
-			if !slices.Contains(held, any(scope)) {
-				return []contractProvocation{{"the role " + string(role), r, false, api.ProblemCodeMissingPermission}}
-			}
+		if missingScopes(role, r.op) != nil {
+			r.token = w.callers[role].token
+			return []contractProvocation{{"the role " + string(role), r, false, api.ProblemCodeMissingPermission}}
 		}
 	}
 	return nil

@@ -144,15 +144,11 @@ func (s *Server) sessionList(ctx context.Context, userID uuid.UUID, operations s
 
 func (s *Server) apiSession(ctx context.Context, row query.Session, endOne string) api.Session {
 	end := s.linkTo(endOne, "{user_id}", row.UserID.String(), "{session_id}", row.ID.String())
-	session := api.Session{
+	return api.Session{
 		ID: row.ID, CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), ExpiresAt: row.IdleExpiresAt.UTC(),
-		Address: nullable.NewNullNullable[string](), UserAgent: row.UserAgent, DeviceName: orNull(row.DeviceName),
+		Address: addressOrNull(row.Address), UserAgent: row.UserAgent, DeviceName: orNull(row.DeviceName),
 		AuthenticatedBy: api.SessionMethod(row.AuthenticatedBy), IsCurrent: row.ID == actorOf(ctx).sessionID, Links: []api.Link{end},
 	}
-	if row.Address != nil {
-		session.Address.Set(row.Address.String())
-	}
-	return session
 }
 
 // selfLink is RFC 8288 for a list that has one page.
